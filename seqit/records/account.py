@@ -41,7 +41,8 @@ class Unbalanced(SeqitError):
 class Account:
     """Counts what became of every row, and hands the ones not written to `on_reject`.
 
-    `on_reject` gets one reject (schemas/reject.schema.json) a row.
+    `on_reject` gets one reject (schemas/reject.schema.json) a row. Where `keeps_rejects` is
+    false nobody keeps them: an engine need not fetch the rows that it rejects in bulk.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class Account:
         command: str,
         on_reject: Callable[[dict[str, Any]], None] | None = None,
         strict: bool = False,
+        keeps_rejects: bool = True,
     ) -> None:
         self.command = command
         self.strict = strict
+        self.keeps_rejects = keeps_rejects and on_reject is not None
         self.read = self.added = self.written = self.rejected = self.failed = self.merged = 0
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.counts: dict[str, Any] = {}
@@ -60,7 +63,7 @@ class Account:
     def reject(self, row: Row, stage: str, reason: str, message: str, **evidence: Any) -> None:
         """Count a row that a rule decided not to write."""
         self.rejected += 1
-        self._tell("rejected", row, stage, reason, message, evidence)
+        self._tell(row, evidence, outcome="rejected", stage=stage, reason=reason, message=message)
 
     def fail(self, row: Row, stage: str, reason: str, message: str, **evidence: Any) -> None:
         """Count a row that should have been written and could not.
@@ -68,25 +71,16 @@ class Account:
         Raises StrictError when the run is strict.
         """
         self.failed += 1
-        self._tell("failed", row, stage, reason, message, evidence)
+        self._tell(row, evidence, outcome="failed", stage=stage, reason=reason, message=message)
         if self.strict:
             raise StrictError(f"{row.place}: {message}")
 
-    def _tell(
-        self, outcome: str, row: Row, stage: str, reason: str, message: str, evidence: dict[str, Any]
-    ) -> None:
-        self.reasons[stage, reason] += 1
+    def _tell(self, row: Row, evidence: dict[str, Any], **what: str) -> None:
+        self.reasons[what["stage"], what["reason"]] += 1
         if self._on_reject is None:
             return
-        reject: dict[str, Any] = {
-            "command": self.command,
-            "outcome": outcome,
-            "stage": stage,
-            "reason": reason,
-            "message": message,
-            "source": row.source,
-            "line": row.line,
-        }
+        reject: dict[str, Any] = {"command": self.command} | what
+        reject |= {"source": row.source, "line": row.line}
         if isinstance(row.value, dict) and isinstance(row.value.get("id"), str):
             reject["id"] = row.value["id"]
         if evidence:

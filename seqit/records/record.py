@@ -41,6 +41,7 @@ class Lineage(TypedDict, total=False):
     teacher: str
     prompt: str  # hash of the prompt, or version of the rule library
     seed: int
+    kept: int  # the iteration in which the teacher kept it; frozen since
 
 
 class Source(TypedDict, total=False):

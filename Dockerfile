@@ -1,0 +1,26 @@
+# seqit's core on a CPU: `docker run -i IMAGE augment < seeds.jsonl`.
+# Training and vLLM will be targets of their own: their pins of torch and transformers clash.
+ARG BASE=python:3.13-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md ./
+COPY schemas schemas
+COPY seqit seqit
+RUN python3 -m venv /opt/seqit \
+    && /opt/seqit/bin/pip install --no-cache-dir --constraint constraints.txt . \
+    && /opt/seqit/bin/pip uninstall --yes pip
+
+FROM ${BASE} AS core
+LABEL org.opencontainers.image.title="seqit" \
+      org.opencontainers.image.description="Sequential instruction tuning on the command line"
+COPY --from=build /opt/seqit /opt/seqit
+ENV PATH=/opt/seqit/bin:$PATH \
+    PYTHONUNBUFFERED=1
+# Not root: what a command writes into a mounted folder belongs to `docker run --user`.
+RUN useradd --create-home --uid 1000 seqit
+USER 1000
+WORKDIR /data
+# No shell in between: signals reach seqit, which is process 1 and handles them.
+ENTRYPOINT ["seqit"]
+CMD ["--help"]

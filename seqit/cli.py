@@ -1,0 +1,44 @@
+"""The group `seqit`, and the same commands by themselves as `seqit-<command>`."""
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from seqit import __version__
+from seqit.commands import validate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="seqit")
+def group() -> None:
+    r"""Sequential instruction tuning: turn instructions into chains, filter, mix, and look.
+
+    Commands read SOURCEs or standard input and write records to standard output:
+
+    \b
+        seqit-import seeds.json | seqit-augment | seqit-filter > sit.jsonl
+    """
+
+
+group.add_command(validate.command)
+
+
+def main() -> None:
+    """Run the group, or the one command that the program's name asks for (seqit-filter)."""
+    # A handler, and not the default: temporary files go, and as a container's first process
+    # Python would not see the signal at all.
+    signal.signal(signal.SIGTERM, _terminate)
+    program = Path(sys.argv[0]).name
+    name = program.removeprefix("seqit-")
+    command = group.commands.get(name) if name != program else group
+    if command is None:
+        raise SystemExit(f"{program}: no such command; see seqit --help")
+    prefix = program.replace("-", "_").upper() if name != program else "SEQIT"
+    command.main(prog_name=program, auto_envvar_prefix=prefix)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

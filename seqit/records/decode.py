@@ -1,0 +1,111 @@
+"""One JSON text in, one value out, or a sentence that says what is wrong with it."""
+
+import json
+from typing import Any
+
+import orjson
+
+from seqit.errors import RowError
+
+MAX_DEPTH = 64
+"""Lists and objects inside one another; deeper rows are mistakes, and cost the writer its stack."""
+
+
+def decode(line: bytes) -> Any:
+    """Decode one row; raises RowError where JSON decoders disagree or would lose something.
+
+    Refused beside plain syntax errors: duplicate keys (RFC 8259 leaves open which one counts),
+    whole numbers beyond 64 bits (they would lose digits), nesting beyond MAX_DEPTH.
+    """
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise RowError(_explain(line, error)) from None
+    try:
+        # A row that seqit or orjson wrote comes out as it went in, byte for byte; then nothing
+        # was dropped. This is five times cheaper than looking through the value, and exact.
+        if orjson.dumps(value) == line and line.count(b"[") + line.count(b"{") <= MAX_DEPTH:
+            return value
+    except TypeError:  # nested too deep for orjson to write
+        pass
+    strings = _count_strings(value, 1)
+    quotes = line.count(b'"')
+    if b"\\" in line:
+        quotes -= line.count(b'\\"')
+    # Each key and each text has two quotes. Fewer in the value: a key was there twice. An escaped
+    # backslash before a quote also lands here, and is found innocent by the exact look.
+    if quotes != 2 * strings:
+        json.loads(line, object_pairs_hook=_unique, parse_int=_in_64_bits)
+    return value
+
+
+_LOOK = -(1 << 60)  # a count that no line has, so that the exact look decides
+
+
+def _count_strings(value: Any, depth: int) -> int:
+    """Count keys and texts; raises RowError for what cannot be written again."""
+    if depth > MAX_DEPTH:
+        raise RowError(f"nested deeper than {MAX_DEPTH} levels; flatten it")
+    if isinstance(value, str):
+        return 1
+    if isinstance(value, dict):
+        total = len(value)
+        for item in value.values():
+            total += 1 if type(item) is str else _count_strings(item, depth + 1)
+        return total
+    if isinstance(value, list):
+        return sum(_count_strings(item, depth + 1) for item in value)
+    if isinstance(value, float) and abs(value) >= 2**63:
+        return _LOOK  # 1e300, or a whole number whose digits the fast decoder rounded away
+    return 0
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise RowError(f"the key {key!r} stands twice in one object; keep one", key)
+            seen.add(key)
+    return found
+
+
+def _in_64_bits(digits: str) -> int:
+    # The length first: Python itself refuses to convert some thousands of digits.
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
+        raise RowError("a whole number needs more than 64 bits and would lose digits; quote it")
+    return number
+
+
+def _explain(line: bytes, error: orjson.JSONDecodeError) -> str:
+    """Say in a sentence why the line is not JSON."""
+    if b"\0" in line:
+        return f"NUL byte at column {line.index(0) + 1}: the file is damaged, or is not UTF-8 text"
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as bad:
+        return (
+            f"byte 0x{line[bad.start]:02x} at column {bad.start + 1} is not UTF-8; "
+            "convert the file, for example with: iconv -f LATIN1 -t UTF-8"
+        )
+    return _explain_text(text) or f"not JSON that others can read: {error.msg}"
+
+
+def _explain_text(text: str) -> str | None:
+    try:
+        json.loads(text, parse_constant=_refuse_constant, parse_int=_in_64_bits)
+    except RowError as refused:
+        return str(refused)
+    except RecursionError:
+        return f"nested deeper than {MAX_DEPTH} levels; flatten it"
+    except json.JSONDecodeError as syntax:
+        if syntax.pos >= len(text.rstrip()) or "Unterminated string" in syntax.msg:
+            return "not whole JSON: the row is cut off (one row must stand on one line)"
+        near = text[syntax.pos : syntax.pos + 12]
+        return f"not JSON at column {syntax.pos + 1}, at {near!r}: {syntax.msg}"
+    return None
+
+
+def _refuse_constant(name: str) -> None:
+    raise RowError(f"{name} is not JSON; write null, or leave the field out")
