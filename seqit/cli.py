@@ -8,7 +8,7 @@ from types import FrameType
 import click
 
 from seqit import __version__
-from seqit.commands import validate
+from seqit.commands import export, import_, validate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +23,8 @@ def group() -> None:
     """
 
 
-group.add_command(validate.command)
+for module in (import_, export, validate):
+    group.add_command(module.command)
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def test_whatever_the_standard_library_writes_is_read_alike(value, indent, ascii
         (b'{"a":"b', "cut off"),
         (b'{"a":', "cut off"),
         (b"{'a': 1}", "not JSON at column 2"),
-        (b"[" * 100 + b"]" * 100, "nested deeper than"),
+        (b"[" * 300 + b"]" * 300, "nested deeper than"),
         (b"[" * 5000 + b"]" * 5000, "nested deeper than"),
         (b'{"a":1} {"b":2}', "not JSON at column 9"),
     ],

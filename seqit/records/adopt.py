@@ -49,7 +49,7 @@ def _merge(metadata: Any, extra: dict[str, Any]) -> Any:
 
 
 def _has_text(row: dict[str, Any]) -> bool:
-    return all(isinstance(row.get(key, ""), str) for key in ("instruction", "input", "output"))
+    return all(isinstance(row.get(key), str) for key in ("instruction", "input", "output"))
 
 
 def _hint(row: dict[str, Any]) -> str:

@@ -7,8 +7,10 @@ import orjson
 
 from seqit.errors import RowError
 
-MAX_DEPTH = 64
-"""Lists and objects inside one another; deeper rows are mistakes, and cost the writer its stack."""
+MAX_DEPTH = 254
+"""Lists and objects inside one another that orjson writes; it reads more."""
+
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; flatten it"
 
 
 def decode(line: bytes) -> Any:
@@ -24,11 +26,11 @@ def decode(line: bytes) -> Any:
     try:
         # A row that seqit or orjson wrote comes out as it went in, byte for byte; then nothing
         # was dropped. This is five times cheaper than looking through the value, and exact.
-        if orjson.dumps(value) == line and line.count(b"[") + line.count(b"{") <= MAX_DEPTH:
+        if orjson.dumps(value) == line:
             return value
-    except TypeError:  # nested too deep for orjson to write
-        pass
-    strings = _count_strings(value, 1)
+    except TypeError:  # the only thing that orjson reads and does not write
+        raise RowError(_TOO_DEEP) from None
+    strings = _count_strings(value)
     quotes = line.count(b'"')
     if b"\\" in line:
         quotes -= line.count(b'\\"')
@@ -42,19 +44,17 @@ def decode(line: bytes) -> Any:
 _LOOK = -(1 << 60)  # a count that no line has, so that the exact look decides
 
 
-def _count_strings(value: Any, depth: int) -> int:
-    """Count keys and texts; raises RowError for what cannot be written again."""
-    if depth > MAX_DEPTH:
-        raise RowError(f"nested deeper than {MAX_DEPTH} levels; flatten it")
+def _count_strings(value: Any) -> int:
+    """Count the keys and the texts in a value."""
     if isinstance(value, str):
         return 1
     if isinstance(value, dict):
         total = len(value)
         for item in value.values():
-            total += 1 if type(item) is str else _count_strings(item, depth + 1)
+            total += 1 if type(item) is str else _count_strings(item)
         return total
     if isinstance(value, list):
-        return sum(_count_strings(item, depth + 1) for item in value)
+        return sum(_count_strings(item) for item in value)
     if isinstance(value, float) and abs(value) >= 2**63:
         return _LOOK  # 1e300, or a whole number whose digits the fast decoder rounded away
     return 0
@@ -98,7 +98,7 @@ def _explain_text(text: str) -> str | None:
     except RowError as refused:
         return str(refused)
     except RecursionError:
-        return f"nested deeper than {MAX_DEPTH} levels; flatten it"
+        return _TOO_DEEP
     except json.JSONDecodeError as syntax:
         if syntax.pos >= len(text.rstrip()) or "Unterminated string" in syntax.msg:
             return "not whole JSON: the row is cut off (one row must stand on one line)"

@@ -5,27 +5,30 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from seqit.records.record import Record
+import orjson
+from xxhash import xxh3_128_hexdigest
 
-_CONTENT = ("instruction", "input", "output", "system", "history", "images")
+from seqit.records.record import Record
 
 
 def content_id(record: Mapping[str, Any]) -> str:
     """Return 20 hexadecimal digits that depend on what the model sees and answers, alone.
 
-    The same on every machine, in every file and at every worker count. 80 bits: among ten
-    million different records two meet by chance with a probability below 1e-10.
+    The same on every machine, in every file and at every worker count: XXH3 over the content as
+    one JSON array, absent parts null. 80 bits: among ten million different records two meet by
+    chance with a probability below 1e-10. It is no signature: who wants to can make two records
+    of one id.
     """
-    digest = hashlib.blake2b(digest_size=10)
-    for key in _CONTENT:
-        value = record.get(key)
-        if value:
-            text = value if isinstance(value, str) else repr(value)
-            # Key and length go in front, so that no two records spell the same bytes.
-            data = text.encode("utf-8", "surrogatepass")
-            digest.update(b"%s %d\n" % (key.encode(), len(data)))
-            digest.update(data)
-    return digest.hexdigest()
+    get = record.get
+    content = [
+        record["instruction"],
+        get("input") or "",
+        get("output") or "",
+        get("system"),
+        get("history"),
+        get("images"),
+    ]
+    return xxh3_128_hexdigest(orjson.dumps(content))[:20]
 
 
 def with_id(record: Record) -> Record:

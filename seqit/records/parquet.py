@@ -1,7 +1,7 @@
 """Parquet in and out: the only home of pyarrow. The Arrow schema is written out, never inferred."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 import orjson
@@ -81,7 +81,7 @@ class ParquetRecords:
         self._writer.close()
 
 
-def read_parquet(source: Source, wait: Callable[[], None] | None = None) -> Iterator[Any]:
+def read_parquet(source: Source) -> Iterator[Any]:
     """Yield the rows as JSON values: absent parts left out, JSON text columns decoded.
 
     A pipe is copied to a temporary file first, since Parquet keeps its table of contents at its
@@ -103,8 +103,8 @@ def read_parquet(source: Source, wait: Callable[[], None] | None = None) -> Iter
             for batch in table.iter_batches(batch_size=1024):
                 for row in batch.to_pylist():
                     yield _json(row)
-                if wait:
-                    wait()
+                if source.before_read:
+                    source.before_read()
         except (pa.ArrowException, OSError) as error:
             message = str(error).splitlines()[0]
             raise BrokenSource(f"the Parquet file is damaged or cut off: {message}") from None

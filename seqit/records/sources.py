@@ -33,7 +33,7 @@ class Source:
     def __init__(self, name: str, before_read: Callable[[], None] | None = None) -> None:
         self.path = None if name == STDIN else Path(name)
         self.name = STDIN_NAME if name == STDIN else name
-        self._before_read = before_read
+        self.before_read = before_read
         self._file = _open(name)
         self._chunks = self._read()
         self._first = _head(self._chunks)
@@ -66,8 +66,8 @@ class Source:
 
     def _read(self) -> Iterator[bytes]:
         while True:
-            if self._before_read:
-                self._before_read()
+            if self.before_read:
+                self.before_read()
             try:
                 # read1 gives what is there, where read would wait until the chunk is full.
                 chunk = self._file.read1(CHUNK)  # type: ignore[attr-defined]

@@ -39,41 +39,36 @@ def read_rows(
     """Yield every JSON value of the sources, whatever it holds; unreadable rows fail."""
     for name in names:
         with opened(name, before_read) as source:
-            if source.is_parquet:
-                yield from _parquet_rows(source, account, before_read)
-            elif source.start.lstrip()[:1] == b"[":
-                yield from _json_rows(source, account, elements)
-            else:
-                yield from _json_rows(source, account, lines)
+            yield from rows_of(source, account)
 
 
-def read_text_lines(
-    names: Iterable[str], account: Account, before_read: Wait | None = None
-) -> Iterator[Row]:
-    """Yield the lines of text files as `Row.value`; those that are not UTF-8 fail."""
-    for name in names:
-        with opened(name, before_read) as source:
-            for number, line in _parts(source, account, lines):
-                try:
-                    text = line.removesuffix(b"\r").decode()
-                except UnicodeDecodeError as error:
-                    row = Row(None, source.name, number, line)
-                    account.fail(row, "read", "not-text", f"the line is not UTF-8 text: {error}")
-                else:
-                    yield Row(text, source.name, number)
+def rows_of(source: Source, account: Account) -> Iterator[Row]:
+    """Yield every JSON value of one open source."""
+    if source.is_parquet:
+        return _parquet_rows(source, account)
+    is_array = source.start.lstrip()[:1] == b"["
+    return _json_rows(source, account, elements if is_array else lines)
 
 
-def read_documents(
-    names: Iterable[str], account: Account, before_read: Wait | None = None
-) -> Iterator[Row]:
-    """Yield each source as one JSON document, held in memory; its items are yet to be counted."""
-    for name in names:
-        with opened(name, before_read) as source:
-            try:
-                yield Row(decode(b"".join(source.chunks())), source.name)
-            except (BrokenSource, RowError) as error:
-                account.read += 1
-                account.fail(Row(None, source.name), "read", "not-json", str(error))
+def lines_of(source: Source, account: Account) -> Iterator[Row]:
+    """Yield the lines of one open source as texts; those that are not UTF-8 fail."""
+    for number, line in _parts(source, account, lines):
+        try:
+            text = line.removesuffix(b"\r").decode()
+        except UnicodeDecodeError as error:
+            row = Row(None, source.name, number, line)
+            account.fail(row, "read", "not-text", f"the line is not UTF-8 text: {error}")
+        else:
+            yield Row(text, source.name, number)
+
+
+def document_of(source: Source, account: Account) -> Iterator[Row]:
+    """Yield one open source as one JSON value, held in memory; its items are not counted yet."""
+    try:
+        yield Row(decode(b"".join(source.chunks())), source.name)
+    except (BrokenSource, RowError) as error:
+        account.read += 1
+        account.fail(Row(None, source.name), "read", "not-json", str(error))
 
 
 def keep_valid(rows: Iterator[Row], account: Account, name: str) -> Iterator[Row]:
@@ -108,10 +103,10 @@ def _json_rows(
             yield row
 
 
-def _parquet_rows(source: Source, account: Account, before_read: Wait | None) -> Iterator[Row]:
+def _parquet_rows(source: Source, account: Account) -> Iterator[Row]:
     number = 0
     try:
-        for number, value in enumerate(read_parquet(source, before_read), start=1):
+        for number, value in enumerate(read_parquet(source), start=1):
             account.read += 1
             yield Row(value, source.name, number)
     except BrokenSource as broken:

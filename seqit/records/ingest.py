@@ -1,0 +1,124 @@
+"""Foreign rows in: a source in one of the dataset formats becomes records."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import orjson
+
+from seqit.errors import RowError, UsageError
+from seqit.records.account import Account, Row
+from seqit.records.formats import Format, complete, guess, load
+from seqit.records.formats.base import Layout
+from seqit.records.parallel import language_of, pair
+from seqit.records.sources import Source, opened
+from seqit.records.stream import Wait, document_of, fail_row, lines_of, rows_of
+
+AUTO = "auto"
+PARALLEL = ("xquad", "mgsm")
+"""Formats whose publishers give one file a language: several files are paired by themselves."""
+
+
+def read_format(
+    names: Sequence[str],
+    account: Account,
+    before_read: Wait | None = None,
+    *,
+    form: str = AUTO,
+    dataset: str = "",
+    languages: Sequence[str] = (),
+    say: Callable[[str], None] = lambda message: None,
+) -> Iterator[Row]:
+    """Yield the records of sources in the format `form`; with `languages`, one a source, paired.
+
+    `say` hears what was guessed where the format is ``auto``. Raises UsageError where languages
+    and sources do not match, SeqitError where no format fits the first row.
+    """
+    reader = _Reader(account, before_read, form, dataset, say)
+    if not languages and form in PARALLEL and len(names) > 1:
+        languages = _languages_of(names)
+    if not languages:
+        for name in names:
+            yield from reader.records(name)
+        return
+    if len(languages) != len(names) or len(set(languages)) != len(languages):
+        raise UsageError(
+            f"--languages names {', '.join(languages)} for {len(names)} sources; "
+            "name one language for each SOURCE, each once"
+        )
+    say(f"pairing {languages[0]} with {', '.join(languages[1:])}")
+    streams = {each: reader.records(name) for each, name in zip(languages, names, strict=True)}
+    yield from pair(streams, account)
+
+
+def _languages_of(names: Sequence[str]) -> Sequence[str]:
+    """Return the languages that the files' names end in, where they tell them all apart."""
+    found = [language for name in names if (language := language_of(name))]
+    return found if len(set(found)) == len(names) else ()
+
+
+class _Reader:
+    """Reads sources in one format, which the first row decides where it is to be guessed."""
+
+    def __init__(
+        self,
+        account: Account,
+        before_read: Wait | None,
+        form: str,
+        dataset: str,
+        say: Callable[[str], None],
+    ) -> None:
+        self._account = account
+        self._before_read = before_read
+        self._format = None if form == AUTO else load(form)
+        self._dataset = dataset
+        self._say = say
+
+    def records(self, name: str) -> Iterator[Row]:
+        """Yield the records of one source; rows that are not of the format fail."""
+        with opened(name, self._before_read) as source:
+            for row in self._rows(source):
+                form = self._format or self._guess(row)
+                try:
+                    found = form.to_records(row.value)
+                except RowError as error:
+                    fail_row(self._account, row, error, "import")
+                    continue
+                self._account.added += len(found) - 1
+                for fields in found:
+                    yield row.changed(complete(fields, form.name, self._dataset))
+
+    def _guess(self, row: Row) -> Format:
+        self._format = load(guess(row.value, row.source))
+        self._say(f"{row.source}: read as {self._format.name}: {self._format.description}")
+        return self._format
+
+    def _rows(self, source: Source) -> Iterator[Row]:
+        layout = self._format.layout if self._format else layout_of(source)
+        if layout == "rows":
+            return rows_of(source, self._account)
+        if layout == "lines":
+            return lines_of(source, self._account)
+        return self._items(source)
+
+    def _items(self, source: Source) -> Iterator[Row]:
+        for document in document_of(source, self._account):
+            form = self._format or self._guess(document)
+            for item in form.items(document.value):
+                self._account.read += 1
+                yield document.changed(item)
+
+
+def layout_of(source: Source) -> Layout:
+    """Return what a source holds, from its first bytes: rows, text lines, or one document."""
+    start = source.start.lstrip()
+    if source.is_parquet or start[:1] == b"[":
+        return "rows"
+    if start[:1] != b"{":
+        return "lines"
+    line = start.split(b"\n", 1)[0].rstrip()
+    try:
+        first = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # The first line of an indented document opens something; a broken row does not.
+        return "document" if line.endswith((b"{", b"[", b",")) else "rows"
+    is_document = any(load(name).matches(first) for name in ("xquad",))
+    return "document" if is_document else "rows"
