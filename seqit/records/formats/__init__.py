@@ -1,0 +1,94 @@
+"""The dataset formats that seqit reads and writes: a literal table, each module loaded late."""
+
+from importlib import import_module
+from typing import Any, cast
+
+from seqit.errors import SeqitError, UsageError
+from seqit.records.formats.base import Fields, Format
+from seqit.records.identity import content_id
+from seqit.records.record import Record
+from seqit.records.validation import describe, did_you_mean, shorten
+
+__all__ = ["EXPORTS", "FORMATS", "Fields", "Format", "complete", "guess", "load"]
+
+FORMATS = {
+    "record": "seqit.records.formats.record",
+    "alpaca": "seqit.records.formats.alpaca",
+    "messages": "seqit.records.formats.messages",
+    "sharegpt": "seqit.records.formats.sharegpt",
+    "prompt-completion": "seqit.records.formats.prompt_completion",
+    "self-instruct": "seqit.records.formats.self_instruct",
+    "dolly": "seqit.records.formats.dolly",
+    "flancot": "seqit.records.formats.flancot",
+    "flancot-json": "seqit.records.formats.flancot_json",
+    "xquad": "seqit.records.formats.xquad",
+    "mgsm": "seqit.records.formats.mgsm",
+    "gsm8k": "seqit.records.formats.gsm8k",
+    "humaneval": "seqit.records.formats.humaneval",
+    "vqa": "seqit.records.formats.vqa",
+}
+"""Name → module; each module has its Format as FORMAT."""
+
+EXPORTS = ("alpaca", "messages", "prompt-completion", "sharegpt")
+"""The formats that can be written too."""
+
+# A row that several formats match has the most specific one: the first of these groups that has
+# any. A dolly row, for example, is an alpaca row with more columns. Two of one group: nobody knows.
+_RANKS = (
+    ("record",),
+    ("messages", "sharegpt", "self-instruct", "dolly", "xquad", "gsm8k", "humaneval", "vqa"),
+    ("flancot", "mgsm", "flancot-json", "alpaca", "prompt-completion"),
+)
+
+
+def load(name: str) -> Format:
+    """Return the format; raises UsageError for a name that is not in FORMATS."""
+    if name not in FORMATS:
+        known = ", ".join(sorted(FORMATS))
+        hint = did_you_mean(name, FORMATS)
+        raise UsageError(f"there is no format {name!r}{hint}; the formats are {known}")
+    return cast(Format, import_module(FORMATS[name]).FORMAT)
+
+
+def guess(row: object, source_name: str) -> str:
+    """Return the name of the format that a source's first row is in.
+
+    The row is what the source holds: an object, a text line, or a whole document. Raises
+    SeqitError where no format, or more than one, fits.
+    """
+    for names in _RANKS:
+        found = [name for name in names if load(name).matches(row)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            fits = f"the first row fits {' and '.join(found)}; choose with --format"
+            raise SeqitError(f"{source_name}: {fits}")
+    raise SeqitError(
+        f"{source_name}: cannot guess the format: the first row is {_seen(row)}; "
+        f"name it with --format, one of {', '.join(sorted(FORMATS))}"
+    )
+
+
+def _seen(row: object) -> str:
+    if isinstance(row, dict) and row:
+        return "an object with " + shorten(", ".join(map(repr, row)), 200)
+    if isinstance(row, str):
+        return f"the line {shorten(row)!r}, of {row.count(chr(9)) + 1} tab-separated texts"
+    return describe(row)
+
+
+def complete(fields: Fields, format_name: str, source_name: str) -> Record:
+    """Return the fields, which come in the order of RECORD_KEYS, with id, lineage and source.
+
+    The source is the file's name without its folder. What `fields` has of the three is kept.
+    """
+    record_id = fields.get("id") or content_id(fields)
+    record: dict[str, Any] = {"id": record_id, **fields}
+    metadata = record.pop("metadata", None)
+    record.setdefault("lineage", {"root": record_id, "iteration": 0, "operation": "seed"})
+    if "source" not in record:
+        source = {"format": format_name}
+        record["source"] = source | {"name": source_name} if source_name else source
+    if metadata:
+        record["metadata"] = metadata
+    return cast(Record, record)

@@ -1,0 +1,124 @@
+"""What every format is made of: reading the columns of a foreign row, and writing them back."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from seqit.errors import RowError, UsageError
+from seqit.records.record import Record
+from seqit.records.validation import describe
+
+Fields = dict[str, Any]
+"""The parts of a record that a foreign row brings along: no id, no lineage, no source."""
+
+Layout = Literal["rows", "lines", "document"]
+"""rows: one JSON object a row; lines: one text line a row; document: one JSON text a file."""
+
+
+class FromRecord(Protocol):
+    """Writes a record as a row of the format.
+
+    `keep` names fields of the record (id, lineage, steps, …) that become columns too. Raises
+    RowError where the format has no place for something that the record holds.
+    """
+
+    def __call__(self, record: Record, keep: Collection[str] = ()) -> dict[str, Any]: ...
+
+
+def _import_only(record: Record, keep: Collection[str] = ()) -> dict[str, Any]:
+    raise UsageError("this format can be imported, not exported")
+
+
+def _whole(document: Any) -> Iterable[Any]:
+    return (document,)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One dataset format, as pure functions over decoded rows.
+
+    `matches` says whether a row (an object, a text line or a document, see Layout) looks like
+    this format. `to_records` returns the fields of the row's records, mostly one; it raises
+    RowError, with the field, where the row is not of the format. `items` takes a document apart
+    into rows; it never raises: what it cannot take apart it yields as it stands, and
+    `to_records` says what is wrong with it.
+    """
+
+    name: str
+    description: str
+    matches: Callable[[Any], bool]
+    to_records: Callable[[Any], list[Fields]]
+    from_record: FromRecord = _import_only
+    layout: Layout = "rows"
+    items: Callable[[Any], Iterable[Any]] = _whole
+
+
+def table(row: Any, columns: str) -> dict[str, Any]:
+    """Return the row if it is an object; the error names the columns it should have."""
+    if not isinstance(row, dict):
+        raise RowError(f"expected an object with {columns}, found {describe(row)}")
+    return row
+
+
+def text(row: dict[str, Any], key: str) -> str:
+    """Return the text of a column; empty where the column is absent or null."""
+    value = row.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise RowError(f"expected text, found {describe(value)}", key)
+    return value
+
+
+def required(row: dict[str, Any], key: str) -> str:
+    """Return the text of a column that must be there and must not be blank."""
+    if key not in row:
+        raise RowError(f"{key!r} is missing; the row has {', '.join(row) or 'no columns'}", key)
+    return not_blank(text(row, key), key)
+
+
+def not_blank(value: str, field: str) -> str:
+    """Return the text; raises RowError where it is empty or white space alone."""
+    if not value or value.isspace():
+        raise RowError("must not be empty: there is nothing to ask the model", field)
+    return value
+
+
+def image_list(row: dict[str, Any]) -> list[str]:
+    """Return the column `images`: paths, URLs or data URLs; empty where absent or null."""
+    value = row.get("images")
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise RowError(f"expected a list of paths or URLs, found {describe(value)}", "images")
+    for number, image in enumerate(value):
+        if not (isinstance(image, str) and image):
+            message = f"expected a path or URL, found {describe(image)}"
+            raise RowError(message, f"images[{number}]")
+    return value
+
+
+def with_metadata(fields: Fields, row: dict[str, Any], known: Collection[str]) -> Fields:
+    """Add the row's columns that the format does not know as `metadata`, under their names."""
+    metadata = {key: value for key, value in row.items() if key not in known}
+    if metadata:
+        fields["metadata"] = metadata
+    return fields
+
+
+def with_columns(
+    own: dict[str, Any], record: Record, known: Collection[str], keep: Collection[str]
+) -> dict[str, Any]:
+    """Add the record's metadata, and the fields to keep, as columns of the row.
+
+    Raises RowError where two of them would have one name, or a name that the format reads.
+    """
+    fields: Mapping[str, object] = record
+    metadata = record.get("metadata", {})
+    row = dict(own)
+    for key, value in [*metadata.items(), *((key, fields[key]) for key in keep if key in fields)]:
+        if key in known or key in row:
+            message = f"two columns would have the name {key!r}; rename the one in the metadata"
+            raise RowError(message, f"metadata.{key}")
+        row[key] = value
+    return row

@@ -1,0 +1,19 @@
+"""Record: seqit's own rows, which pass as they are."""
+
+from typing import Any
+
+from seqit.records.adopt import adopt
+from seqit.records.formats.base import Fields, Format
+
+
+def matches(row: Any) -> bool:
+    """Whether the row has what only a record has beside its instruction: id and lineage."""
+    return isinstance(row, dict) and {"id", "instruction", "lineage"} <= row.keys()
+
+
+def to_records(row: Any) -> list[Fields]:
+    """Return the row, checked, with id and lineage filled in where they are missing."""
+    return [{**adopt(row)}]
+
+
+FORMAT = Format("record", "seqit's own rows: id, instruction, …, lineage", matches, to_records)

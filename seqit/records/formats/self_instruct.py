@@ -1,0 +1,52 @@
+"""Self-Instruct's seed tasks: an instruction with several instances of input and output."""
+
+from typing import Any
+
+from seqit.errors import RowError
+from seqit.records.formats.base import Fields, Format, required, table, text, with_metadata
+from seqit.records.validation import describe
+
+_KNOWN = frozenset(("instruction", "instances"))
+_INSTANCE = frozenset(("input", "output"))
+
+
+def matches(row: Any) -> bool:
+    """Whether the row has an instruction and a list of instances."""
+    return isinstance(row, dict) and "instruction" in row and isinstance(row.get("instances"), list)
+
+
+def to_records(row: Any) -> list[Fields]:
+    """Return a record for each instance; they share the task's columns as metadata."""
+    row = table(row, "'instruction' and 'instances'")
+    instruction = required(row, "instruction")
+    instances = row.get("instances")
+    if not isinstance(instances, list) or not instances:
+        message = f"expected a list of {{input, output}}, found {describe(instances)}"
+        raise RowError(message, "instances")
+    return [_fields(row, instruction, instance, n) for n, instance in enumerate(instances)]
+
+
+def _fields(row: dict[str, Any], instruction: str, instance: Any, number: int) -> Fields:
+    place = f"instances[{number}]"
+    try:
+        instance = table(instance, "'input' and 'output'")
+        fields = {
+            "instruction": instruction,
+            "input": text(instance, "input"),
+            "output": text(instance, "output"),
+        }
+    except RowError as error:
+        raise RowError(str(error), f"{place}.{error.field}" if error.field else place) from None
+    extra = {key: value for key, value in instance.items() if key not in _INSTANCE}
+    for key in extra:
+        if key in row:
+            raise RowError("the task has a column of this name too; rename one", f"{place}.{key}")
+    return with_metadata(fields, row | extra, _KNOWN)
+
+
+FORMAT = Format(
+    "self-instruct",
+    "instruction, instances: a list of {input, output}, each of which becomes a record",
+    matches,
+    to_records,
+)
