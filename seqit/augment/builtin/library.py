@@ -1,0 +1,34 @@
+"""The whole library, and the way back from a step's wording to its kind."""
+
+from collections.abc import Iterator
+from itertools import product
+
+from seqit.augment.builtin.decompose import DECOMPOSE_STEPS
+from seqit.augment.builtin.input_steps import INPUT_STEPS
+from seqit.augment.builtin.layout_steps import LAYOUT_STEPS
+from seqit.augment.builtin.number_steps import NUMBER_STEPS
+from seqit.augment.builtin.options_steps import OPTIONS_STEPS
+from seqit.augment.builtin.question_steps import QUESTION_STEPS
+from seqit.augment.builtin.step import StepKind, as_clause
+from seqit.augment.builtin.text_steps import TEXT_STEPS
+from seqit.augment.builtin.wording import SLOTS
+
+PREFIX_STEPS = (*OPTIONS_STEPS, *QUESTION_STEPS, *INPUT_STEPS)
+SUFFIX_STEPS = (*TEXT_STEPS, *NUMBER_STEPS, *LAYOUT_STEPS)
+ALL_STEPS = (*PREFIX_STEPS, *SUFFIX_STEPS, *DECOMPOSE_STEPS)
+
+
+def wordings(kind: StepKind) -> Iterator[str]:
+    """Yield every clause that the kind's phrasings can become."""
+    for phrasing in kind.phrasings:
+        slots = [slot for slot in SLOTS if f"{{{slot}}}" in phrasing]
+        for values in product(*(SLOTS[slot] for slot in slots)):
+            yield phrasing.format(**dict(zip(slots, values, strict=True)))
+
+
+_KIND_OF_CLAUSE = {clause: kind for kind in ALL_STEPS for clause in wordings(kind)}
+
+
+def kind_of(instruction: str) -> StepKind | None:
+    """Return the kind of a step by its instruction; None for a task that is not from here."""
+    return _KIND_OF_CLAUSE.get(as_clause(instruction))
