@@ -1,0 +1,65 @@
+"""Rules about chains: what augment did with a record, and whether its answers hold."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from seqit.checks import record_problems
+from seqit.filter.rule import Objection, Rule
+from seqit.records.record import Record
+
+
+@dataclass
+class FailingCheck(Rule):
+    """Object to a chain whose answers do not hold; see seqit.checks.record_problems."""
+
+    name: ClassVar[str] = "failing-check"
+    explanation: ClassVar[str] = (
+        "A step's answer does not pass its check, or does not stand in the output in its turn."
+    )
+
+    def judge(self, record: Record) -> Objection | None:
+        """Return an objection that names every step that fails and why."""
+        if "steps" not in record:
+            return None
+        problems = record_problems(record)
+        if not problems:
+            return None
+        step, first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        evidence = {"steps": [{"step": index, "problem": text} for index, text in problems]}
+        return Objection("check-failed", f"steps[{step}]: {first}{more}", evidence)
+
+
+@dataclass
+class Keep(Rule):
+    """Object to a record that augment looked at and left alone."""
+
+    name: ClassVar[str] = "keep"
+    explanation: ClassVar[str] = "The operation is 'keep': augment left the record as it was."
+
+    def judge(self, record: Record) -> Objection | None:
+        """Return an objection where the last operation is keep."""
+        if record["lineage"]["operation"] != "keep":
+            return None
+        return Objection("kept", "augment left the record as it was", {})
+
+
+@dataclass
+class IncompleteChain(Rule):
+    """Object to a record that calls itself a chain and is none."""
+
+    name: ClassVar[str] = "incomplete-chain"
+    explanation: ClassVar[str] = (
+        "The operation is decompose, prefix or suffix, and yet there are fewer than two steps."
+    )
+
+    def judge(self, record: Record) -> Objection | None:
+        """Return an objection with the operation and the number of steps."""
+        operation = record["lineage"]["operation"]
+        if operation not in ("decompose", "prefix", "suffix"):
+            return None
+        count = len(record.get("steps", ()))
+        if count >= 2:
+            return None
+        message = f"the operation is {operation!r}, which makes at least 2 steps; there are {count}"
+        return Objection("too-few-steps", message, {"operation": operation, "steps": count})

@@ -1,0 +1,63 @@
+"""A rule about characters that nobody sees, or that stand for lost ones."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import ClassVar
+
+from seqit.filter.rule import TEXT_FIELDS, Objection, Rule
+from seqit.records.record import Record
+
+_ASCII_CONTROLS = bytes((*range(9), 11, 12, *range(14, 32), 127))
+
+# One set first, which costs a twentieth of the alternatives below.
+_SUSPECT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202d\u202e\u2060-\u2069"
+    "\ud800-\udfff\ufeff\ufffd-\uffff\U000e0000-\U000e007f]"
+)
+# Joiners, marks and isolates are part of Persian, Indic, Arabic and Hebrew spelling and of emoji,
+# and one zero-width space or byte order mark does no harm; a run of them hides text. The
+# overrides (Trojan Source, CVE-2021-42574) and the tag characters (outside a flag) show one text
+# and hold another.
+_NON_PRINTING = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff\ufffd-\uffff]"
+    "|[\u200b-\u200f\u2060-\u2069\ufeff]{4}"
+    "|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]"
+)
+
+
+@dataclass
+class NonPrinting(Rule):
+    """Object to control characters, lost characters and hidden text."""
+
+    name: ClassVar[str] = "non-printing"
+    explanation: ClassVar[str] = (
+        "A text holds a control character other than tab and line breaks, a replacement "
+        "character (U+FFFD), a lone surrogate, a bidirectional override, or hidden characters."
+    )
+
+    def judge(self, record: Record) -> Objection | None:
+        """Return an objection with the first such character and its place."""
+        text = f"{record['instruction']}\n{record['input']}\n{record['output']}"
+        if text.isascii():
+            data = text.encode()
+            if len(data.translate(None, _ASCII_CONTROLS)) == len(data):
+                return None
+        elif not _SUSPECT.search(text) or not _NON_PRINTING.search(text):
+            return None
+        return _object(record)
+
+
+def _object(record: Record) -> Objection:
+    searched = ((field, _NON_PRINTING.search(record[field])) for field in TEXT_FIELDS)
+    field, character, position = next((f, m[0][0], m.start()) for f, m in searched if m)
+    code = f"U+{ord(character):04X}"
+    name = unicodedata.name(character, _kind(character))
+    message = f"the {field} holds {code} ({name}) at character {position + 1}"
+    evidence = {"field": field, "code_point": code, "position": position + 1}
+    return Objection("non-printing", message, evidence)
+
+
+def _kind(character: str) -> str:
+    kinds = {"Cc": "a control character", "Cs": "a lone surrogate", "Cn": "not a character"}
+    return kinds.get(unicodedata.category(character), "without a name")

@@ -1,0 +1,79 @@
+"""Rules about how much text there is."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from seqit.errors import UsageError
+from seqit.filter.rule import TEXT_FIELDS, Objection, Option, Rule, TextField, one_of, whole_number
+from seqit.records.record import Record
+
+# Code points that show nothing: white space beyond ASCII's is left to str.strip().
+_INVISIBLE = " \t\r\n\x0b\x0c\x85\xa0\xad\u200b\u200c\u200d\u2060\u2800\u3164\ufe0f\ufeff"
+
+
+@dataclass
+class EmptyOutput(Rule):
+    """Object to a record that answers nothing."""
+
+    name: ClassVar[str] = "empty-output"
+    explanation: ClassVar[str] = "The output is empty, or holds only characters that show nothing."
+
+    def judge(self, record: Record) -> Objection | None:
+        """Return an objection where no character of the output can be seen."""
+        output = record["output"]
+        if output.strip().strip(_INVISIBLE):
+            return None
+        held = f"only {len(output)} characters that show nothing" if output else "nothing"
+        return Objection("empty", f"the output holds {held}", {"characters": len(output)})
+
+
+@dataclass
+class Length(Rule):
+    """Object to a text that is longer or shorter than the limits given."""
+
+    name: ClassVar[str] = "length"
+    explanation: ClassVar[str] = "A text is longer or shorter than the limits given."
+
+    field: Annotated[TextField, Option("the text to measure", one_of(*TEXT_FIELDS))] = "output"
+    min_words: Annotated[int, Option("fewest words, split at white space", whole_number)] = 0
+    max_words: Annotated[int | None, Option("most words", whole_number)] = None
+    min_characters: Annotated[int, Option("fewest characters", whole_number)] = 0
+    max_characters: Annotated[int | None, Option("most characters", whole_number)] = None
+
+    def __post_init__(self) -> None:
+        limits = {
+            "words": (self.min_words, self.max_words),
+            "characters": (self.min_characters, self.max_characters),
+        }
+        if all(not least and most is None for least, most in limits.values()):
+            raise UsageError(
+                "rule 'length' needs a limit, as in length:field=output,max_words=2000"
+            )
+        for unit, (least, most) in limits.items():
+            if most is not None and least > most:
+                raise UsageError(
+                    f"rule 'length': min_{unit}={least} is above max_{unit}={most}, "
+                    "so no record could pass"
+                )
+
+    def judge(self, record: Record) -> Objection | None:
+        """Return an objection that names the measure and the limit."""
+        text = record[self.field]
+        size = len(text)
+        if size < self.min_characters:
+            return self._object("too-short", size, "characters", self.min_characters)
+        if self.max_characters is not None and size > self.max_characters:
+            return self._object("too-long", size, "characters", self.max_characters)
+        # n words take at least 2n - 1 characters: most texts need not be split to be judged.
+        if self.max_words is not None and size > 2 * self.max_words:
+            words = len(text.split())
+            if words > self.max_words:
+                return self._object("too-long", words, "words", self.max_words)
+        if self.min_words and len(text.split(None, self.min_words)) < self.min_words:
+            return self._object("too-short", len(text.split()), "words", self.min_words)
+        return None
+
+    def _object(self, reason: str, size: int, unit: str, limit: int) -> Objection:
+        bound = "at least" if reason == "too-short" else "at most"
+        message = f"the {self.field} has {size:,} {unit}; {bound} {limit:,} are allowed"
+        return Objection(reason, message, {"field": self.field, unit: size, "limit": limit})

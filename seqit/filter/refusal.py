@@ -1,0 +1,42 @@
+"""A rule about answers that decline, or that speak of the model instead of the matter."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from seqit.filter.rule import Objection, Rule
+from seqit.records.record import Record
+from seqit.records.validation import shorten
+
+_CANNOT = r"i (?:can(?:no|['’])?t|can not|am (?:not able|unable)|won['’]?t|will not)"
+_SORRY = r"(?:i['’]?m |i am )?(?:so |very )?(?:sorry|i apologi[sz]e|apologies|unfortunately)\b"
+_REFUSAL = re.compile(
+    rf"{_SORRY}.{{0,40}}?\b{_CANNOT}\b"
+    rf"|{_CANNOT} (?:to )?(?:assist|help|provide|fulfil|comply|answer|do that|engage|support)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SELF = re.compile(
+    rf"(?:{_SORRY},? (?:but )?)?(?:as|i['’]?m(?: just)?|i am(?: just)?)"
+    r" an? (?:ai|artificial intelligence|(?:large )?language model)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class Refusal(Rule):
+    """Object to an output that begins by declining or by speaking of itself as a model."""
+
+    name: ClassVar[str] = "refusal"
+    explanation: ClassVar[str] = (
+        "The output begins by declining ('I'm sorry, but I cannot …') or by speaking of itself "
+        "('As an AI language model …'), in English."
+    )
+
+    def judge(self, record: Record) -> Objection | None:
+        """Return an objection, `refusal` or `self-reference`, with the words found."""
+        output = record["output"].lstrip()
+        for reason, pattern in (("refusal", _REFUSAL), ("self-reference", _SELF)):
+            if found := pattern.match(output):
+                text = shorten(" ".join(output[: found.end() + 40].split()), 80)
+                return Objection(reason, f"the output begins {text!r}", {"text": text})
+        return None

@@ -1,0 +1,118 @@
+"""What a rule is: one name, its parameters, and one method that may object to a record."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
+
+from seqit.records.record import Record
+
+TextField = Literal["instruction", "input", "output"]
+TEXT_FIELDS: tuple[TextField, ...] = get_args(TextField)
+
+
+class Objection(NamedTuple):
+    """Why a record shall not pass: a name to group by, a sentence, and what was found."""
+
+    reason: str
+    message: str
+    evidence: dict[str, Any]
+
+
+class Option(NamedTuple):
+    """What a parameter means and how its text is read; it annotates a field of a rule.
+
+    `read` raises ValueError, saying what was expected, for a text that it cannot use.
+    """
+
+    meaning: str
+    read: Callable[[str], Any]
+
+
+class Parameter(NamedTuple):
+    """One parameter of a rule, as `Rule.parameters` finds it."""
+
+    name: str
+    default: Any
+    option: Option
+
+
+@dataclass
+class Rule(ABC):
+    """One rule of the filter; a subclass is a dataclass whose fields are its parameters.
+
+    A parameter is written ``max_words: Annotated[int, Option("most words", whole_number)] = 512``.
+    """
+
+    name: ClassVar[str]
+    explanation: ClassVar[str]
+    remembers: ClassVar[bool] = False  # True where a verdict depends on the records before
+
+    @abstractmethod
+    def judge(self, record: Record) -> Objection | None:
+        """Return why the record shall not pass; None where there is nothing to object to."""
+
+    @classmethod
+    def parameters(cls) -> list[Parameter]:
+        """Return what a user may set: the fields annotated with an Option."""
+        return [
+            Parameter(entry.name, entry.default, option)
+            for entry in fields(cls)
+            for option in get_args(entry.type)
+            if isinstance(option, Option)
+        ]
+
+    def __str__(self) -> str:
+        """Return the rule as a user would write it, the parameters left at default omitted."""
+        given = [
+            f"{name}={written(value)}"
+            for name, default, _ in self.parameters()
+            if (value := getattr(self, name)) != default
+        ]
+        return f"{self.name}:{','.join(given)}" if given else self.name
+
+
+def written(value: Any) -> str:
+    """Return a parameter's value as a user writes it: ``512``, ``instruction+input``."""
+    return "+".join(value) if isinstance(value, tuple) else str(value)
+
+
+def whole_number(text: str) -> int:
+    """Read a count: 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("a whole number, 0 or more")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """Read a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError("a number above 0")
+    return value
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    """Return a reader of exactly one of the names."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"one of {', '.join(names)}")
+        return text
+
+    return read
+
+
+def some_of(*names: str) -> Callable[[str], tuple[str, ...]]:
+    """Return a reader of names joined by ``+``, as in ``instruction+input``."""
+
+    def read(text: str) -> tuple[str, ...]:
+        chosen = text.split("+")
+        if not set(chosen) <= set(names) or len(set(chosen)) < len(chosen):
+            raise ValueError(f"one or more of {', '.join(names)}, joined by '+'")
+        return tuple(chosen)
+
+    return read
