@@ -1,0 +1,68 @@
+"""What a query may do: read the views, and nothing else.
+
+DuckDB's own lock (no external access but the given files) is not enough: its list of allowed
+paths permits writing too, so `WITH x AS (COPY … TO 'the given file')`, EXPLAIN ANALYZE COPY and
+functions that execute SQL text could overwrite what was given to be read. So the query's syntax
+tree, as DuckDB's parser gives it, must consist of known harmless parts.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from seqit.errors import SeqitError
+
+_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+
+_TABLE_FUNCTIONS = {"unnest", "range", "generate_series", "repeat", "json_each", "json_tree"}
+
+_READS_ONLY = (
+    "seqit sql only reads: the query must be one SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW or "
+    "SUMMARIZE"
+)
+
+
+def check_query(syntax: str) -> None:
+    """Raise SeqitError unless the result of DuckDB's json_serialize_sql is one reading query."""
+    try:
+        tree = orjson.loads(syntax)
+    except orjson.JSONDecodeError:  # orjson stops at 1,024 levels
+        raise SeqitError("The query is nested too deeply; split it with WITH.") from None
+    if tree["error"]:
+        if tree["error_type"] == "parser":
+            raise SeqitError(f"The query is not SQL: {tree['error_message']}.")
+        raise SeqitError(
+            f"{_READS_ONLY}. (PIVOT is one where it names its columns: PIVOT … ON x IN (…).)"
+        )
+    count = len(tree["statements"])
+    if count != 1:
+        raise SeqitError(f"{_READS_ONLY}; {count or 'nothing'} was given.")
+    for node in _walk(tree["statements"]):
+        _check_node(node)
+
+
+def _check_node(node: dict[str, Any]) -> None:
+    kind = node.get("type")
+    if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _NODES:
+        what = kind.removesuffix("_QUERY_NODE").removesuffix("_NODE")
+        raise SeqitError(f"{_READS_ONLY}; this one has {what} in it.")
+    if kind == "TABLE_FUNCTION":
+        name = node["function"]["function_name"].lower()
+        if name not in _TABLE_FUNCTIONS:
+            raise SeqitError(
+                f"The query may not call {name}() in FROM: it reads the views of the given files, "
+                f"and of table functions only {', '.join(sorted(_TABLE_FUNCTIONS))}. Name a file "
+                "on the command line to make it a view."
+            )
+
+
+def _walk(tree: Any) -> Iterator[dict[str, Any]]:
+    left = [tree]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            yield value
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
