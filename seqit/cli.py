@@ -8,13 +8,13 @@ from types import FrameType
 import click
 
 from seqit import __version__
-from seqit.commands import export, import_, validate
+from seqit.commands import augment, demo, export, filter, import_, mix, sql, validate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="seqit")
 def group() -> None:
-    r"""Sequential instruction tuning: turn instructions into chains, filter, mix, and look.
+    """Sequential instruction tuning: turn instructions into chains, filter, mix, and look.
 
     Commands read SOURCEs or standard input and write records to standard output:
 
@@ -23,7 +23,7 @@ def group() -> None:
     """
 
 
-for module in (import_, export, validate):
+for module in (import_, export, validate, augment, filter, mix, sql, demo):
     group.add_command(module.command)
 
 

@@ -1,0 +1,63 @@
+"""seqit sql: questions about records, rejects and manifests, in SQL."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from seqit.commands._shell import Command, claim_stdout
+from seqit.errors import UsageError
+
+ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".md": "markdown", ".parquet": "parquet"}
+
+
+@click.command("sql", cls=Command, short_help="Ask in SQL about records, rejects, manifests.")
+@click.argument("query", required=False)
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "jsonl", "markdown", "parquet"]),
+    help="How to write the result; default: by the ending of -o, else table.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
+@click.option("--tables", is_flag=True, help="Show the views and columns that SOURCEs give.")
+def command(
+    query: str | None, sources: tuple[str, ...], form: str | None, output: str | None, tables: bool
+) -> None:
+    """Run one SELECT (DuckDB's SQL) over files; they are readable, all else is locked.
+
+    Files of one kind are one view: records, rejects, manifests; its column `file` tells which.
+    Other files are views under their own names. With --tables the first argument is a SOURCE.
+
+    \b
+        seqit sql "SELECT lineage.operation, count(*) FROM records GROUP BY ALL" sit.jsonl
+    """
+    from seqit.records.sink import whole_file
+    from seqit.scores.output import render
+    from seqit.scores.sql import Database
+
+    if tables:
+        with Database(tuple(filter(None, (query, *sources)))) as database:
+            for view, columns in database.views().items():
+                click.echo(view)
+                for name, kind in columns.items():
+                    click.echo(f"    {name} {kind}")
+        return
+    if not query:
+        raise UsageError("name a query: seqit sql 'SELECT count(*) FROM records' sit.jsonl")
+    form = form or ENDINGS.get(Path(output).suffix if output else "", "table")
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise UsageError("Parquet is no text for a terminal; name a file with -o")
+    with Database(sources) as database:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
+        pieces = render(database.query(query), form, width)
+        if output in (None, "-"):
+            stdout = claim_stdout()
+            stdout.writelines(pieces)
+            stdout.flush()
+            return
+        with whole_file(str(output)) as file:
+            file.writelines(pieces)
