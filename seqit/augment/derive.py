@@ -1,0 +1,82 @@
+"""What the augmentation methods share: a record made from another, and rows a method leaves."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, cast
+
+from seqit.errors import UsageError
+from seqit.records.account import Account, Row
+from seqit.records.identity import with_id
+from seqit.records.record import RECORD_KEYS, Lineage, Operation, Record, Step
+
+Others = Literal["reject", "pass"]
+"""What becomes of rows that a method does not apply to: rejected, or handed on unchanged."""
+
+
+def derive(
+    parent: Record, changes: Mapping[str, Any], operation: Operation, *, method: str, seed: int
+) -> Record:
+    """Return the record that `changes` make of `parent`, under its own id and one iteration on.
+
+    Everything that is not changed is carried over: system, images, source, metadata.
+    """
+    lineage: Lineage = {
+        "root": parent["lineage"]["root"],
+        "parent": parent["id"],
+        "iteration": parent["lineage"]["iteration"] + 1,
+        "operation": operation,
+        "method": method,
+        "teacher": "builtin",
+        "seed": seed,
+    }
+    merged = {**parent, **changes, "lineage": lineage}
+    required = Record.__required_keys__
+    ordered = {k: merged[k] for k in RECORD_KEYS if k in required or merged.get(k)}
+    return with_id(cast(Record, ordered))
+
+
+def chain_of(record: Record) -> list[Step]:
+    """Return the record's steps; a record without steps is a chain of one."""
+    if steps := record.get("steps"):
+        return list(steps)
+    return [{"instruction": record["instruction"], "output": record["output"]}]
+
+
+def is_question(instruction: str) -> bool:
+    """Say whether a line ends with a question mark, of whatever script; options may follow it."""
+    lines = instruction.splitlines()
+    return any(line.rstrip().endswith(("?", "？", "؟")) for line in lines)
+
+
+def before(request: str, instruction: str) -> str:
+    """Put a request before an instruction, which stays as its author wrote it."""
+    gap = "\n\n" if "\n" in instruction else " "
+    return f"{request}{gap}{instruction}"
+
+
+def labelled(label: str, text: str) -> str:
+    """Return ``Label: text``; text of several lines begins on a line of its own."""
+    return f"{label}:\n{text}" if "\n" in text else f"{label}: {text}"
+
+
+class Obstacle(NamedTuple):
+    """Why a method does not apply to a row."""
+
+    reason: str
+    message: str
+
+
+NO_OUTPUT = Obstacle("no-output", "The row has no output: its chain would end without an answer.")
+
+
+def leave(row: Row, account: Account, others: Others, method: str, why: Obstacle) -> Iterator[Row]:
+    """Hand on a row that `method` does not apply to, or reject it with the reason."""
+    if others == "pass":
+        yield row
+    else:
+        account.reject(row, method, why.reason, why.message)
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise UsageError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise UsageError(f"{option} is {value!r}, but must be one of: {', '.join(choices)}.")

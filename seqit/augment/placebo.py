@@ -1,0 +1,114 @@
+"""Placebo chains: a first task that asks for no thought, so that only the form is sequential.
+
+The chain of this module repeats its text before it answers (repeat → result, the placebo of
+arXiv 2403.07794). What is repeated is known, so the first step is always checkable.
+"""
+
+from collections.abc import Iterator
+
+from seqit.augment.derive import (
+    NO_OUTPUT,
+    Obstacle,
+    Others,
+    before,
+    chain_of,
+    check_choice,
+    derive,
+    is_question,
+    leave,
+)
+from seqit.errors import UsageError
+from seqit.records.account import Account, Row
+from seqit.records.identity import draw
+from seqit.records.record import Record, Step
+
+METHOD = "repeat"
+
+_PARAPHRASES = ("paraphrase", "paraphrase-repeat", "repeat-paraphrase")
+
+REPEATS = {
+    what: f"Repeat the {what} word for word." for what in ("input", "question", "instruction")
+}
+"""The first step, by what it repeats."""
+
+# The instruction follows; {what} is the text that is repeated.
+_INPUT = (
+    "First repeat the {what} word for word, then do the following:",
+    "Repeat the {what} exactly as it is given. After that, do this:",
+    "Start by copying out the {what} without any change, and then do what is asked:",
+    "Write out the {what} once more, word for word. Then carry out this instruction:",
+)
+_QUESTION = (
+    "First repeat the {what} word for word, then answer it:",
+    "Repeat the following {what} exactly as it is written before you answer it:",
+    "Start by restating this {what} without changing a word, and then answer it:",
+    "Copy out this {what} word for word and give the answer after it:",
+)
+_TASK = (
+    "First repeat the following {what} word for word, then carry it out:",
+    "Repeat this {what} exactly as it is written before you follow it:",
+    "Start by restating this {what} without changing a word, and then do what it says:",
+    "Copy out this {what} word for word and do what it asks after that:",
+)
+
+
+def augment(
+    rows: Iterator[Row],
+    account: Account,
+    *,
+    seed: int,
+    chain: str = "repeat",
+    others: Others = "reject",
+) -> Iterator[Row]:
+    """Ask of every row to repeat its input, or else its instruction, before the answer.
+
+    Raises UsageError for a chain that paraphrases: only a language model can write that step.
+    """
+    if chain in _PARAPHRASES:
+        raise UsageError(
+            f"The chain {chain!r} needs a language model to write the paraphrase, and the builtin "
+            "teacher is none. Use the chain 'repeat'."
+        )
+    check_choice("chain", chain, ("repeat",))
+    check_choice("others", others, ("reject", "pass"))
+    for row in rows:
+        if why := _obstacle(row.value):
+            yield from leave(row, account, others, METHOD, why)
+        else:
+            yield row.changed(_repeat_first(row.value, seed))
+
+
+def _obstacle(record: Record) -> Obstacle | None:
+    """Return why the row cannot be repeated first."""
+    if not record["output"]:
+        return NO_OUTPUT
+    if record["lineage"].get("method") == METHOD:
+        return Obstacle("already-repeated", "The row repeats its text already.")
+    return None
+
+
+def _repeat_first(record: Record, seed: int) -> Record:
+    text, what, phrasings = _repeated(record)
+    lot = draw(seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
+    request = lot.choice(phrasings).format(what=what)
+    first: Step = {
+        "instruction": REPEATS[what],
+        "output": text,
+        "check": {"kind": "text", "value": text},
+    }
+    changes = {
+        "instruction": before(request, record["instruction"]),
+        "output": f"{text}\n\n{record['output']}",
+        "steps": [first, *chain_of(record)],
+    }
+    return derive(record, changes, "repeat", method=METHOD, seed=seed)
+
+
+def _repeated(record: Record) -> tuple[str, str, tuple[str, ...]]:
+    """Return the text to repeat, what to call it, and the phrasings that fit it."""
+    if record["input"]:
+        return record["input"], "input", _INPUT
+    text = record["instruction"]
+    if is_question(text):
+        return text, "question", _QUESTION
+    return text, "instruction", _TASK
