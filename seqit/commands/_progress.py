@@ -7,6 +7,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 INTERVAL = 0.2  # seconds
+CLEAR = "\r\x1b[K"
+"""To the line's start, and erase it."""
 
 
 def track(rows: Iterator[T], name: str) -> Iterator[T]:
@@ -27,5 +29,5 @@ def track(rows: Iterator[T], name: str) -> Iterator[T]:
 
 
 def _show(text: str) -> None:
-    sys.stderr.write(f"\r\x1b[K{text}")
+    sys.stderr.write(f"{CLEAR}{text}")
     sys.stderr.flush()

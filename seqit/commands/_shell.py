@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from seqit import __version__
-from seqit.commands._progress import track
+from seqit.commands._progress import CLEAR, track
 from seqit.errors import SeqitError, UsageError
 
 if TYPE_CHECKING:
@@ -30,13 +30,17 @@ class Command(click.Command):
     """A click command whose errors are sentences, and whose exit codes are seqit's."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        kwargs.setdefault("context_settings", {"help_option_names": ["--help", "-h"]})
         super().__init__(*args, **kwargs)
         self.params.append(
             click.Option(
                 ["--traceback"], is_flag=True, help="Show where in the code an error rose."
             )
         )
+        for option in (each for each in self.params if isinstance(each, click.Option)):
+            # By the option's own name; click would take the name of the function's parameter.
+            word = max(option.opts, key=len).removeprefix("--")
+            option.envvar = f"SEQIT_{self.name}_{word}".replace("-", "_").upper()
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors become a sentence and an exit code."""
@@ -74,8 +78,9 @@ def _sentence(error: Exception) -> str:
 
 
 def say(ctx: click.Context, message: str) -> None:
-    """Write one line to standard error, after the command's name."""
-    click.echo(f"{ctx.command_path}: {message}", err=True)
+    """Write one line to standard error, after the command's name; progress gives way to it."""
+    start = CLEAR if sys.stderr.isatty() else ""
+    click.echo(f"{start}{ctx.command_path}: {message}", err=True)
 
 
 def claim_stdout() -> IO[bytes]:
@@ -174,7 +179,7 @@ class Job:
                 "sources": list(names),
                 "complete": complete,
             }
-            if sha256:
+            if sha256 and complete:
                 manifest["output"] = {"name": self.output or "-", "sha256": sha256}
             with whole_file(self.manifest) as file:
                 file.write(encode(manifest, schema("manifest")) + b"\n")
@@ -195,14 +200,16 @@ class _Reporter:
 
         if self._file:
             self._file.write(encode(reject) + b"\n")
-        if reject["outcome"] != "failed":
+        # The error that ends a strict run says the same as its one failure.
+        if reject["outcome"] != "failed" or self._ctx.params.get("strict"):
             return
         self._failures += 1
         if self._failures <= SHOWN_FAILURES:
             line = f":{reject['line']}" if reject["line"] else ""
             say(self._ctx, f"{reject['source']}{line}: {reject['message']}")
         elif self._failures == SHOWN_FAILURES + 1:
-            say(self._ctx, "… further rows failed; --rejects FILE keeps them all")
+            keeper = self._ctx.params.get("rejects") or "--rejects FILE"
+            say(self._ctx, f"… further rows failed; {keeper} keeps them all")
 
 
 def data_options(body: Callable[..., None]) -> Callable[..., None]:

@@ -1,5 +1,6 @@
 """seqit augment: instructions become chains of instructions."""
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -31,11 +32,14 @@ OPTIONS = {
 
 
 def _shares(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, float]:
+    pairs = [item.partition("=") for item in text.split(",")] if text else []
     try:
-        pairs = (item.split("=") for item in text.split(",")) if text else ()
-        return {name.strip(): float(number) for name, number in pairs}
+        shares = {name.strip(): float(number) for name, _, number in pairs}
     except ValueError:
-        raise click.BadParameter("write it as decompose=25,prefix=45,suffix=18,keep=12") from None
+        shares = {}
+    if len(shares) < len(pairs) or not all(map(math.isfinite, shares.values())):
+        raise click.BadParameter("write it as decompose=25,prefix=45,suffix=18,keep=12")
+    return shares
 
 
 def _codes(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:

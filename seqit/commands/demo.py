@@ -35,7 +35,15 @@ STEPS = (
 
 
 @click.command("demo", cls=Command, short_help="Run everything on the examples.")
-@click.option("-o", "--output", "folder", metavar="DIR", default="demo-out", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    metavar="DIR",
+    default="demo-out",
+    show_default=True,
+    help="The folder for the results; made where it is not there.",
+)
 def command(folder: str) -> None:
     """Run the whole data path on the examples, and show what came of it.
 
@@ -48,20 +56,23 @@ def command(folder: str) -> None:
         raise SeqitError(f"{folder}: {error.strerror}") from None
     examples = Path(__file__).parents[1] / "examples"
     steps = [step.replace("EXAMPLES", shlex.quote(str(examples.resolve()))) for step in STEPS]
-    width = 0 if sys.stderr.isatty() else 1
-    with click.progressbar(steps, label="demo", file=sys.stderr, width=30 + width) as bar:
-        for step in bar:
-            _run(step, out)
+    for done, step in enumerate(steps):
+        _run(step, out, f"demo [{'#' * 3 * done:-<{3 * len(steps)}}] {done} of {len(steps)}")
     click.echo(f"\nThe results are in {out}/ (sit.jsonl, mixture.parquet, messages.jsonl, …).\n")
     click.echo("Two of the chains:\n")
-    _run(f"sql {shlex.quote(SAMPLE)} sit.jsonl -f jsonl", out)
+    _run(f'sql "{SAMPLE}" sit.jsonl -f jsonl', out)
     click.echo("\nWhat the chains are:\n")
-    _run(f"sql {shlex.quote(SUMMARY)} sit.jsonl", out)
+    _run(f'sql "{SUMMARY}" sit.jsonl', out)
 
 
-def _run(step: str, folder: Path) -> None:
-    """Run one command as a process of its own, as a shell would; raises SeqitError if it fails."""
+def _run(step: str, folder: Path, progress: str = "") -> None:
+    """Run one command as a process of its own, as a shell would; raises SeqitError if it fails.
+
+    On a terminal, `progress` stands below the command until it has something to say.
+    """
     click.echo(f"$ seqit {step}", err=True)
+    if sys.stderr.isatty():
+        click.echo(progress, err=True, nl=False)
     sys.stdout.flush()
     done = subprocess.run([sys.executable, "-m", "seqit", *shlex.split(step)], cwd=folder)  # noqa: PLW1510
     if done.returncode:

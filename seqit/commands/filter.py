@@ -27,13 +27,15 @@ def command(
     A rejected row is counted under its rule; --rejects keeps it with the evidence.
     """
     from seqit.filter import RULES, apply, default_rules, parse_rule
+    from seqit.records.validation import did_you_mean
 
     if list_rules:
         click.echo(_listing())
         return
     for name in skip:
         if name not in RULES:
-            raise UsageError(f"--skip: there is no rule {name!r}; see --list")
+            hint = did_you_mean(name, RULES)
+            raise UsageError(f"--skip: there is no rule {name!r}{hint}; see --list")
     added = [parse_rule(text) for text in rules]
     replaced = {*skip, *(rule.name for rule in added)}
     kept = [] if no_defaults else [rule for rule in default_rules() if rule.name not in replaced]

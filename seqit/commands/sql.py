@@ -10,6 +10,7 @@ from seqit.commands._shell import Command, claim_stdout
 from seqit.errors import UsageError
 
 ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".md": "markdown", ".parquet": "parquet"}
+FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
 
 
 @click.command("sql", cls=Command, short_help="Ask in SQL about records, rejects, manifests.")
@@ -35,7 +36,7 @@ def command(
     \b
         seqit sql "SELECT lineage.operation, count(*) FROM records GROUP BY ALL" sit.jsonl
     """
-    from seqit.records.sink import whole_file
+    from seqit.records.sink import check_target, whole_file
     from seqit.scores.output import render
     from seqit.scores.sql import Database
 
@@ -48,6 +49,10 @@ def command(
         return
     if not query:
         raise UsageError("name a query: seqit sql 'SELECT count(*) FROM records' sit.jsonl")
+    if not sources and " " not in query and query.endswith(FILES):
+        raise UsageError(f"name a query first: seqit sql 'SELECT count(*) FROM records' {query}")
+    if output not in (None, "-"):
+        check_target(str(output))
     form = form or ENDINGS.get(Path(output).suffix if output else "", "table")
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is no text for a terminal; name a file with -o")

@@ -17,7 +17,9 @@ SCHEMAS = ("record", "reject", "manifest")
 @click.option("--schema", type=click.Choice(SCHEMAS), default="record", show_default=True)
 @data_options
 def command(job: Job, schema: str) -> None:
-    """Check every row against a schema, and name file, line and field of each that fails.
+    """Check every row against a schema: is it what seqit's commands read and write?
+
+    The first five rows that fail are shown, with file, line and field; --rejects keeps them all.
 
     Raw rows (Alpaca's columns, no id yet) count as valid where seqit can adopt them. With -o the
     valid rows are written, complete. Exit code 3 means that some rows failed.

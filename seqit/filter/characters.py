@@ -8,7 +8,9 @@ from typing import ClassVar
 from seqit.filter.rule import TEXT_FIELDS, Objection, Rule
 from seqit.records.record import Record
 
-_ASCII_CONTROLS = bytes((*range(9), 11, 12, *range(14, 32), 127))
+# Maps ASCII's control characters to 0 and all others to themselves.
+_CONTROLS = frozenset((*range(9), 11, 12, *range(14, 32), 127))
+_MARKED = bytes(0 if code in _CONTROLS else code for code in range(256))
 
 # One set first, which costs a twentieth of the alternatives below.
 _SUSPECT = re.compile(
@@ -38,10 +40,9 @@ class NonPrinting(Rule):
 
     def judge(self, record: Record) -> Objection | None:
         """Return an objection with the first such character and its place."""
-        text = f"{record['instruction']}\n{record['input']}\n{record['output']}"
-        if text.isascii():
-            data = text.encode()
-            if len(data.translate(None, _ASCII_CONTROLS)) == len(data):
+        text = record["instruction"] + record["input"] + record["output"]
+        if text.isascii():  # then a table over the bytes is four times as fast as an expression
+            if b"\0" not in text.encode().translate(_MARKED):
                 return None
         elif not _SUSPECT.search(text) or not _NON_PRINTING.search(text):
             return None

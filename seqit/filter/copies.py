@@ -24,12 +24,13 @@ class InstructionEqualsOutput(Rule):
 
     def judge(self, record: Record) -> Objection | None:
         """Return an objection where both are the same text."""
-        instruction, output = record["instruction"].strip(), record["output"].strip()
-        # Nearly every row ends here: too long an answer, or another first character.
-        if (
-            len(output) > 2 * len(instruction)
-            or output[:1].casefold() != instruction[:1].casefold()
-        ):
+        instruction, output = record["instruction"], record["output"]
+        # Nearly every row ends here: too long an answer, or another first character. White space
+        # is no part of the text, so a long answer must not begin or end with it.
+        if len(output) > 2 * len(instruction) and output[0] > " " and output[-1] > " ":
+            return None
+        instruction, output = instruction.strip(), output.strip()
+        if output[:1].casefold() != instruction[:1].casefold():
             return None
         if fold(instruction) != fold(output):
             return None

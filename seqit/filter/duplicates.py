@@ -4,19 +4,21 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Annotated, ClassVar
 
+from xxhash import xxh3_64_intdigest
+
 from seqit.filter.rule import TEXT_FIELDS, Objection, Option, Rule, TextField, some_of
-from seqit.filter.seen import Seen
 from seqit.filter.text import fold
 from seqit.records.record import Record
+
+_KEY = (1 << 60) - 1  # the largest integers that Python keeps in 32 bytes
 
 
 @dataclass
 class ExactDuplicate(Rule):
     """Object to a record whose fields equal those of an earlier one that passed.
 
-    Keeps 64 bits of SipHash (Python's own hash of bytes) and the id of a record, not the text. In
-    a million different records, the probability that one is taken for another is 3e-8; in ten
-    million, 3e-6.
+    Keeps 60 bits of XXH3 and the id of a record, not the text: 150 bytes a record. In a million
+    different records, the probability that one is taken for another is 4e-7; in ten million, 4e-5.
     """
 
     name: ClassVar[str] = "exact-duplicate"
@@ -29,7 +31,7 @@ class ExactDuplicate(Rule):
     fields: Annotated[
         tuple[TextField, ...], Option("the fields that must be equal", some_of(*TEXT_FIELDS))
     ] = ("instruction", "input")
-    _seen: Seen = field(init=False, repr=False, compare=False, default_factory=Seen)
+    _seen: dict[int, str] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         # A tuple of texts also for one field, which itemgetter alone does not make of it; and at
@@ -43,8 +45,10 @@ class ExactDuplicate(Rule):
         text = fold("".join(self._texts(record)))
         if "instruction" in self.fields:
             text += _context(record)
-        kept = self._seen.first(hash(text), record["id"])
+        key = xxh3_64_intdigest(text) & _KEY
+        kept = self._seen.get(key)
         if kept is None:
+            self._seen[key] = record["id"]
             return None
         what = " and ".join(self.fields)
         message = f"the {what} are those of record {kept}, which came first and stays"

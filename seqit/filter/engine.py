@@ -24,14 +24,15 @@ def apply(rows: Iterator[Row], rules: Sequence[Rule], account: Account) -> Itera
 
 
 def _judged(rows: Iterator[Row], rules: Sequence[Rule], account: Account) -> Iterator[Row]:
-    judges = [(rule.judge, rule) for rule in rules]
+    judges = [rule.judge for rule in rules]
     passed = 0
     removed: Counter[int] = Counter()
     try:
         for row in rows:
             record = row.value
-            for judge, rule in judges:
-                if objection := judge(record):
+            for number, judge in enumerate(judges):
+                if (objection := judge(record)) is not None:
+                    rule = rules[number]
                     removed[id(rule)] += 1
                     account.reject(
                         row, rule.name, objection.reason, objection.message, **objection.evidence

@@ -1,6 +1,7 @@
 """Foreign rows in: a source in one of the dataset formats becomes records."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import orjson
 
@@ -33,20 +34,26 @@ def read_format(
     and sources do not match, SeqitError where no format fits the first row.
     """
     reader = _Reader(account, before_read, form, dataset, say)
-    if not languages and form in PARALLEL and len(names) > 1:
-        languages = _languages_of(names)
+    streams = [reader.records(name) for name in names]
+    if not languages and len(names) > 1:
+        streams[0], first = _peeked(streams[0])
+        if first and first.value["source"]["format"] in PARALLEL:
+            languages = _languages_of(names)
     if not languages:
-        for name in names:
-            yield from reader.records(name)
+        yield from chain.from_iterable(streams)
         return
     if len(languages) != len(names) or len(set(languages)) != len(languages):
         raise UsageError(
-            f"--languages names {', '.join(languages)} for {len(names)} sources; "
-            "name one language for each SOURCE, each once"
+            "--languages must name one language for each SOURCE, each once; "
+            f"it names {', '.join(languages)} for {', '.join(names)}"
         )
     say(f"pairing {languages[0]} with {', '.join(languages[1:])}")
-    streams = {each: reader.records(name) for each, name in zip(languages, names, strict=True)}
-    yield from pair(streams, account)
+    yield from pair(dict(zip(languages, streams, strict=True)), account)
+
+
+def _peeked(rows: Iterator[Row]) -> tuple[Iterator[Row], Row | None]:
+    first = next(rows, None)
+    return (rows if first is None else chain((first,), rows)), first
 
 
 def _languages_of(names: Sequence[str]) -> Sequence[str]:

@@ -87,9 +87,6 @@ def read_parquet(source: Source) -> Iterator[Any]:
     A pipe is copied to a temporary file first, since Parquet keeps its table of contents at its
     end. Raises BrokenSource where the file is damaged.
     """
-    import pyarrow as pa
-    from pyarrow import parquet
-
     with tempfile.TemporaryFile() as spool:
         file: Any = spool
         if source.path and not source.is_compressed:
@@ -98,16 +95,23 @@ def read_parquet(source: Source) -> Iterator[Any]:
             for chunk in source.chunks():
                 spool.write(chunk)
             spool.seek(0)
-        try:
-            table = parquet.ParquetFile(file)
-            for batch in table.iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    yield _json(row)
-                if source.before_read:
-                    source.before_read()
-        except (pa.ArrowException, OSError) as error:
-            message = str(error).splitlines()[0]
-            raise BrokenSource(f"the Parquet file is damaged or cut off: {message}") from None
+        for rows in _batches(file):
+            for row in rows:
+                yield _json(row)
+            if source.before_read:  # may fail too: the reader of the output may be gone
+                source.before_read()
+
+
+def _batches(file: Any) -> Iterator[list[dict[str, Any]]]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(batch_size=1024):
+            yield batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        message = str(error).splitlines()[0]
+        raise BrokenSource(f"the Parquet file is damaged or cut off: {message}") from None
 
 
 def _json(row: dict[str, Any]) -> dict[str, Any]:

@@ -94,11 +94,12 @@ def _json_rows(
 ) -> Iterator[Row]:
     # The bytes of an array's element may spread over lines: they are not a row of JSONL.
     verbatim = split is lines
+    name = source.name
     for number, part in _parts(source, account, split):
         try:
-            row = Row(decode(part), source.name, number, part if verbatim else None)
+            row = Row(decode(part), name, number, part if verbatim else None)
         except RowError as error:
-            account.fail(Row(None, source.name, number, part), "read", "not-json", str(error))
+            account.fail(Row(None, name, number, part), "read", "not-json", str(error))
         else:
             yield row
 

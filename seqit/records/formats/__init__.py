@@ -73,7 +73,9 @@ def _seen(row: object) -> str:
     if isinstance(row, dict) and row:
         return "an object with " + shorten(", ".join(map(repr, row)), 200)
     if isinstance(row, str):
-        return f"the line {shorten(row)!r}, of {row.count(chr(9)) + 1} tab-separated texts"
+        tabs = row.count("\t")
+        texts = f"of {tabs + 1} tab-separated texts" if tabs else "without a tab"
+        return f"the line {shorten(row)!r}, {texts}"
     return describe(row)
 
 
@@ -83,12 +85,15 @@ def complete(fields: Fields, format_name: str, source_name: str) -> Record:
     The source is the file's name without its folder. What `fields` has of the three is kept.
     """
     record_id = fields.get("id") or content_id(fields)
+    source = (
+        {"format": format_name, "name": source_name} if source_name else {"format": format_name}
+    )
     record: dict[str, Any] = {"id": record_id, **fields}
-    metadata = record.pop("metadata", None)
-    record.setdefault("lineage", {"root": record_id, "iteration": 0, "operation": "seed"})
+    metadata = record.pop("metadata", None)  # it comes last
+    if "lineage" not in record:
+        record["lineage"] = {"root": record_id, "iteration": 0, "operation": "seed"}
     if "source" not in record:
-        source = {"format": format_name}
-        record["source"] = source | {"name": source_name} if source_name else source
+        record["source"] = source
     if metadata:
         record["metadata"] = metadata
     return cast(Record, record)

@@ -38,7 +38,7 @@ def to_records(row: Any) -> list[Fields]:
         "input": text(row, "input"),
         "output": text(row, "output"),
     }
-    if len(row) == 3 and "input" in row and "output" in row:
+    if fields.keys() == row.keys():  # nearly every row of most files
         return [fields]
     if system := text(row, "system"):
         fields["system"] = system

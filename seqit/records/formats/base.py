@@ -73,7 +73,8 @@ def text(row: dict[str, Any], key: str) -> str:
 def required(row: dict[str, Any], key: str) -> str:
     """Return the text of a column that must be there and must not be blank."""
     if key not in row:
-        raise RowError(f"{key!r} is missing; the row has {', '.join(row) or 'no columns'}", key)
+        columns = ", ".join(map(repr, row)) or "no columns"
+        raise RowError(f"the column is missing; the row has {columns}", key)
     return not_blank(text(row, key), key)
 
 

@@ -45,7 +45,7 @@ def to_records(row: Any) -> list[Fields]:
     """
     row = table(row, "'messages'")
     if "messages" not in row:
-        raise RowError("'messages' is missing", "messages")
+        raise RowError("the column is missing", "messages")
     messages, urls = _without_parts(row["messages"])
     fields = fields_of(read_turns(messages, "messages", SPELLING), "messages")
     if images := _images(image_list(row), urls):

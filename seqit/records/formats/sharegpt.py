@@ -53,7 +53,7 @@ def to_records(row: Any) -> list[Fields]:
     """
     row = table(row, "'conversations'")
     if "conversations" not in row:
-        raise RowError("'conversations' is missing", "conversations")
+        raise RowError("the column is missing", "conversations")
     fields = fields_of(_turns(row["conversations"]), "conversations", text(row, "system"))
     if images := image_list(row):
         fields["images"] = images
