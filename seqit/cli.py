@@ -32,13 +32,12 @@ def main() -> None:
     # A handler, and not the default: temporary files go, and as a container's first process
     # Python would not see the signal at all.
     signal.signal(signal.SIGTERM, _terminate)
-    program = Path(sys.argv[0]).name
+    program = Path(sys.argv[0]).name.replace("__main__.py", "seqit")
     name = program.removeprefix("seqit-")
     command = group.commands.get(name) if name != program else group
     if command is None:
         raise SystemExit(f"{program}: no such command; see seqit --help")
-    prefix = program.replace("-", "_").upper() if name != program else "SEQIT"
-    command.main(prog_name=program, auto_envvar_prefix=prefix)
+    command.main(prog_name=program)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -204,6 +204,40 @@ def test_options_come_from_the_environment_too(usage, rows, seqit):
     assert seqit(*usage.line(str(rows)), **{variable: "1"}).err == ""
 
 
+@pytest.mark.parametrize("usage", READERS)
+def test_a_file_is_not_two_things_at_once(usage, rows, tmp_path, seqit):
+    source, other = tmp_path / "rows.jsonl", tmp_path / "other.jsonl"
+    source.write_bytes(rows.read_bytes())
+    for args in (
+        ("--rejects", source),
+        ("--manifest", source),
+        ("--rejects", other, "--manifest", other),
+        ("--rejects", other, "-o", tmp_path / "." / "other.jsonl"),
+    ):
+        ran = seqit(*usage.line(str(source), *map(str, args)))
+        assert ran.code == 2, ran.err
+        assert source.read_bytes() == rows.read_bytes()
+        assert not other.exists()
+
+
+@pytest.mark.parametrize("usage", READERS)
+def test_every_option_has_its_variable(usage):
+    options = [p for p in group.commands[usage.name].params if p.param_type_name == "option"]
+    for option in options:
+        word = max(option.opts, key=len).removeprefix("--").upper().replace("-", "_")
+        assert option.envvar == f"SEQIT_{usage.name.upper()}_{word}"
+
+
+def test_a_parquet_source_ends_quietly_too(rows, tmp_path, seqit):
+    assert seqit("filter", rows, "-o", tmp_path / "rows.parquet").code == 0
+    process = start("filter", "-q", tmp_path / "rows.parquet")
+    process.stdout.close()
+    assert process.wait(30) == 141
+    assert process.stderr.read() == b""
+    process.stdin.close()
+    process.stderr.close()
+
+
 @pytest.mark.parametrize("usage", WRITERS)
 def test_a_full_disk_gets_a_sentence(usage, rows, seqit):
     ran = seqit(*usage.line(str(rows), "-o", "/dev/full"))

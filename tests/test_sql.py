@@ -400,7 +400,7 @@ def test_a_long_result_is_counted_and_wide_characters_take_two_columns(
     ("query", "message"),
     [
         ("SELEC 1", "The query is not SQL: syntax error"),
-        ("", "seqit sql only reads.*nothing was given"),
+        ("", "can only read.*this is none"),
         (
             "SELECT operation FROM records",
             r"no column 'operation' \(did you mean lineage.operation",

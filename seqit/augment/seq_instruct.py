@@ -85,10 +85,10 @@ class _Iteration:
 
     def _kept(self, parent: Record, number: int) -> Record:
         """Freeze a record; a chain keeps the operation and the iteration that made it."""
-        lineage: Lineage = {**parent["lineage"], "kept": number}
+        lineage: Lineage = {**parent["lineage"]}
         if lineage["operation"] == "seed":
             lineage |= {"iteration": number, "operation": "keep", **self._origin()}
-        return {**parent, "lineage": lineage}
+        return {**parent, "lineage": {**lineage, "kept": number}}
 
     def _chain(self, parent: Record, number: int, rewrite: Rewrite) -> Record:
         lineage: Lineage = {

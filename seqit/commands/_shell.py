@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -117,14 +118,13 @@ class Job:
         `schema`; `discard` drops them where no output file is named.
         """
         from seqit.records.account import Account
-        from seqit.records.sink import Hashed, check_target, write_rows
+        from seqit.records.sink import Hashed, write_rows
         from seqit.records.sources import check_sources
         from seqit.records.stream import read_records
         from seqit.records.validation import schema as load_schema
 
         names = check_sources(self.sources)
-        for target in filter(None, (self.rejects, self.manifest)):
-            check_target(target)
+        self._check_targets(names)
         with contextlib.ExitStack() as stack:
             kept = stack.enter_context(Path(self.rejects).open("wb")) if self.rejects else None
             reporter = _Reporter(self.context, kept)
@@ -135,7 +135,7 @@ class Job:
                 with self._sink(discard) as sink:
                     hashed = Hashed(sink) if self.manifest else None
                     rows = (read or read_records)(names, account, sink.flush)
-                    if sys.stderr.isatty() and not self.quiet:
+                    if not self.quiet and self._is_watched():
                         rows = track(rows, self._name)
                     checked = load_schema(schema) if schema else None
                     write_rows(transform(rows, account), hashed or sink, account, checked)
@@ -149,6 +149,30 @@ class Job:
     @property
     def _name(self) -> str:
         return self.context.command.name or ""
+
+    def _check_targets(self, names: tuple[str, ...]) -> None:
+        """Raise UsageError where one file would be two things, or has an ending for another."""
+        from seqit.records.sink import check_target
+
+        taken = {os.path.realpath(name): f"the source {name}" for name in names if name != "-"}
+        for option, target in (("--rejects", self.rejects), ("--manifest", self.manifest)):
+            if target is None:
+                continue
+            check_target(target)
+            if target.endswith((".gz", ".zst", ".parquet")):
+                raise UsageError(f"{option} writes plain JSON; name a .json or .jsonl file")
+            where = os.path.realpath(target)
+            if where in taken or (self.output and where == os.path.realpath(self.output)):
+                raise UsageError(f"{option} {target} is also {taken.get(where, 'the output')}")
+            taken[where] = f"what {option} writes"
+
+    def _is_watched(self) -> bool:
+        """Tell whether a person sees standard error, and nothing else writes there too.
+
+        The commands in the middle of a pipe keep silent, so that the last one can be read.
+        """
+        to_file = bool(self.output) or not stat.S_ISFIFO(os.fstat(1).st_mode)
+        return sys.stderr.isatty() and to_file
 
     @contextlib.contextmanager
     def _sink(self, discard: bool) -> Iterator["Sink"]:
@@ -175,7 +199,7 @@ class Job:
         if self.manifest:
             manifest = account.manifest() | {
                 "version": __version__,
-                "options": self.options,
+                "options": {k: v for k, v in self.options.items() if v not in (None, (), {}, "")},
                 "sources": list(names),
                 "complete": complete,
             }

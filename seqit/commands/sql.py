@@ -9,7 +9,14 @@ import click
 from seqit.commands._shell import Command, claim_stdout
 from seqit.errors import UsageError
 
-ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".md": "markdown", ".parquet": "parquet"}
+ENDINGS = {
+    "": "table",
+    ".txt": "table",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".md": "markdown",
+    ".parquet": "parquet",
+}
 FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
 
 
@@ -53,7 +60,7 @@ def command(
         raise UsageError(f"name a query first: seqit sql 'SELECT count(*) FROM records' {query}")
     if output not in (None, "-"):
         check_target(str(output))
-    form = form or ENDINGS.get(Path(output).suffix if output else "", "table")
+    form = form or _format_of(output)
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is no text for a terminal; name a file with -o")
     with Database(sources) as database:
@@ -66,3 +73,11 @@ def command(
             return
         with whole_file(str(output)) as file:
             file.writelines(pieces)
+
+
+def _format_of(output: str | None) -> str:
+    """Return the format that a file's ending stands for; a table without one."""
+    ending = Path(output).suffix if output else ""
+    if ending not in ENDINGS:
+        raise UsageError(f"{output}: say with --format what to write, or end it in .csv, .jsonl, …")
+    return ENDINGS[ending]

@@ -85,11 +85,16 @@ def _explain(line: bytes, error: orjson.JSONDecodeError) -> str:
     try:
         text = line.decode()
     except UnicodeDecodeError as bad:
-        return (
-            f"byte 0x{line[bad.start]:02x} at column {bad.start + 1} is not UTF-8; "
-            "convert the file, for example with: iconv -f LATIN1 -t UTF-8"
-        )
+        return not_utf8(line, bad)
     return _explain_text(text) or f"not JSON that others can read: {error.msg}"
+
+
+def not_utf8(line: bytes, error: UnicodeDecodeError) -> str:
+    """Say which byte of a line is not UTF-8, and what to do about it."""
+    return (
+        f"byte 0x{line[error.start]:02x} at column {error.start + 1} is not UTF-8; "
+        "convert the file, for example with: iconv -f LATIN1 -t UTF-8"
+    )
 
 
 def _explain_text(text: str) -> str | None:

@@ -16,6 +16,8 @@ from seqit.records.account import Account, Row
 from seqit.records.stream import fail_row
 from seqit.records.validation import Schema
 
+_OTHER_FORMATS = (".csv", ".tsv", ".xlsx", ".arrow", ".parquet.gz", ".parquet.zst")
+
 
 class Sink(Protocol):
     """Where written rows go."""
@@ -141,6 +143,8 @@ def open_sink(target: str | None, stdout: IO[bytes]) -> Iterator[Sink]:
         yield from _closing(JsonLines(stdout))
         return
     check_target(target)
+    if target.endswith(_OTHER_FORMATS):
+        raise UsageError(f"{target}: rows are written as .jsonl, .jsonl.gz, .jsonl.zst or .parquet")
     with whole_file(target) as file, _compressed(file, target) as content:
         yield from _closing(Parquet(content) if target.endswith(".parquet") else JsonLines(content))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from seqit.errors import RowError
 from seqit.records.account import Account, Row
 from seqit.records.adopt import adopt
-from seqit.records.decode import decode
+from seqit.records.decode import decode, not_utf8
 from seqit.records.parquet import read_parquet
 from seqit.records.sources import BrokenSource, Source, opened
 from seqit.records.split import Part, elements, lines
@@ -57,7 +57,7 @@ def lines_of(source: Source, account: Account) -> Iterator[Row]:
             text = line.removesuffix(b"\r").decode()
         except UnicodeDecodeError as error:
             row = Row(None, source.name, number, line)
-            account.fail(row, "read", "not-text", f"the line is not UTF-8 text: {error}")
+            account.fail(row, "read", "not-text", not_utf8(line, error))
         else:
             yield Row(text, source.name, number)
 

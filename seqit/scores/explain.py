@@ -24,7 +24,7 @@ def explain(
         file = next((f for f in files if str(f.path) == found[1]), None)
         fault = file and first_fault(file)
         if fault:
-            return SeqitError(f"{fault}. seqit validate lists every such row.")
+            return SeqitError(f"{fault}. seqit validate --rejects FILE finds every such row.")
     if found := _ROW.search(text):
         name = _names(found[1], files)
         what = found[4].split(" Try setting ")[0]

@@ -18,8 +18,7 @@ _NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 _TABLE_FUNCTIONS = {"unnest", "range", "generate_series", "repeat", "json_each", "json_tree"}
 
 _READS_ONLY = (
-    "seqit sql only reads: the query must be one SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW or "
-    "SUMMARIZE"
+    "A query can only read: it must be one SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW or SUMMARIZE"
 )
 
 
@@ -32,12 +31,10 @@ def check_query(syntax: str) -> None:
     if tree["error"]:
         if tree["error_type"] == "parser":
             raise SeqitError(f"The query is not SQL: {tree['error_message']}.")
-        raise SeqitError(
-            f"{_READS_ONLY}. (PIVOT is one where it names its columns: PIVOT … ON x IN (…).)"
-        )
+        raise SeqitError(f"{_READS_ONLY} (or PIVOT … ON x IN (…), which names its columns).")
     count = len(tree["statements"])
     if count != 1:
-        raise SeqitError(f"{_READS_ONLY}; {count or 'nothing'} was given.")
+        raise SeqitError(f"{_READS_ONLY}; this is {count or 'none'}.")
     for node in _walk(tree["statements"]):
         _check_node(node)
 

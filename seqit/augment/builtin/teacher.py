@@ -80,7 +80,7 @@ class BuiltinTeacher:
         chain = read_chain(record)
         if chain is None:
             return Keep("the steps are no longer the record's own")
-        for operation in _order(wanted, rng):
+        for operation in self._order(wanted, rng):
             if _OPERATIONS[operation](chain, record, rng):
                 return _told(operation, chain, record, rng)
         return Keep("no step of the library fits")
@@ -93,12 +93,13 @@ class BuiltinTeacher:
                 return name
         return "keep"
 
-
-def _order(wanted: _Operation, rng: Random) -> Iterator[_Operation]:
-    yield wanted
-    others = [name for name in _OPERATIONS if name != wanted]
-    rng.shuffle(others)
-    yield from others
+    def _order(self, wanted: _Operation, rng: Random) -> Iterator[_Operation]:
+        """Yield the drawn operation, then the others that may be drawn at all."""
+        yield wanted
+        shares = dict(self._shares)
+        others = [name for name in _OPERATIONS if name != wanted and shares[name]]
+        rng.shuffle(others)
+        yield from others
 
 
 def _told(operation: _Operation, chain: Chain, record: Record, rng: Random) -> Rewrite:
