@@ -71,7 +71,7 @@ class CopiedInstruction(Rule):
             return None
         message = (
             f"the output copies the whole instruction and adds {added} words; "
-            f"at least {self.min_added} are wanted"
+            f"the least is {self.min_added}"
         )
         return Objection("copied", message, {"added_words": added, "limit": self.min_added})
 

@@ -89,9 +89,9 @@ class _Reader:
                 except RowError as error:
                     fail_row(self._account, row, error, "import")
                     continue
-                self._account.added += len(found) - 1
                 for fields in found:
                     yield row.changed(complete(fields, form.name, self._dataset))
+                self._account.added += len(found) - 1
 
     def _guess(self, row: Row) -> Format:
         self._format = load(guess(row.value, row.source))

@@ -33,12 +33,13 @@ def matches(row: Any) -> bool:
 def to_records(row: Any) -> list[Fields]:
     """Return the row's record; absent and null columns count as empty."""
     row = table(row, "'instruction', 'input' and 'output'")
-    fields: Fields = {
-        "instruction": required(row, "instruction"),
-        "input": text(row, "input"),
-        "output": text(row, "output"),
-    }
-    if fields.keys() == row.keys():  # nearly every row of most files
+    instruction, given, output = (
+        required(row, "instruction"),
+        text(row, "input"),
+        text(row, "output"),
+    )
+    fields: Fields = {"instruction": instruction, "input": given, "output": output}
+    if len(row) == 3 and "input" in row and "output" in row:  # nearly every row of most files
         return [fields]
     if system := text(row, "system"):
         fields["system"] = system
