@@ -1,10 +1,13 @@
 """Steps after the answer that count or calculate."""
 
+import re
 from collections.abc import Callable
 
 from seqit.augment.builtin.derived_step import phrase, sentences, suffix_step, words
 from seqit.augment.builtin.task import Task
 from seqit.checks import derived, measures
+
+_YEAR = re.compile(r"1\d{3}|20\d{2}")  # nobody doubles a year
 
 
 def _list(task: Task) -> bool:
@@ -12,7 +15,7 @@ def _list(task: Task) -> bool:
 
 
 def _number(task: Task) -> bool:
-    return task.answer.number is not None
+    return task.answer.number is not None and not _YEAR.fullmatch(task.answer.text.strip())
 
 
 def _whole_number(low: int, high: int) -> Callable[[Task], bool]:
