@@ -6,9 +6,13 @@ FROM ${BASE} AS build
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md ./
 COPY schemas schemas
+COPY examples examples
 COPY seqit seqit
+# The base's pip may be too old to know build constraints; the image needs none at all.
 RUN python3 -m venv /opt/seqit \
-    && /opt/seqit/bin/pip install --no-cache-dir --constraint constraints.txt . \
+    && /opt/seqit/bin/pip install --no-cache-dir --constraint constraints.txt pip \
+    && /opt/seqit/bin/pip install --no-cache-dir --constraint constraints.txt \
+        --build-constraint constraints.txt . \
     && /opt/seqit/bin/pip uninstall --yes pip
 
 FROM ${BASE} AS core
@@ -18,7 +22,7 @@ COPY --from=build /opt/seqit /opt/seqit
 ENV PATH=/opt/seqit/bin:$PATH \
     PYTHONUNBUFFERED=1
 # Not root: what a command writes into a mounted folder belongs to `docker run --user`.
-RUN useradd --create-home --uid 1000 seqit
+RUN useradd --create-home --uid 1000 seqit && install --directory --owner seqit /data
 USER 1000
 WORKDIR /data
 # No shell in between: signals reach seqit, which is process 1 and handles them.

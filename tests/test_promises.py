@@ -157,6 +157,16 @@ def test_rows_come_out_while_rows_still_come_in(usage, rows):
     process.communicate()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_whose_reader_sleeps(number, rows):
+    process = start("filter", str(rows), "-q")  # nobody reads: the pipe fills, writing blocks
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(number)
+    assert process.wait(10) == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    process.communicate()
+
+
 @pytest.mark.parametrize("usage", WRITERS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_output_appears_whole_or_not_at_all(usage, number, rows, tmp_path):

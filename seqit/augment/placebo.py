@@ -82,6 +82,8 @@ def _obstacle(record: Record) -> Obstacle | None:
     """Return why the row cannot be repeated first."""
     if not record["output"]:
         return NO_OUTPUT
+    if not (record["input"] + record["instruction"]).strip():
+        return Obstacle("blank", "The row is white space alone: there is nothing to repeat.")
     if record["lineage"].get("method") == METHOD:
         return Obstacle("already-repeated", "The row repeats its text already.")
     return None
@@ -106,7 +108,7 @@ def _repeat_first(record: Record, seed: int) -> Record:
 
 def _repeated(record: Record) -> tuple[str, str, tuple[str, ...]]:
     """Return the text to repeat, what to call it, and the phrasings that fit it."""
-    if record["input"]:
+    if record["input"].strip():
         return record["input"], "input", _INPUT
     text = record["instruction"]
     if is_question(text):

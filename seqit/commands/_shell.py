@@ -84,12 +84,18 @@ def say(ctx: click.Context, message: str) -> None:
     click.echo(f"{start}{ctx.command_path}: {message}", err=True)
 
 
-def claim_stdout() -> IO[bytes]:
-    """Return standard output for records alone; what libraries print goes to standard error."""
+@contextlib.contextmanager
+def claim_stdout() -> Iterator[IO[bytes]]:
+    """Give standard output to records alone; what libraries print goes to standard error."""
     sys.stdout.flush()
-    records = os.fdopen(os.dup(1), "wb", buffering=1 << 20)
-    os.dup2(2, 1)
-    return records
+    with os.fdopen(os.dup(1), "wb", buffering=1 << 20) as records:
+        os.dup2(2, 1)
+        try:
+            yield records
+        except (BrokenPipeError, KeyboardInterrupt, SystemExit):
+            # The reader has enough, or may never read on: what is still buffered goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), records.fileno())
+            raise
 
 
 @dataclass
@@ -182,12 +188,12 @@ class Job:
             yield Discard()
             return
         if self.output in (None, "-"):
-            sink_context = open_sink(None, claim_stdout())
+            with claim_stdout() as records, open_sink(None, records) as sink:
+                yield sink
         else:
             # Opened first: the file may be /dev/stdout.
-            sink_context = open_sink(self.output, sys.stdout.buffer)
-        with sink_context as sink:
-            yield sink
+            with open_sink(self.output, sys.stdout.buffer) as sink:
+                yield sink
 
     def _close(
         self, account: "Account", names: tuple[str, ...], complete: bool, sha256: str | None

@@ -67,9 +67,8 @@ def command(
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
         pieces = render(database.query(query), form, width)
         if output in (None, "-"):
-            stdout = claim_stdout()
-            stdout.writelines(pieces)
-            stdout.flush()
+            with claim_stdout() as stdout:
+                stdout.writelines(pieces)
             return
         with whole_file(str(output)) as file:
             file.writelines(pieces)

@@ -86,6 +86,8 @@ def _explain(line: bytes, error: orjson.JSONDecodeError) -> str:
         text = line.decode()
     except UnicodeDecodeError as bad:
         return not_utf8(line, bad)
+    if "limit" in error.msg:  # Python's own decoder may go deeper (3.13)
+        return _TOO_DEEP
     return _explain_text(text) or f"not JSON that others can read: {error.msg}"
 
 
