@@ -1,6 +1,7 @@
 """Measure seqit's commands beside their floors, in alternated runs: bench/run.py [--rows N].
 
-Prints one line a measurement: the median of the runs, and the ratio to the floor of the same run.
+Prints one line a measurement: the median of the runs, and the median of the ratios to the floor
+that ran just before.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,42 +17,50 @@ BENCH = Path(__file__).parent
 BIN = Path(sys.executable).parent
 WORK = BENCH / "data"
 FLANCOT = BENCH.parents[1] / "shared" / "data" / "flancot"
+SEQIT, PYTHON = BIN / "seqit", sys.executable
 
 
 class Cost(NamedTuple):
-    """What one process took: CPU seconds (user and system), and peak memory in MB."""
+    """What one command took: seconds, CPU seconds of all its processes, MB of the largest one."""
 
     seconds: float
+    cpu: float
     memory: float
 
 
 def run(*command: object) -> Cost:
     """Run one command to the end, its output thrown away."""
+    start = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"failed: {' '.join(map(str, command))}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def beside(name: str, floor: tuple[object, ...], commands: dict[str, tuple[object, ...]], n: int):
-    """Alternate the floor and the commands `n` times; print medians and ratios."""
-    floors, costs = [], {key: [] for key in commands}
-    for _ in range(n):
+def beside(
+    name: str, floor: tuple[object, ...], commands: dict[str, tuple[object, ...]], runs: int
+) -> None:
+    """Alternate the floor and the commands; print medians and ratios."""
+    floors: list[Cost] = []
+    costs: dict[str, list[Cost]] = {key: [] for key in commands}
+    for _ in range(runs):
         floors.append(run(*floor))
         for key, command in commands.items():
             costs[key].append(run(*command))
-    base = statistics.median(cost.seconds for cost in floors)
-    print(f"{name}: floor {base:.2f} s")
-    for key, runs in costs.items():
-        seconds = statistics.median(cost.seconds for cost in runs)
-        ratio = statistics.median(
-            cost.seconds / low.seconds for cost, low in zip(runs, floors, strict=True)
+    print(f"\n{name}: floor {statistics.median(cost.seconds for cost in floors):.3f} s")
+    print(f"  {'':32} {'seconds':>8} {'x floor':>8} {'CPU x floor':>12} {'peak MB':>8}")
+    for key, measured in costs.items():
+        pairs = list(zip(measured, floors, strict=True))
+        print(
+            f"  {key:32} {statistics.median(cost.seconds for cost in measured):8.2f}"
+            f" {statistics.median(cost.seconds / low.seconds for cost, low in pairs):8.2f}"
+            f" {statistics.median(cost.cpu / low.cpu for cost, low in pairs):12.2f}"
+            f" {max(cost.memory for cost in measured):8.0f}"
         )
-        memory = max(cost.memory for cost in runs)
-        print(f"  {key:34} {seconds:7.2f} s  {ratio:5.2f} times the floor  {memory:4.0f} MB peak")
 
 
 def make(rows: int) -> tuple[Path, Path]:
@@ -59,12 +69,52 @@ def make(rows: int) -> tuple[Path, Path]:
     raw, records = WORK / f"alpaca-{rows}.jsonl", WORK / f"records-{rows}.jsonl"
     if not raw.exists():
         with raw.open("wb") as file:
-            subprocess.run(
-                [sys.executable, BENCH / "generate.py", str(rows)], stdout=file, check=True
-            )
+            script = [sys.executable, str(BENCH / "generate.py"), str(rows)]
+            subprocess.run(script, stdout=file, check=True)
     if not records.exists():
-        run(BIN / "seqit", "import", "--format", "alpaca", raw, "-o", records)
+        run(SEQIT, "import", "--format", "alpaca", raw, "-o", records)
     return raw, records
+
+
+def measure_rows(rows: int, runs: int) -> None:
+    """Measure the commands that read and write rows beside a loads + dumps pass."""
+    raw, records = make(rows)
+    load = (SEQIT, "import", "-q", "--format", "alpaca", raw)
+    beside(
+        f"{rows:,} Alpaca rows, {raw.stat().st_size / rows:.0f} bytes each",
+        (PYTHON, BENCH / "floor.py", raw),
+        {"import": load, "import --workers 1": (*load, "--workers", "1")},
+        runs,
+    )
+    sift = (SEQIT, "filter", "-q", records)
+    beside(
+        f"the same as records, {records.stat().st_size / rows:.0f} bytes each",
+        (PYTHON, BENCH / "floor.py", records),
+        {
+            "filter (default rules)": sift,
+            "filter --workers 1": (*sift, "--workers", "1"),
+            "validate": (SEQIT, "validate", "-q", records),
+            "export --format messages": (SEQIT, "export", "-q", "--format", "messages", records),
+            "mix, all of it, shuffled": (SEQIT, "mix", "-q", records),
+        },
+        runs,
+    )
+
+
+def measure_augment(runs: int) -> None:
+    """Measure the builtin teacher in one process on FlanCoT."""
+    if not FLANCOT.is_dir():
+        print(f"\naugment: skipped, {FLANCOT} is not there")
+        return
+    flancot = WORK / "flancot.jsonl"
+    run(SEQIT, "import", "-q", "--format", "flancot", *sorted(FLANCOT.glob("*.tsv")), "-o", flancot)
+    count = flancot.read_bytes().count(b"\n")
+    costs = [run(SEQIT, "augment", "-q", "--seed", seed, flancot) for seed in range(runs)]
+    seconds = statistics.median(cost.seconds for cost in costs)
+    print(
+        f"\naugment, builtin teacher, {count:,} FlanCoT rows: {seconds:.2f} s, "
+        f"{count / seconds:,.0f} rows/s, {max(cost.memory for cost in costs):.0f} MB peak"
+    )
 
 
 def main() -> None:
@@ -72,44 +122,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    seqit, python = BIN / "seqit", sys.executable
-
-    beside(
-        "start",
-        (python, "-c", "import click"),
-        {"seqit --help": (seqit, "--help")},
-        options.runs * 4,
-    )
-    raw, records = make(options.rows)
-    beside(
-        f"{options.rows:,} Alpaca rows, {raw.stat().st_size / options.rows:.0f} bytes each",
-        (python, BENCH / "floor.py", raw),
-        {"seqit import --format alpaca": (seqit, "import", "-q", "--format", "alpaca", raw)},
-        options.runs,
-    )
-    beside(
-        f"the same as records, {records.stat().st_size / options.rows:.0f} bytes each",
-        (python, BENCH / "floor.py", records),
-        {
-            "seqit validate -o -": (seqit, "validate", "-q", "-o", "-", records),
-            "seqit filter": (seqit, "filter", "-q", records),
-            "seqit export --format messages": (
-                *(seqit, "export", "-q", "--format", "messages", records),
-            ),
-        },
-        options.runs,
-    )
-    if not FLANCOT.is_dir():
-        print(f"augment: skipped, {FLANCOT} is not there")
-        return
-    flancot = WORK / "flancot.jsonl"
-    run(seqit, "import", "-q", "--format", "flancot", *sorted(FLANCOT.glob("*.tsv")), "-o", flancot)
-    count = sum(1 for _ in flancot.open("rb"))
-    runs = [run(seqit, "augment", "-q", "--seed", i, flancot) for i in range(options.runs)]
-    seconds = statistics.median(cost.seconds for cost in runs)
-    memory = max(cost.memory for cost in runs)
-    print(f"augment, builtin teacher, {count:,} FlanCoT rows: {seconds:.2f} s, "
-          f"{count / seconds:,.0f} rows/s, {memory:.0f} MB peak")  # fmt: skip
+    start = (PYTHON, "-c", "import click")
+    beside("start", start, {"seqit --help": (SEQIT, "--help")}, options.runs * 4)
+    measure_rows(options.rows, options.runs)
+    measure_augment(options.runs)
 
 
 if __name__ == "__main__":

@@ -230,6 +230,18 @@ def test_a_file_is_not_two_things_at_once(usage, rows, tmp_path, seqit):
         assert not other.exists()
 
 
+@pytest.mark.parametrize("depth", [200, 252, 253, 254, 255, 400])
+@pytest.mark.parametrize("usage", READERS)
+def test_a_row_at_the_limit_of_depth_has_a_fate(usage, depth, tmp_path, seqit):
+    # As a column of a raw row it goes one level deeper into metadata; in a reject, one more.
+    deep = "[" * (depth - 1) + "]" * (depth - 1)
+    row = f'{{"instruction":"Say so.","output":"So.","deep":{deep}}}\n'.encode()
+    rejects = tmp_path / "rejects.jsonl"
+    ran = seqit(*usage.line("--rejects", rejects), stdin=row)
+    assert ran.code in (0, 3), ran.err
+    assert len(rejects.read_bytes().splitlines()) == (1 if ran.code else 0)
+
+
 @pytest.mark.parametrize("usage", READERS)
 def test_every_option_has_its_variable(usage):
     options = [p for p in group.commands[usage.name].params if p.param_type_name == "option"]

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from seqit.commands._shell import Command, Job, data_options
+from seqit.commands._job import Job, data_options
+from seqit.commands._shell import Command
 from seqit.errors import UsageError
 
 MODULES = {

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seqit.commands._shell import Command, Job, data_options
+from seqit.commands._job import Job, data_options
+from seqit.commands._shell import Command
 
 if TYPE_CHECKING:
     from seqit.records.account import Account, Row

@@ -4,7 +4,8 @@ from functools import partial
 
 import click
 
-from seqit.commands._shell import Command, Job, data_options
+from seqit.commands._job import Job, data_options, workers_option
+from seqit.commands._shell import Command
 from seqit.errors import UsageError
 
 
@@ -20,13 +21,7 @@ from seqit.errors import UsageError
 @click.option("--skip", metavar="NAME", multiple=True, help="Leave out a rule of the default set.")
 @click.option("--no-defaults", is_flag=True, help="Only the rules given with --rule.")
 @click.option("--list", "list_rules", is_flag=True, help="Explain the rules and their parameters.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="Judge in N processes; the result is the same. Default: one a CPU, at most 4. Small "
-    "sources and Parquet, in or out, take one.",
-)
+@workers_option
 @data_options
 def command(
     job: Job,
@@ -57,16 +52,13 @@ def command(
     chosen = [*kept, *added]
     if not chosen:
         raise UsageError("no rule is left: add one with --rule, or drop --no-defaults")
-    del job.options["workers"]  # no part of what the manifest says: the result is the same
-    if workers == 1 or (job.output or "").endswith(".parquet"):
-        job.run(lambda rows, account: apply(rows, chosen, account))
-        return
-    from seqit.filter.parallel import read_passing
-    from seqit.scale import Workers, usable_cpus
+    with job.workers(workers) as pool:
+        if pool is None:
+            job.run(lambda rows, account: apply(rows, chosen, account))
+        else:
+            from seqit.filter.parallel import read_passing
 
-    with Workers(workers or min(usable_cpus(), 4)) as pool:
-        read = partial(read_passing, rules=chosen, workers=pool)
-        job.run(lambda rows, account: rows, read)
+            job.run(lambda rows, account: rows, partial(read_passing, rules=chosen, workers=pool))
 
 
 def _listing() -> str:

@@ -1,10 +1,16 @@
 """seqit import: rows of other formats become records."""
 
-from functools import partial
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._shell import Command, Job, data_options, say
+from seqit.commands._job import Job, data_options, workers_option
+from seqit.commands._shell import Command, say
+
+if TYPE_CHECKING:
+    from seqit.records.account import Account, Row
+    from seqit.records.stream import Wait
 
 
 @click.command("import", cls=Command, short_help="Turn rows of other formats into records.")
@@ -24,8 +30,17 @@ from seqit.commands._shell import Command, Job, data_options, say
     default="",
     help="The sources are the same rows in these languages: join them, the first one leads.",
 )
+@workers_option
 @data_options
-def command(job: Job, form: str, list_formats: bool, dataset: str, languages: str) -> None:
+def command(
+    job: Job,
+    *,
+    form: str,
+    list_formats: bool,
+    dataset: str,
+    languages: str,
+    workers: int | None,
+) -> None:
     """Read rows of another format and write them as records.
 
     Columns that the format does not know are kept in metadata. XQuAD and MGSM files in several
@@ -38,11 +53,18 @@ def command(job: Job, form: str, list_formats: bool, dataset: str, languages: st
         for name in FORMATS:
             click.echo(f"{name:18} {load(name).description}")
         return
-    read = partial(
-        read_format,
-        form=form,
-        dataset=dataset,
-        languages=[each.strip() for each in languages.split(",") if each.strip()],
-        say=lambda message: None if job.quiet else say(job.context, message),
-    )
-    job.run(lambda rows, account: rows, read)
+    options: dict[str, Any] = {
+        "form": form,
+        "dataset": dataset,
+        "languages": [each.strip() for each in languages.split(",") if each.strip()],
+        "say": lambda message: None if job.quiet else say(job.context, message),
+    }
+    with job.workers(workers) as pool:
+
+        def read(names: tuple[str, ...], account: "Account", wait: "Wait") -> Iterator["Row"]:
+            if pool is None:
+                return read_format(names, account, wait, **options)
+            pool.before_wait = wait
+            return read_format(names, account, pool.about_to_wait, spread=pool.map, **options)
+
+        job.run(lambda rows, account: rows, read)

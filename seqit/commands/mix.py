@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._shell import Command, Job, data_options, say
+from seqit.commands._job import Job, data_options
+from seqit.commands._shell import Command, say
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:

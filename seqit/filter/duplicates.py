@@ -6,7 +6,14 @@ from typing import Annotated, ClassVar
 
 from xxhash import xxh3_64_intdigest
 
-from seqit.filter.rule import TEXT_FIELDS, Objection, Option, Rule, TextField, some_of
+from seqit.filter.rule import (
+    TEXT_FIELDS,
+    Objection,
+    Option,
+    RememberingRule,
+    TextField,
+    some_of,
+)
 from seqit.filter.text import fold
 from seqit.records.record import Record
 
@@ -14,7 +21,7 @@ _KEY = (1 << 60) - 1  # the largest integers that Python keeps in 32 bytes
 
 
 @dataclass
-class ExactDuplicate(Rule):
+class ExactDuplicate(RememberingRule):
     """Object to a record whose fields equal those of an earlier one that passed.
 
     Keeps 60 bits of XXH3 and the id of a record, not the text: 150 bytes a record. In a million
@@ -26,7 +33,6 @@ class ExactDuplicate(Rule):
         "An earlier record has the same text in these fields, case and white space aside; the "
         "first stays. With the instruction, the system message, earlier turns and images count."
     )
-    remembers: ClassVar[bool] = True
 
     fields: Annotated[
         tuple[TextField, ...], Option("the fields that must be equal", some_of(*TEXT_FIELDS))
@@ -39,16 +45,19 @@ class ExactDuplicate(Rule):
         get = itemgetter(*self.fields)
         self._texts = get if len(self.fields) > 1 else lambda record: (get(record),)
 
-    def judge(self, record: Record) -> Objection | None:
-        """Return an objection with the id of the record that stays; remember the record if none."""
+    def key(self, record: Record) -> int:
+        """Return 60 bits that stand for the text of the fields."""
         # One text, so that a task is the same with its input apart and with it in the instruction.
         text = fold("".join(self._texts(record)))
         if "instruction" in self.fields:
             text += _context(record)
-        key = xxh3_64_intdigest(text) & _KEY
+        return xxh3_64_intdigest(text) & _KEY
+
+    def compare(self, key: int, record_id: str) -> Objection | None:
+        """Return an objection with the id of the record that stays; remember the record if none."""
         kept = self._seen.get(key)
         if kept is None:
-            self._seen[key] = record["id"]
+            self._seen[key] = record_id
             return None
         what = " and ".join(self.fields)
         message = f"the {what} are those of record {kept}, which came first and stays"

@@ -46,7 +46,6 @@ class Rule(ABC):
 
     name: ClassVar[str]
     explanation: ClassVar[str]
-    remembers: ClassVar[bool] = False  # True where a verdict depends on the records before
 
     @abstractmethod
     def judge(self, record: Record) -> Objection | None:
@@ -70,6 +69,25 @@ class Rule(ABC):
             if (value := getattr(self, name)) != default
         ]
         return f"{self.name}:{','.join(given)}" if given else self.name
+
+
+class RememberingRule(Rule):
+    """A rule whose verdict depends on the records before.
+
+    What it looks at, the key, depends on one record alone: it may be made in another process.
+    """
+
+    @abstractmethod
+    def key(self, record: Record) -> Any:
+        """Return what of the record is compared with earlier ones."""
+
+    @abstractmethod
+    def compare(self, key: Any, record_id: str) -> Objection | None:
+        """Return why the record with this key shall not pass; remember it if none."""
+
+    def judge(self, record: Record) -> Objection | None:
+        """Return why the record shall not pass, given those before; remember it if none."""
+        return self.compare(self.key(record), record["id"])
 
 
 def written(value: Any) -> str:

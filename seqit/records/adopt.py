@@ -2,7 +2,10 @@
 
 from typing import Any, cast
 
+import orjson
+
 from seqit.errors import RowError
+from seqit.records.decode import MAX_DEPTH
 from seqit.records.identity import content_id
 from seqit.records.record import RECORD_KEYS, Record
 from seqit.records.validation import describe, schema
@@ -36,7 +39,16 @@ def adopt(row: Any, name: str = "") -> Record:
     if not check.is_valid(record):
         problem = check.problems(record)[0]
         raise RowError(problem.message + _hint(row), problem.field)
+    if extra:
+        _check_depth(extra)  # which now stands one level deeper
     return cast(Record, record)
+
+
+def _check_depth(columns: dict[str, Any]) -> None:
+    try:
+        orjson.dumps({"row": {"metadata": columns}})  # as deep as a reject holds it
+    except TypeError:
+        raise RowError(f"nested deeper than {MAX_DEPTH - 2} levels; flatten it") from None
 
 
 def _merge(metadata: Any, extra: dict[str, Any]) -> Any:

@@ -1,7 +1,9 @@
 """Foreign rows in: a source in one of the dataset formats becomes records."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
+from typing import Protocol
 
 import orjson
 
@@ -9,9 +11,23 @@ from seqit.errors import RowError, UsageError
 from seqit.records.account import Account, Row
 from seqit.records.formats import Format, complete, guess, load
 from seqit.records.formats.base import Layout
+from seqit.records.ledger import Entry, Ledger, replay
 from seqit.records.parallel import language_of, pair
 from seqit.records.sources import Source, opened
-from seqit.records.stream import Wait, document_of, fail_row, lines_of, rows_of
+from seqit.records.stream import (
+    Part,
+    Unit,
+    Wait,
+    document_of,
+    fail_row,
+    parts_of,
+    rows_from,
+    rows_of,
+    texts_from,
+    unit_of,
+    weight,
+)
+from seqit.records.validation import schema
 
 AUTO = "auto"
 PARALLEL = ("xquad", "mgsm")
@@ -27,14 +43,21 @@ def read_format(
     dataset: str = "",
     languages: Sequence[str] = (),
     say: Callable[[str], None] = lambda message: None,
+    spread: "Spread | None" = None,
 ) -> Iterator[Row]:
     """Yield the records of sources in the format `form`; with `languages`, one a source, paired.
 
-    `say` hears what was guessed where the format is ``auto``. Raises UsageError where languages
-    and sources do not match, SeqitError where no format fits the first row.
+    `say` hears what was guessed where the format is ``auto``. `spread` lets other processes do
+    the work where no rows are to be paired; such rows have bytes and no value. Raises UsageError
+    where languages and sources do not match, SeqitError where no format fits the first row.
     """
-    reader = _Reader(account, before_read, form, dataset, say)
-    streams = [reader.records(name) for name in names]
+    reader = _Reader(account, form, dataset, say)
+    may_pair = languages or (len(names) > 1 and form in (AUTO, *PARALLEL))
+    if spread and not may_pair:
+        for name in names:
+            yield from reader.spread(name, before_read, spread)
+        return
+    streams = [reader.records(name, before_read) for name in names]
     if not languages and len(names) > 1:
         streams[0], first = _peeked(streams[0])
         if first and first.value["source"]["format"] in PARALLEL:
@@ -62,48 +85,77 @@ def _languages_of(names: Sequence[str]) -> Sequence[str]:
     return found if len(set(found)) == len(names) else ()
 
 
+class Spread(Protocol):
+    """Applies a function to lists of items in several processes, in order (seqit.scale)."""
+
+    def __call__(
+        self,
+        function: Callable[[list[Part]], list[Entry]],
+        items: Iterable[Part],
+        weigh: Callable[[Part], int],
+    ) -> Iterator[Entry]: ...
+
+
 class _Reader:
     """Reads sources in one format, which the first row decides where it is to be guessed."""
 
     def __init__(
-        self,
-        account: Account,
-        before_read: Wait | None,
-        form: str,
-        dataset: str,
-        say: Callable[[str], None],
+        self, account: Account, form: str, dataset: str, say: Callable[[str], None]
     ) -> None:
         self._account = account
-        self._before_read = before_read
         self._format = None if form == AUTO else load(form)
         self._dataset = dataset
         self._say = say
 
-    def records(self, name: str) -> Iterator[Row]:
+    def records(self, name: str, before_read: Wait | None) -> Iterator[Row]:
         """Yield the records of one source; rows that are not of the format fail."""
-        with opened(name, self._before_read) as source:
-            for row in self._rows(source):
-                form = self._format or self._guess(row)
-                try:
-                    found = form.to_records(row.value)
-                except RowError as error:
-                    fail_row(self._account, row, error, "import")
-                    continue
-                for fields in found:
-                    yield row.changed(complete(fields, form.name, self._dataset))
-                self._account.added += len(found) - 1
+        with opened(name, before_read) as source:
+            yield from self._converted(self._rows(source), self._account)
+
+    def spread(self, name: str, before_read: Wait | None, spread: Spread) -> Iterator[Row]:
+        """Yield the same records without their values, as bytes that other processes made."""
+        with opened(name, before_read) as source:
+            layout = self._layout(source)
+            if layout == "document":
+                yield from self._converted(self._items(source), self._account)
+                return
+            unit: Unit = "lines" if layout == "lines" else unit_of(source)
+            batch = partial(self._batch, name=source.name, unit=unit, layout=layout)
+            yield from replay(spread(batch, parts_of(source, unit), weight), self._account)
+
+    def _batch(self, parts: list[Part], name: str, unit: Unit, layout: Layout) -> list[Entry]:
+        ledger = Ledger(schema("record"))
+        read = texts_from if layout == "lines" else partial(rows_from, unit=unit)
+        for row in self._converted(read(parts, name, account=ledger), ledger):
+            ledger.write(row)
+        return ledger.entries()
+
+    def _converted(self, rows: Iterator[Row], account: Account) -> Iterator[Row]:
+        for row in rows:
+            form = self._format or self._guess(row)
+            try:
+                found = form.to_records(row.value)
+            except RowError as error:
+                fail_row(account, row, error, "import")
+                continue
+            for fields in found:
+                yield row.changed(complete(fields, form.name, self._dataset))
+            account.added += len(found) - 1
 
     def _guess(self, row: Row) -> Format:
         self._format = load(guess(row.value, row.source))
         self._say(f"{row.source}: read as {self._format.name}: {self._format.description}")
         return self._format
 
+    def _layout(self, source: Source) -> Layout:
+        return self._format.layout if self._format else layout_of(source)
+
     def _rows(self, source: Source) -> Iterator[Row]:
-        layout = self._format.layout if self._format else layout_of(source)
+        layout = self._layout(source)
         if layout == "rows":
             return rows_of(source, self._account)
         if layout == "lines":
-            return lines_of(source, self._account)
+            return texts_from(parts_of(source, "lines"), source.name, self._account)
         return self._items(source)
 
     def _items(self, source: Source) -> Iterator[Row]:

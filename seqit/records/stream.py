@@ -1,6 +1,7 @@
 """Rows in: one reader for JSONL, JSON arrays and Parquet, plain or compressed."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
 
 from seqit.errors import RowError
 from seqit.records.account import Account, Row
@@ -8,10 +9,16 @@ from seqit.records.adopt import adopt
 from seqit.records.decode import decode, not_utf8
 from seqit.records.parquet import read_parquet
 from seqit.records.sources import BrokenSource, Source, opened
-from seqit.records.split import Part, elements, lines
+from seqit.records.split import elements, lines
 from seqit.records.validation import schema
 
 Wait = Callable[[], None]
+
+Unit = Literal["lines", "elements", "values"]
+"""What stands for a row in a source: a line of JSON, an element of an array, a decoded value."""
+
+Part = tuple[int, Any]
+"""Line number, from 1, and what stands there for a row, or the error that says why nothing does."""
 
 
 def read_records(
@@ -22,8 +29,13 @@ def read_records(
     Rows of other shapes are adopted (seqit.records.adopt), so `Row.value` is always a Record.
     Raises SeqitError where a source cannot be opened.
     """
+    return to_records(read_rows(names, account, before_read), account)
+
+
+def to_records(rows: Iterable[Row], account: Account) -> Iterator[Row]:
+    """Yield the rows that are records, or become records when adopted; the others fail."""
     is_valid = schema("record").is_valid
-    for row in read_rows(names, account, before_read):
+    for row in rows:
         if is_valid(row.value):
             yield row
             continue
@@ -44,22 +56,75 @@ def read_rows(
 
 def rows_of(source: Source, account: Account) -> Iterator[Row]:
     """Yield every JSON value of one open source."""
+    return rows_from(parts_of(source), source.name, unit_of(source), account)
+
+
+def unit_of(source: Source) -> Unit:
+    """Return what stands for a row in the source, told by its first bytes."""
     if source.is_parquet:
-        return _parquet_rows(source, account)
-    is_array = source.start.lstrip()[:1] == b"["
-    return _json_rows(source, account, elements if is_array else lines)
+        return "values"
+    return "elements" if source.start.lstrip()[:1] == b"[" else "lines"
 
 
-def lines_of(source: Source, account: Account) -> Iterator[Row]:
-    """Yield the lines of one open source as texts; those that are not UTF-8 fail."""
-    for number, line in _parts(source, account, lines):
+def parts_of(source: Source, unit: Unit | None = None) -> Iterator[Part]:
+    """Yield what stands for each row of one open source, not decoded yet.
+
+    A source that breaks off ends with its BrokenSource.
+    """
+    unit = unit or unit_of(source)
+    number = 0
+    try:
+        for number, part in _SPLIT[unit](source):
+            yield number, part
+    except BrokenSource as broken:
+        yield number, broken
+
+
+_SPLIT: dict[Unit, Callable[[Source], Iterator[Part]]] = {
+    "lines": lambda source: lines(source.chunks()),
+    "elements": lambda source: elements(source.chunks()),
+    "values": lambda source: enumerate(read_parquet(source), start=1),
+}
+
+
+def rows_from(parts: Iterable[Part], name: str, unit: Unit, account: Account) -> Iterator[Row]:
+    """Yield the rows of parts of the source NAME; counts all, and fails those it cannot decode.
+
+    It depends on nothing but the parts, so that any process may do it.
+    """
+    # The bytes of an array's element may spread over lines: they are not a row of JSONL.
+    verbatim = unit == "lines"
+    for number, part in _sound(parts, name, account):
+        if unit == "values":
+            yield Row(part, name, number)
+            continue
+        try:
+            row = Row(decode(part), name, number, part if verbatim else None)
+        except RowError as error:
+            account.fail(Row(None, name, number, part), "read", "not-json", str(error))
+        else:
+            yield row
+
+
+def texts_from(parts: Iterable[Part], name: str, account: Account) -> Iterator[Row]:
+    """Yield lines of the source NAME as texts; counts all, and fails those that are not UTF-8."""
+    for number, line in _sound(parts, name, account):
         try:
             text = line.removesuffix(b"\r").decode()
         except UnicodeDecodeError as error:
-            row = Row(None, source.name, number, line)
+            row = Row(None, name, number, line)
             account.fail(row, "read", "not-text", not_utf8(line, error))
         else:
-            yield Row(text, source.name, number)
+            yield Row(text, name, number)
+
+
+def weight(part: Part) -> int:
+    """Return the bytes of a part that is yet to be decoded, else 0.
+
+    What is decoded already, rows of Parquet, is not for another process: pyarrow has threads,
+    which do not live on in a forked one.
+    """
+    return len(part[1]) if isinstance(part[1], bytes) else 0
 
 
 def document_of(source: Source, account: Account) -> Iterator[Row]:
@@ -89,47 +154,14 @@ def fail_row(account: Account, row: Row, error: RowError, stage: str = "validate
     account.fail(row, stage, "invalid", message, **where)
 
 
-def _json_rows(
-    source: Source, account: Account, split: Callable[[Iterator[bytes]], Iterator[Part]]
-) -> Iterator[Row]:
-    # The bytes of an array's element may spread over lines: they are not a row of JSONL.
-    verbatim = split is lines
-    name = source.name
-    for number, part in _parts(source, account, split):
-        try:
-            row = Row(decode(part), name, number, part if verbatim else None)
-        except RowError as error:
-            account.fail(Row(None, name, number, part), "read", "not-json", str(error))
+def _sound(parts: Iterable[Part], name: str, account: Account) -> Iterator[Part]:
+    """Yield the parts that hold something; counts all, and fails those that hold an error."""
+    for number, part in parts:
+        account.read += 1
+        if isinstance(part, BrokenSource):
+            # Counts as one row: how many nobody can read is unknown.
+            account.fail(Row(None, name, number), "read", "broken-source", str(part))
+        elif isinstance(part, RowError):
+            account.fail(Row(None, name, number), "read", "too-long", str(part))
         else:
-            yield row
-
-
-def _parquet_rows(source: Source, account: Account) -> Iterator[Row]:
-    number = 0
-    try:
-        for number, value in enumerate(read_parquet(source), start=1):
-            account.read += 1
-            yield Row(value, source.name, number)
-    except BrokenSource as broken:
-        _fail_rest(account, source, number, broken)
-
-
-def _parts(
-    source: Source, account: Account, split: Callable[[Iterator[bytes]], Iterator[Part]]
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the bytes of each row with its line number; counts rows, readable or not."""
-    number = 0
-    try:
-        for number, part in split(source.chunks()):
-            account.read += 1
-            if isinstance(part, RowError):
-                account.fail(Row(None, source.name, number), "read", "too-long", str(part))
-            else:
-                yield number, part
-    except BrokenSource as broken:
-        _fail_rest(account, source, number, broken)
-
-
-def _fail_rest(account: Account, source: Source, number: int, broken: BrokenSource) -> None:
-    account.read += 1  # what nobody can read counts as one row: how many were there is unknown
-    account.fail(Row(None, source.name, number), "read", "broken-source", str(broken))
+            yield number, part

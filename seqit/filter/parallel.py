@@ -1,0 +1,122 @@
+"""The filter in several processes: all that depends on one row alone is found by workers.
+
+A worker reads, validates, adopts and judges with the functions that one process uses. What
+depends on other rows, the memory of a rule and the account, stays here and hears of the rows in
+their order, so that output, rejects and account are those of one process.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+
+from seqit.errors import RowError
+from seqit.filter.engine import Verdict, in_order, judge_of, settle
+from seqit.filter.rule import RememberingRule, Rule
+from seqit.records.account import Account, Row
+from seqit.records.ledger import Failure
+from seqit.records.sink import encode
+from seqit.records.sources import opened
+from seqit.records.stream import Part, Unit, parts_of, rows_from, to_records, unit_of, weight
+from seqit.scale import Workers
+
+Mark = tuple[Any, str]
+"""What a remembering rule compares: the key of a record, and its id."""
+
+Judged = tuple[Any, str, int, bytes | None, Verdict | Failure | None, Mark | None]
+"""The four fields of a Row, what became of it, and its mark where a rule remembers.
+
+A plain tuple: hundreds of thousands a second go through a pipe. A row that passed comes as the
+bytes to write, without its value.
+"""
+
+
+def read_passing(
+    names: Iterable[str],
+    account: Account,
+    before_read: Callable[[], None],
+    *,
+    rules: Sequence[Rule],
+    workers: Workers,
+) -> Iterator[Row]:
+    """Yield the rows of the sources that no rule objects to, as `read_records` and `apply` would.
+
+    The rows have bytes and no value. Raises UsageError for two rules that remember, SeqitError
+    where a source cannot be opened or a worker dies.
+    """
+    workers.before_wait = before_read
+    rules = in_order(rules)
+    judge = _Judge(rules, account.keeps_rejects)
+    judged = _judged(names, judge, workers)
+    return settle(_told(judged, judge.memory, len(rules) - 1, account), rules, account)
+
+
+def _judged(names: Iterable[str], judge: "_Judge", workers: Workers) -> Iterator[Judged]:
+    for name in names:
+        with opened(name, workers.about_to_wait) as source:
+            unit = unit_of(source)
+            function = partial(judge, name=source.name, unit=unit)
+            yield from workers.map(function, parts_of(source, unit), weight)
+
+
+def _told(
+    judged: Iterable[Judged], memory: RememberingRule | None, last: int, account: Account
+) -> Iterator[tuple[Row, Verdict | None]]:
+    """Tell the account of each row in its turn, and ask the rule that remembers, the last one."""
+    for value, source, line, raw, outcome, mark in judged:
+        account.read += 1
+        row = Row(value, source, line, raw)
+        if isinstance(outcome, Failure):
+            stage, reason, message, evidence = outcome
+            account.fail(row, stage, reason, message, **evidence)
+        elif memory and mark and (objection := memory.compare(*mark)):
+            if raw and account.keeps_rejects:
+                row = row.changed(orjson.loads(raw))
+            yield row, Verdict(last, objection)
+        else:
+            yield row, outcome
+
+
+class _Judge:
+    """Does with parts of a source all that depends on a row alone; runs in the workers."""
+
+    def __init__(self, rules: Sequence[Rule], keeps_rejects: bool) -> None:
+        self.memory = rules[-1] if isinstance(rules[-1], RememberingRule) else None
+        self._ask = judge_of(rules[:-1] if self.memory else rules)
+        self._keeps_rejects = keeps_rejects
+        self._ledger = _Ledger()
+
+    def __call__(self, parts: Iterable[Part], name: str, unit: Unit) -> list[Judged]:
+        ledger = self._ledger
+        judged = ledger.judged = []
+        for row in to_records(rows_from(parts, name, unit, ledger), ledger):
+            verdict = self._ask(row.value)
+            if verdict is None:
+                judged.append(self._passed(row))
+            else:
+                value = row.value if self._keeps_rejects else None
+                judged.append((value, name, row.line, None, verdict, None))
+        return judged
+
+    def _passed(self, row: Row) -> Judged:
+        value, raw = None, row.raw
+        if raw is None:  # adopted, and by that valid
+            try:
+                raw = encode(row.value)
+            except RowError:
+                value = row.value  # whoever writes it finds out the same, and says it
+        mark = (self.memory.key(row.value), row.value["id"]) if self.memory else None
+        return value, row.source, row.line, raw, None, mark
+
+
+class _Ledger(Account):
+    """Keeps what became of each row, in order, to be told to the account of the run."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.judged: list[Judged] = []
+
+    def fail(self, row: Row, stage: str, reason: str, message: str, **evidence: Any) -> None:
+        failure = Failure(stage, reason, message, evidence)
+        self.judged.append((row.value, row.source, row.line, row.raw, failure, None))

@@ -1,0 +1,76 @@
+"""A ledger: what became of the rows of a batch in another process, told to the account here.
+
+The order of the rows is kept, so that the output, the rejects and the row at which --strict stops
+are those of one process.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from seqit.errors import RowError
+from seqit.records.account import Account, Row
+from seqit.records.sink import encode
+from seqit.records.validation import Schema
+
+
+class Failure(NamedTuple):
+    """What `Account.fail` is told about a row."""
+
+    stage: str
+    reason: str
+    message: str
+    evidence: dict[str, Any]
+
+
+class Counted(NamedTuple):
+    """How many rows the batch read, and how many it wrote beyond one for each."""
+
+    read: int
+    added: int
+
+
+Entry = tuple[Any, str, int, bytes | None, Failure | None] | Counted
+"""The four fields of a Row and how it failed; plain tuples, since many go through a pipe."""
+
+
+class Ledger(Account):
+    """Keeps what became of each row of a batch, in order."""
+
+    def __init__(self, schema: Schema) -> None:
+        super().__init__("")
+        self._schema = schema
+        self._entries: list[Entry] = []
+
+    def fail(self, row: Row, stage: str, reason: str, message: str, **evidence: Any) -> None:
+        """Keep a row that failed."""
+        failure = Failure(stage, reason, message, evidence)
+        self._entries.append((row.value, row.source, row.line, row.raw, failure))
+
+    def write(self, row: Row) -> None:
+        """Keep a row to write as the bytes that it will be; the value stays in this process."""
+        value, raw = None, row.raw
+        if raw is None:
+            try:
+                raw = encode(row.value, self._schema)
+            except RowError:
+                value = row.value  # whoever writes it finds out the same, and says it
+        self._entries.append((value, row.source, row.line, raw, None))
+
+    def entries(self) -> list[Entry]:
+        """Return all entries; the counts come last."""
+        return [*self._entries, Counted(self.read, self.added)]
+
+
+def replay(entries: Iterable[Entry], account: Account) -> Iterator[Row]:
+    """Yield the rows to write, and tell the account of all others in their turn."""
+    for entry in entries:
+        if isinstance(entry, Counted):
+            account.read += entry.read
+            account.added += entry.added
+            continue
+        value, source, line, raw, failure = entry
+        row = Row(value, source, line, raw)
+        if failure:
+            account.fail(row, failure.stage, failure.reason, failure.message, **failure.evidence)
+        else:
+            yield row
