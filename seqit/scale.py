@@ -29,7 +29,7 @@ Function = Callable[[list[T]], list[R]]
 ALONE = 2 << 20
 """Weight of the items that this process does itself: fewer are done before workers have started."""
 
-BATCH = 1 << 18
+BATCH = 1 << 17
 """Weight of a batch. A larger one costs less to send, and keeps the last workers busy longer."""
 
 

@@ -57,8 +57,8 @@ class Ledger(Account):
         self._entries.append((value, row.source, row.line, raw, None))
 
     def entries(self) -> list[Entry]:
-        """Return all entries; the counts come last."""
-        return [*self._entries, Counted(self.read, self.added)]
+        """Return all entries, the counts first."""
+        return [Counted(self.read, self.added), *self._entries]
 
 
 def replay(entries: Iterable[Entry], account: Account) -> Iterator[Row]:
