@@ -22,15 +22,15 @@ class Failure(NamedTuple):
     evidence: dict[str, Any]
 
 
-class Counted(NamedTuple):
-    """How many rows the batch read, and how many it wrote beyond one for each."""
-
-    read: int
-    added: int
-
+Counted = tuple[int, int]
+"""How many rows the batch read, and how many it wrote beyond one for each."""
 
 Entry = tuple[Any, str, int, bytes | None, Failure | None] | Counted
-"""The four fields of a Row and how it failed; plain tuples, since many go through a pipe."""
+"""The four fields of a Row and how it failed.
+
+Plain tuples, told apart by their length: many go through a pipe, and they do so at a third of the
+cost of a class.
+"""
 
 
 class Ledger(Account):
@@ -58,15 +58,16 @@ class Ledger(Account):
 
     def entries(self) -> list[Entry]:
         """Return all entries, the counts first."""
-        return [Counted(self.read, self.added), *self._entries]
+        return [(self.read, self.added), *self._entries]
 
 
 def replay(entries: Iterable[Entry], account: Account) -> Iterator[Row]:
     """Yield the rows to write, and tell the account of all others in their turn."""
     for entry in entries:
-        if isinstance(entry, Counted):
-            account.read += entry.read
-            account.added += entry.added
+        if len(entry) == 2:
+            read, added = entry
+            account.read += read
+            account.added += added
             continue
         value, source, line, raw, failure = entry
         row = Row(value, source, line, raw)
