@@ -66,11 +66,14 @@ def make_plan(
         targets = _divide(available, amounts, total, unit)
     else:
         targets = _take(available, amounts)
-    for source, target in zip(available, targets, strict=True):
-        if target.number and not source.of(target.unit):
+    for source, target, amount in zip(available, targets, amounts, strict=True):
+        # Without a total an empty source would make the largest mixture an empty one, unsaid.
+        is_wanted = amount is not None and amount.number > 0
+        if (target.number or is_wanted) and not source.of(target.unit):
+            share = f"{target.number:,} {target.unit}" if target.number else "a share"
             raise SeqitError(
                 f"{source.name} holds no {'records' if not source.rows else 'tokens'}, and "
-                f"{target.number:,} {target.unit} of the mixture are to come from it. "
+                f"{share} of the mixture is to come from it. "
                 "Leave it out, or give it the weight 0.0."
             )
     return targets

@@ -20,9 +20,11 @@ def to_records(row: Any) -> list[Fields]:
     row = table(row, "'instruction' and 'instances'")
     instruction = required(row, "instruction")
     instances = row.get("instances")
-    if not isinstance(instances, list) or not instances:
+    if not isinstance(instances, list):
         message = f"expected a list of {{input, output}}, found {describe(instances)}"
         raise RowError(message, "instances")
+    if not instances:
+        raise RowError("must not be empty: there is nothing to learn from", "instances")
     return [_fields(row, instruction, instance, n) for n, instance in enumerate(instances)]
 
 
