@@ -14,6 +14,7 @@ from seqit.augment.builtin.library import ALL_STEPS, kind_of, wordings
 from seqit.augment.builtin.step import as_clause
 from seqit.augment.builtin.teacher import LONGEST_CHAIN, BuiltinTeacher
 from seqit.augment.teacher import Keep, Rewrite
+from seqit.backends.model import Alone
 from seqit.checks import record_problems
 from seqit.errors import UsageError
 from seqit.records.identity import content_id
@@ -39,7 +40,8 @@ def applied(row, outcome, iteration=1):
 
 
 def outcomes(rows, seed=7, teacher=None):
-    return list((teacher or BuiltinTeacher()).rewrite(iter(rows), seed))
+    teacher = teacher or BuiltinTeacher()
+    return [told for _, told in Alone().run(rows, lambda row: teacher.rewrite(row, seed))]
 
 
 def flancot():

@@ -1,9 +1,9 @@
 """What a teacher is: it turns a record into a chain, or says why not."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
+from seqit.backends.asking import Asking
 from seqit.records.record import Record, Step
 
 
@@ -24,17 +24,7 @@ class Keep:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The teacher gave nothing that can be used; never an answer."""
-
-    stage: str
-    reason: str
-    message: str
-    evidence: dict[str, Any] = field(default_factory=dict)
-
-
-Outcome = Rewrite | Keep | Failure
+Outcome = Rewrite | Keep
 
 
 class Teacher(Protocol):
@@ -46,6 +36,9 @@ class Teacher(Protocol):
     @property
     def prompt(self) -> str: ...
 
-    def rewrite(self, records: Iterator[Record], seed: int) -> Iterator[Outcome]:
-        """Yield one outcome a record, in order; each stands before its own next iteration."""
+    def rewrite(self, record: Record, seed: int) -> Asking[Outcome]:
+        """Ask for one iteration of one record.
+
+        Raises Unanswered where nothing that can be used was given: a failure is no outcome.
+        """
         ...

@@ -16,6 +16,7 @@ from seqit.augment.builtin.step import StepKind, as_clause, as_step, pick, reply
 from seqit.augment.builtin.task import Task
 from seqit.augment.builtin.wording import fill
 from seqit.augment.teacher import Keep, Outcome, Rewrite
+from seqit.backends.asking import Asking
 from seqit.checks import verify
 from seqit.errors import UsageError
 from seqit.records.identity import draw
@@ -63,11 +64,11 @@ class BuiltinTeacher:
                 digest.update(file.read_text("utf-8").encode())
         return digest.hexdigest()
 
-    def rewrite(self, records: Iterator[Record], seed: int) -> Iterator[Outcome]:
-        """Yield one outcome a record, in order."""
-        for record in records:
-            iteration = record["lineage"]["iteration"] + 1
-            yield self._rewrite(record, draw(seed, record["id"], iteration, "builtin"))
+    def rewrite(self, record: Record, seed: int) -> Asking[Outcome]:
+        """Return the outcome of one iteration; it asks nobody."""
+        yield from ()
+        iteration = record["lineage"]["iteration"] + 1
+        return self._rewrite(record, draw(seed, record["id"], iteration, "builtin"))
 
     def _rewrite(self, record: Record, rng: Random) -> Outcome:
         wanted = self._drawn(rng)
