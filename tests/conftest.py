@@ -14,6 +14,11 @@ DATA = ROOT.parent / "shared" / "data"
 BIN = Path(sys.executable).parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow tests last."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
 class Ran(NamedTuple):
     """What a command did: exit code, standard output and standard error."""
 

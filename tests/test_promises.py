@@ -63,7 +63,7 @@ def start(*args, **kwargs) -> subprocess.Popen:
 
 
 def test_no_command_is_left_out():
-    assert {usage.name for usage in [*STREAMS, SQL]} | {"demo"} == set(group.commands)
+    assert {usage.name for usage in [*STREAMS, SQL]} | {"demo", "cache"} == set(group.commands)
 
 
 @pytest.mark.parametrize("name", sorted(group.commands))

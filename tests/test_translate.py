@@ -5,10 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import scripted_model
 
 from seqit.augment import translate
-from seqit.augment.parallel_text import language_name
+from seqit.augment.language import differing_language, reads_as, wrong_language
+from seqit.augment.parallel_text import language_name, texts_of
+from seqit.augment.prompt import load_prompt
+from seqit.augment.translator import numerals, translation_problem
 from seqit.checks.verify import record_problems
 from seqit.errors import UsageError
 from seqit.records.account import Account, Row
@@ -219,7 +226,7 @@ def test_a_row_that_another_method_changed_is_not_translated() -> None:
         {"language": 3},
         {"parallel": ["de"]},
         {"parallel": {"de": "Wer?"}},
-        {"parallel": {"de": {"input": "Text"}}},
+        {"parallel": {"de": {"output": "Text"}}},
         {"parallel": {"de": {"instruction": "Wer?", "output": None}}},
     ],
 )
@@ -244,6 +251,290 @@ def test_malformed_parallel_text_fails_with_its_field(metadata: dict[str, Any]) 
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         convert(**options)
+
+
+# --- a model translates what is missing ------------------------------------------------------
+
+RIVER = {
+    "instruction": "How long is the river?",
+    "input": "The Aldo is 1,250 km long and flows into the sea at {place}.",
+    "output": "1,250 km",
+}
+TRANSLATIONS = {
+    "German": {
+        "instruction": "Wie lang ist der Fluss?",
+        "input": "Der Aldo ist 1.250 km lang und mündet bei {place} ins Meer.",
+        "output": "1.250 km",
+    },
+    "Chinese": {
+        "instruction": "这条河有多长？",
+        "input": "阿尔多河长 1250 公里，在 {place} 流入大海。",
+        "output": "1250 公里",
+    },
+    "English": RIVER,
+}
+
+
+def teacher(changes: dict[str, str] | None = None, structured: bool = False) -> Any:
+    """Return a model that knows TRANSLATIONS by heart, but for the changes."""
+
+    def reply(request: Any) -> str:
+        asked = [turn["content"] for turn in request.messages if "into " in turn["content"]][-1]
+        language = next(name for name in TRANSLATIONS if f"into {name}" in asked)
+        parts = [part for part in ("instruction", "input", "output") if f"<{part}>" in asked]
+        found = {part: (TRANSLATIONS[language] | (changes or {}))[part] for part in parts}
+        if structured:
+            return orjson.dumps(found).decode()
+        return "\n".join(f"<{part}>{text}</{part}>" for part, text in found.items())
+
+    return scripted_model(reply, structured)
+
+
+def parts_asked(model: Any) -> list[tuple[str, list[str]]]:
+    """Return the language and the parts of every request."""
+    found = []
+    for request in model.dispatch.requests:
+        asked = request.messages[-1]["content"]
+        parts = [part for part in ("instruction", "input", "output") if f"<{part}>" in asked]
+        found.append((asked.split(" into ")[1].split(":")[0], parts))
+    return found
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_the_model_writes_the_foreign_text(structured: bool) -> None:
+    model = teacher(structured=structured)
+    (record,), _ = convert(RIVER, languages=["de"], model=model)
+    german = TRANSLATIONS["German"]
+    assert record["input"] == f"Question: {german['instruction']}\n\nText: {german['input']}"
+    assert record["output"].startswith("Translation:\nQuestion: How long is the river?")
+    assert record["output"].endswith("\n\nAnswer: 1,250 km")
+    assert record["metadata"]["language"] == "en"
+    assert record["metadata"]["parallel"] == {"de": german | {"output": ""}}
+    assert record["lineage"]["teacher"] == "openai:scripted"
+    assert record["lineage"]["prompt"] == load_prompt("translate").version
+    assert record["lineage"]["parent"] == adopt(RIVER)["id"]
+    assert parts_asked(model) == [("German", ["instruction", "input"])]
+    (request,) = model.dispatch.requests
+    assert (request.schema is not None) == structured
+    # The chain is the one that the parallel row gives.
+    parallel = {**RIVER, "metadata": {"language": "en", "parallel": {"de": german}}}
+    (same,), _ = convert(parallel, languages=["de"])
+    assert same["steps"] == record["steps"]
+
+
+def test_a_later_run_finds_the_texts_that_the_model_wrote() -> None:
+    (record,), _ = convert(RIVER, languages=["de"], model=teacher())
+    again = {**RIVER, "metadata": record["metadata"]}
+    model = teacher()
+    (same,), _ = convert(again, languages=["de"], model=model)
+    assert model.dispatch.requests == []
+    assert same["steps"] == record["steps"]
+    assert same["lineage"]["teacher"] == "builtin"
+    assert convert(again, languages=["de"], answer="source", model=model)[1].failed == 0
+    assert parts_asked(model) == [("German", ["output"])]
+
+
+def test_the_model_is_asked_for_what_the_options_need() -> None:
+    model = teacher()
+    (record,), _ = convert(RIVER, languages=["de"], content="input", model=model)
+    assert record["input"] == TRANSLATIONS["German"]["input"]
+    assert record["instruction"].endswith("\n\nQuestion: How long is the river?")
+    assert texts_of(record)["de"] == ("", TRANSLATIONS["German"]["input"], "")
+    (record,), _ = convert(RIVER, languages=["de"], answer="source", model=model)
+    assert record["output"].endswith("\n\nAnswer: 1.250 km")
+    assert record["steps"][-1]["check"] == {"kind": "text", "value": "1.250 km"}
+    assert parts_asked(model) == [
+        ("German", ["input"]),
+        ("German", ["instruction", "input", "output"]),
+    ]
+
+
+def test_a_foreign_row_is_translated_into_the_target() -> None:
+    model = teacher()
+    german = TRANSLATIONS["German"]
+    (record,), _ = convert(german, row_language="de", model=model)
+    assert record["input"] == f"Question: {german['instruction']}\n\nText: {german['input']}"
+    assert record["output"].endswith("\n\nAnswer: 1,250 km")
+    assert record["metadata"]["language"] == "de"
+    assert parts_asked(model) == [("English", ["instruction", "input", "output"])]
+    (named,), _ = convert({**german, "metadata": {"language": "de"}}, model=model)
+    assert named["steps"] == record["steps"]
+
+
+def test_a_third_language_needs_two_translations() -> None:
+    model = teacher()
+    german = TRANSLATIONS["German"]
+    (record,), _ = convert(german, row_language="de", languages=["zh"], model=model)
+    assert record["metadata"]["translation"]["source"] == "zh"
+    assert set(record["metadata"]["parallel"]) == {"en", "zh"}
+    assert [language for language, _ in parts_asked(model)] == ["English", "Chinese"]
+
+
+def test_rows_that_have_the_text_are_not_asked_about() -> None:
+    model = teacher()
+    found, _ = convert(clock(), RIVER, languages=["de"], model=model)
+    assert [record["lineage"]["teacher"] for record in found] == ["builtin", "openai:scripted"]
+    assert len(model.dispatch.requests) == 1
+
+
+def test_of_all_languages_each_fails_alone() -> None:
+    chinese_alone = teacher({"input": "阿尔多河长 1250 公里，在 {place} 流入大海。"})
+    found, account = convert(RIVER, languages=["de", "zh"], per_row="all", model=chinese_alone)
+    assert [record["metadata"]["translation"]["source"] for record in found] == ["zh"]
+    assert account.added == 1
+    assert account.reasons == {("translate", "wrong-language"): 1}
+
+
+def test_one_language_is_drawn_before_the_model_is_asked() -> None:
+    model = teacher()
+    rows = [{**RIVER, "metadata": {"number": n}, "id": f"r{n}"} for n in range(40)]
+    found, _ = convert(*rows, languages=["de", "zh"], model=model)
+    drawn = [record["metadata"]["translation"]["source"] for record in found]
+    assert 10 < drawn.count("de") < 30
+    assert len(model.dispatch.requests) == 40
+    share, _ = convert(*rows, languages=["de"], model=(few := teacher()), share=0.5)
+    assert len(few.dispatch.requests) == sum("translation" in r["metadata"] for r in share) < 30
+
+
+@pytest.mark.parametrize(
+    ("raw", "options", "reason"),
+    [
+        ({**RIVER, "output": ""}, {"languages": ["de"]}, "nothing-to-translate"),
+        ({**RIVER, "input": ""}, {"languages": ["de"], "content": "input"}, "nothing-to-translate"),
+        (
+            {**RIVER, "input": "12, 7"},
+            {"languages": ["de"], "content": "input"},
+            "nothing-to-translate",
+        ),
+        ({"instruction": "2+2=?", "output": "4"}, {"languages": ["de"]}, "nothing-to-translate"),
+        (RIVER, {}, "no-parallel-text"),
+    ],
+)
+def test_rows_that_cannot_be_translated_are_left_without_asking(
+    raw: dict[str, Any], options: dict[str, Any], reason: str
+) -> None:
+    model = teacher()
+    records, account = convert(raw, model=model, **options)
+    assert records == []
+    assert account.reasons == {("translate", reason): 1}
+    assert model.dispatch.requests == []
+
+
+def test_what_stays_the_same_in_translation_gives_no_chain() -> None:
+    raw = {"instruction": "Say it.", "input": "Ana Torres", "output": "Ana Torres"}
+    model = scripted_model(lambda request: "<input>Ana Torres</input>")
+    records, account = convert(raw, languages=["de"], content="input", model=model)
+    assert records == []
+    assert account.reasons == {("translate", "nothing-to-translate"): 1}
+
+
+SENTENCE = "The {x} shop sells 3,500 books at https://example.org and closes at 6:30."
+
+
+@pytest.mark.parametrize(
+    ("original", "translation", "code", "reason"),
+    [
+        (SENTENCE, SENTENCE, "de", "not-translated"),
+        (SENTENCE, SENTENCE.replace("The", "Now the"), "de", "wrong-language"),
+        (
+            SENTENCE,
+            "Der {x}-Laden verkauft 3.500 Bücher auf https://example.org und schließt um 6:30.",
+            "de",
+            None,
+        ),
+        (
+            SENTENCE,
+            "Der {x}-Laden verkauft 3 500 Bücher auf https://example.org und schließt um 6.30 Uhr.",
+            "de",
+            None,
+        ),
+        (
+            SENTENCE,
+            "Der Laden {x} verkauft Bücher auf https://example.org und schließt um 6:30.",
+            "de",
+            "lost-content",
+        ),
+        (
+            SENTENCE,
+            "Der Laden verkauft 3.500 Bücher auf https://example.org und schließt um 6:30.",
+            "de",
+            "lost-content",
+        ),
+        (
+            SENTENCE,
+            "Der {x}-Laden verkauft 3.500 Bücher im Netz und schließt um 6:30.",
+            "de",
+            "lost-content",
+        ),
+        ("Pay ٣ coins: الآن", "Zahle 3 Münzen: jetzt", "de", None),
+        ("What is 12.5% of 1,000,000?", "ما هو ١٢٫٥٪ من ١٬٠٠٠٬٠٠٠؟", "ar", None),
+        ("Name a river in Spain.", "Nenne einen Fluss.", "ru", "wrong-language"),
+        ("Name a river in Spain.", "Назови реку в Испании.", "ru", None),
+        ("Explain TensorFlow and PyTorch.", "解释 TensorFlow 和 PyTorch。", "zh", None),
+        ("Name a river in Spain.", "Nenne einen Fluss. " * 20, "de", "wrong-length"),
+        ("Name a river in Spain. " * 20, "Nenne einen Fluss.", "de", "wrong-length"),
+        ("Run `ls -la` and read the result.", "Führe `ls` aus und lies es.", "de", "lost-content"),
+        ("Say it:\n```\nx = 1\n```", "Sag es:\n```\nx = 2\n```", "de", "lost-content"),
+        (
+            "Dear {name}\nHow are you (see www.x.org)?",
+            "Lieber {name}\nWie geht's? www.x.org",
+            "de",
+            None,
+        ),
+        ("Make the <b>word</b> bold.", "Mach das Wort fett.", "de", "lost-content"),
+        ("Which?\n(A) trout\n(B) robin", "Was?\n(A) Forelle", "de", "lost-content"),
+        ("Which?\n(A) trout\n(B) robin", "哪个？\nA、鳟鱼\nB、知更鸟", "zh", None),
+    ],
+)
+def test_what_a_translation_must_keep(
+    original: str, translation: str, code: str, reason: str | None
+) -> None:
+    found = translation_problem(original, translation, "instruction", "en", code)
+    assert (found and found[0]) == reason
+
+
+def test_what_may_stay_as_it_is() -> None:
+    assert translation_problem("Ana Torres", "Ana Torres", "output", "en", "de") is None
+    assert translation_problem("x = 3 + 4", "x = 3 + 4", "instruction", "en", "zh") is None
+    french = "Le chat de la voisine est dans le jardin des voisins avec une souris."
+    assert translation_problem(french, french, "output", "en", "zh") is None
+
+
+@given(st.integers(0, 10**12), st.sampled_from(",. '\u00a0"))
+def test_a_number_is_the_same_with_any_separator(number: int, separator: str) -> None:
+    assert numerals(f"{number:,}".replace(",", separator)) == [str(number)]
+
+
+@given(st.text())
+def test_any_text_has_a_language_or_none(text: str) -> None:
+    assert reads_as(text) == "" or wrong_language(text, reads_as(text)) is None
+    assert differing_language(text, text) is None
+
+
+def test_the_prompts_own_examples_pass_its_checks() -> None:
+    codes = {"English": "en", "German": "de", "Chinese": "zh", "Spanish": "es"}
+    for example in load_prompt("translate").examples:
+        for part in ("instruction", "input", "output"):
+            given_text, made = example[f"given_{part}"], example[part]
+            source, target = codes[example["source"]], codes[example["target"]]
+            assert translation_problem(given_text, made, part, source, target) is None
+
+
+@pytest.mark.skipif(not XQUAD.is_dir(), reason="the XQuAD files are not in ../shared/data/xquad")
+@pytest.mark.parametrize("code", ["de", "es", "ru", "ar", "zh"])
+def test_professional_translations_pass_the_checks(code: str) -> None:
+    pairs = pair({each: xquad(each, Account("a")) for each in ("en", code)}, Account("a"))
+    texts = {
+        (part, getattr(found["en"], part), getattr(found[code], part))
+        for found in (texts_of(row.value) for row in pairs)
+        for part in ("instruction", "input")
+    }
+    problems = [
+        translation_problem(english, foreign, part, "en", code) for part, english, foreign in texts
+    ]
+    found = [problem and problem[0] for problem in problems]
+    assert found.count(None) > 0.8 * len(found)
+    assert found.count("wrong-language") < 0.005 * len(found)
 
 
 def test_language_names() -> None:

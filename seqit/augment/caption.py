@@ -1,16 +1,19 @@
 """Caption-then-answer: describe the image first, then answer the question about it.
 
 The manual chain of arXiv 2403.07794 for visual question answering. A record holds one question
-with its image and the image's captions, so every question of an image is kept.
+with its image and the image's captions, so every question of an image is kept. A vision model can
+write the captions that are not there.
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from seqit.augment.derive import (
     NO_OUTPUT,
     Obstacle,
     Others,
+    account_failure,
     before,
     chain_of,
     check_choice,
@@ -18,6 +21,9 @@ from seqit.augment.derive import (
     labelled,
     leave,
 )
+from seqit.augment.image_captions import caption_prompt, written_caption
+from seqit.backends.asking import Asking, Unanswered
+from seqit.backends.model import Alone, Model
 from seqit.records.account import Account, Row
 from seqit.records.identity import draw
 from seqit.records.record import Record, Step
@@ -44,6 +50,7 @@ def augment(
     account: Account,
     *,
     seed: int,
+    model: Model | None = None,
     variant: Variant = "describe",
     captions: Literal["draw", "first"] = "draw",
     others: Others = "reject",
@@ -53,54 +60,83 @@ def augment(
     `describe` does it to all of them, `base` leaves them as they are (answer directly), `merged`
     draws one or the other by halves. All three take the same rows, so that runs on them differ
     in the chain alone. Of several captions one is drawn, or the first is taken.
+
+    Where a row has none, the model is shown the image and writes one; it is not asked for rows
+    that stay as they are. The caption goes to metadata.caption, and is the same for all rows that
+    show the same image.
     """
     check_choice("variant", variant, ("describe", "base", "merged"))
     check_choice("captions", captions, ("draw", "first"))
     check_choice("others", others, ("reject", "pass"))
-    for row in rows:
-        record: Record = row.value
-        known = _captions(record)
-        if why := _obstacle(record, known):
-            yield from leave(row, account, others, METHOD, why)
-            continue
-        lot = draw(seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
-        if variant == "base" or (variant == "merged" and lot.random() < 0.5):
-            yield row
-            continue
-        caption = lot.choice(known) if captions == "draw" else known[0]
-        request = before(lot.choice(_PHRASINGS), record["instruction"])
-        yield row.changed(_describe_first(record, caption, request, seed))
+    describing = _Describing(seed, variant, captions, model)
+    for row, result in (model or Alone()).run(rows, describing.run):
+        if isinstance(result, Unanswered):
+            account_failure(account, row, result)
+        elif isinstance(result, Obstacle):
+            yield from leave(row, account, others, METHOD, result)
+        else:
+            yield row if result is None else row.changed(result)
 
 
 def _captions(record: Record) -> list[str]:
     """Return the captions that `metadata.captions` or `metadata.caption` holds."""
     metadata = record.get("metadata", {})
-    several = metadata.get("captions")
-    found = several if isinstance(several, list) else [metadata.get("caption")]
-    return [text for text in found if isinstance(text, str) and text.strip()]
+    for known in (metadata.get("captions"), [metadata.get("caption")]):
+        texts = known if isinstance(known, list) else []
+        if found := [text for text in texts if isinstance(text, str) and text.strip()]:
+            return found
+    return []
 
 
-def _obstacle(record: Record, captions: list[str]) -> Obstacle | None:
+def _obstacle(record: Record, has_caption: bool) -> Obstacle | None:
     """Return why the image cannot be described first."""
     if not record.get("images"):
         return Obstacle("no-image", "The row has no image.")
-    if not captions:
+    if not has_caption:
         return Obstacle("no-caption", "Neither metadata.captions nor metadata.caption has a text.")
     if not record["output"]:
         return NO_OUTPUT
-    if record["lineage"].get("method") == METHOD:
+    if record["lineage"]["operation"] == "caption":
         return Obstacle("already-described", "The row describes its image already.")
     return None
 
 
-def _describe_first(record: Record, caption: str, request: str, seed: int) -> Record:
+@dataclass(frozen=True)
+class _Describing:
+    """One row's way to its chain."""
+
+    seed: int
+    variant: Variant
+    captions: Literal["draw", "first"]
+    model: Model | None
+
+    def run(self, row: Row) -> Asking[Record | Obstacle | None]:
+        """Return the chain, why there is none, or None where the row stays; raises Unanswered."""
+        record: Record = row.value
+        known = _captions(record)
+        if why := _obstacle(record, bool(known or self.model)):
+            return why
+        lot = draw(self.seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
+        if self.variant == "base" or (self.variant == "merged" and lot.random() < 0.5):
+            return None
+        changes: dict[str, Any] = {}
+        origin = {}
+        if not known and self.model:
+            known = [(yield from written_caption(self.model, record, self.seed))]
+            changes["metadata"] = record.get("metadata", {}) | {"caption": known[0]}
+            origin = {"teacher": self.model.name, "prompt": caption_prompt()}
+        caption = lot.choice(known) if self.captions == "draw" else known[0]
+        changes |= _described(record, caption, lot.choice(_PHRASINGS))
+        return derive(record, changes, "caption", method=METHOD, seed=self.seed, **origin)
+
+
+def _described(record: Record, caption: str, request: str) -> dict[str, Any]:
     first: Step = {"instruction": DESCRIBE, "output": caption}
-    changes = {
-        "instruction": request,
+    return {
+        "instruction": before(request, record["instruction"]),
         "output": f"{labelled('Description', caption)}\n\n{labelled('Answer', record['output'])}",
         "steps": [first, *_answer_steps(record)],
     }
-    return derive(record, changes, "caption", method=METHOD, seed=seed)
 
 
 def _answer_steps(record: Record) -> list[Step]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, cast
 
+from seqit.backends.asking import Unanswered
+from seqit.backends.model import Model
 from seqit.errors import UsageError
 from seqit.records.account import Account, Row
 from seqit.records.identity import with_id
@@ -13,11 +15,19 @@ Others = Literal["reject", "pass"]
 
 
 def derive(
-    parent: Record, changes: Mapping[str, Any], operation: Operation, *, method: str, seed: int
+    parent: Record,
+    changes: Mapping[str, Any],
+    operation: Operation,
+    *,
+    method: str,
+    seed: int,
+    teacher: str = "builtin",
+    prompt: str = "",
 ) -> Record:
     """Return the record that `changes` make of `parent`, under its own id and one iteration on.
 
-    Everything that is not changed is carried over: system, images, source, metadata.
+    Everything that is not changed is carried over: system, images, source, metadata. `teacher`
+    and `prompt` (the version of its prompts, if any) say who wrote what is new.
     """
     lineage: Lineage = {
         "root": parent["lineage"]["root"],
@@ -25,10 +35,16 @@ def derive(
         "iteration": parent["lineage"]["iteration"] + 1,
         "operation": operation,
         "method": method,
-        "teacher": "builtin",
-        "seed": seed,
+        "teacher": teacher,
     }
-    merged = {**parent, **changes, "lineage": lineage}
+    if prompt:
+        lineage["prompt"] = prompt
+    return remade(parent, {**changes, "lineage": {**lineage, "seed": seed}})
+
+
+def remade(parent: Record, changes: Mapping[str, Any]) -> Record:
+    """Return `parent` with the changes, its lineage among them, under the id of its content."""
+    merged = {**parent, **changes}
     required = Record.__required_keys__
     ordered = {k: merged[k] for k in RECORD_KEYS if k in required or merged.get(k)}
     return with_id(cast(Record, ordered))
@@ -80,3 +96,18 @@ def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise UsageError unless `value` is one of `choices`."""
     if value not in choices:
         raise UsageError(f"{option} is {value!r}, but must be one of: {', '.join(choices)}.")
+
+
+def need_model(model: Model | None, method: str, why: str) -> Model:
+    """Return the model; raises UsageError, which says how to name one, where there is none."""
+    if model is None:
+        raise UsageError(
+            f"The method {method!r} needs a language model {why}: name one, as in "
+            "--teacher openai:MODEL."
+        )
+    return model
+
+
+def account_failure(account: Account, row: Row, failure: Unanswered) -> None:
+    """Count a row as failed because the model gave nothing that can be used."""
+    account.fail(row, failure.stage, failure.reason, str(failure), **failure.evidence)

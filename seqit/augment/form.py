@@ -4,15 +4,18 @@ One definition gives the JSON Schema for backends that honour one, the tags for 
 not, and the reader of each. What is not in its place is unreadable, never guessed at.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol
 
 import orjson
 
 from seqit.backends.asking import Unreadable
+from seqit.records.validation import shorten
 
 Values = dict[str, Any]
 """Field → text, or list of texts."""
@@ -20,12 +23,31 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One part of an answer: a text, one of `choices`, or a list of texts."""
+    """One part of an answer: a text, one of `choices`, or a list of texts.
+
+    `empty` allows an empty text, or a list of none; a text within a list is never empty.
+    """
 
     name: str
     choices: tuple[str, ...] = ()
     several: bool = False
-    empty: bool = False  # whether it may be empty
+    empty: bool = False
+
+
+class AnswerForm(Protocol):
+    """What asks for an answer's fields and reads them: a Form, or another writing of one."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]: ...
+
+    @property
+    def schema(self) -> dict[str, Any] | None: ...
+
+    def guidance(self, structured: bool) -> str: ...
+
+    def show(self, values: Mapping[str, Any], structured: bool) -> str: ...
+
+    def read(self, text: str, structured: bool) -> Values: ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class Form:
     def guidance(self, structured: bool) -> str:
         """Return the sentence that tells the model how to write its answer."""
         if structured:
-            keys = ", ".join(f'"{field.name}"' for field in self.fields)
+            keys = ", ".join(f'"{field.name}" ({_hint_json(field)})' for field in self.fields)
             return f"Answer with one JSON object that has the keys {keys}, and nothing else."
         return "Answer in exactly this form, and write nothing else:\n" + "\n".join(
             f"<{field.name}>{_hint(field)}</{field.name}>" for field in self.fields
@@ -64,42 +86,64 @@ class Form:
 
     def read(self, text: str, structured: bool) -> Values:
         """Return the fields' values; raises Unreadable unless each stands in its place."""
+        text = _answer_of(text)
         values = self._from_json(text) if structured else self._from_tags(text)
-        for field in self.fields:
-            values[field.name] = _checked(field, values[field.name])
-        return values
+        return {field.name: _checked(field, values[field.name]) for field in self.fields}
 
     def _from_json(self, text: str) -> Values:
+        fenced = _FENCE.fullmatch(text)
+        text = fenced.group(1) if fenced else text
         try:
-            value = orjson.loads(_unfenced(text))
+            value = orjson.loads(text)
         except orjson.JSONDecodeError:
             raise Unreadable("the answer is not one JSON object") from None
         names = [field.name for field in self.fields]
         if not isinstance(value, dict) or sorted(value) != sorted(names):
             raise Unreadable(f"the answer is not a JSON object with the keys {', '.join(names)}")
+        for field in self.fields:
+            _check_type(field, value[field.name])
+        if len(json.loads(text, object_pairs_hook=list)) != len(names):
+            raise Unreadable("a key is given more than once in the JSON object")
         return value
 
     def _from_tags(self, text: str) -> Values:
-        found = list(self._pattern.finditer(text))
-        if len(found) != 1:
-            names = ", ".join(f"<{field.name}>" for field in self.fields)
-            problem = "is not given" if not found else f"is given {len(found)} times"
-            raise Unreadable(f"the answer in the form {names} {problem}")
-        values: Values = {}
-        for field, part in zip(self.fields, found[0].groups(), strict=True):
-            if field.several:
-                values[field.name] = re.findall(r"<item>(.*?)</item>", part, re.DOTALL)
-                if re.sub(r"<item>.*?</item>", "", part, flags=re.DOTALL).strip():
-                    raise Unreadable(f"<{field.name}> holds something outside of its <item> tags")
-            else:
-                values[field.name] = part
-        return values
+        """Cut the text at each border between two fields: `</a> <b>` must be there once.
+
+        So a single tag within a text is text. In front of the first field and behind the last,
+        where prose may stand, no tag of the form may.
+        """
+        parts = [text]
+        for border in self._borders:
+            parts += self._cut(border, parts.pop())
+        first, last = self.fields[0].name, self.fields[-1].name
+        before, parts[0] = self._cut(re.compile(f"<{first}>"), parts[0])
+        parts[-1], after = self._cut(re.compile(f"</{last}>"), parts[-1])
+        if self._tag.search(before) or self._tag.search(after):
+            raise Unreadable(f"{self._shape} is given, and more of it outside")
+        return {
+            field.name: _items(field, part) if field.several else part
+            for field, part in zip(self.fields, parts, strict=True)
+        }
+
+    def _cut(self, border: re.Pattern[str], text: str) -> list[str]:
+        pieces = border.split(text)
+        if len(pieces) != 2:
+            how = "is not given" if len(pieces) < 2 else "is not given once, but more often"
+            raise Unreadable(f"{self._shape} {how}")
+        return pieces
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile(
-            r"\s*".join(rf"<{field.name}>(.*?)</{field.name}>" for field in self.fields), re.DOTALL
-        )
+    def _borders(self) -> list[re.Pattern[str]]:
+        names = [field.name for field in self.fields]
+        return [re.compile(rf"</{a}>\s*<{b}>") for a, b in pairwise(names)]
+
+    @cached_property
+    def _tag(self) -> re.Pattern[str]:
+        return re.compile(rf"</?(?:{'|'.join(field.name for field in self.fields)})>")
+
+    @cached_property
+    def _shape(self) -> str:
+        return "the form " + " ".join(f"<{f.name}>…</{f.name}>" for f in self.fields)
 
 
 def _schema_of(field: Field) -> dict[str, Any]:
@@ -115,31 +159,58 @@ def _hint(field: Field) -> str:
     return "<item>…</item><item>…</item>" if field.several else "…"
 
 
+def _hint_json(field: Field) -> str:
+    if field.choices:
+        return " or ".join(f'"{choice}"' for choice in field.choices)
+    return "a list of texts" if field.several else "a text"
+
+
 def _tagged(value: str | Sequence[str]) -> str:
     if isinstance(value, str):
         return value
     return "".join(f"<item>{each}</item>" for each in value)
 
 
+def _items(field: Field, part: str) -> list[str]:
+    if _ITEM.sub("", part).strip():
+        raise Unreadable(f"<{field.name}> holds something outside of its <item> tags")
+    return _ITEM.findall(part)
+
+
+_ITEM = re.compile(r"<item>(.*?)</item>", re.DOTALL)
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n\s*```\s*", re.DOTALL)
+_REASONING = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 
-def _unfenced(text: str) -> str:
-    """Return the text without the code fence that stands around all of it."""
-    fenced = _FENCE.fullmatch(text)
-    return fenced.group(1) if fenced else text
+def _answer_of(text: str) -> str:
+    """Return the text without a byte order mark and what a reasoning model thought before it."""
+    text = text.removeprefix("\ufeff")
+    reasoning = _REASONING.match(text)
+    return text[reasoning.end() :] if reasoning else text
+
+
+def _check_type(field: Field, value: Any) -> None:
+    texts = value if field.several else [value]
+    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        raise Unreadable(f"{field.name} is not {'a list of texts' if field.several else 'a text'}")
 
 
 def _checked(field: Field, value: Any) -> Any:
     """Return the value without outer space; raises Unreadable where the field cannot hold it."""
-    texts = value if field.several else [value]
-    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
-        raise Unreadable(f"{field.name} is not {'a list of texts' if field.several else 'a text'}")
-    texts = [each.strip() for each in texts]
-    if not field.empty and not all(texts or [""]):
+    texts = [each.strip() for each in (value if field.several else [value])]
+    if not all(texts) and (field.several or not field.empty):
+        raise Unreadable(f"{field.name} is empty, or a part of it")
+    if not texts and not field.empty:
         raise Unreadable(f"{field.name} is empty")
     if field.choices:
-        for each in texts:
-            if each not in field.choices:
-                raise Unreadable(f"{field.name} is not {' or '.join(field.choices)}")
+        texts = [_choice(field, each) for each in texts]
     return texts if field.several else texts[0]
+
+
+def _choice(field: Field, text: str) -> str:
+    """Return the choice that the text is, whatever its case and what wraps it: "(b)." is B."""
+    bare = text.strip(" .:()[]*_`\"'").casefold()
+    for choice in field.choices:
+        if choice.casefold() == bare:
+            return choice
+    raise Unreadable(f"{field.name} is not {' or '.join(field.choices)}, but {shorten(text, 40)!r}")

@@ -1,5 +1,6 @@
 """A row's content in several languages, as `metadata.parallel` holds it."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from seqit.errors import RowError
@@ -17,7 +18,7 @@ _NAMES = {
 
 
 class Text(NamedTuple):
-    """A row's content in one language."""
+    """A row's content in one language; a part is empty where it is not known."""
 
     instruction: str
     input: str
@@ -29,14 +30,15 @@ def language_name(code: str) -> str:
     return _NAMES.get(code, code)
 
 
-def texts_of(record: Record) -> dict[str, Text]:
+def texts_of(record: Record, language: str = "en") -> dict[str, Text]:
     """Return the row's content by language code, its own language first.
 
-    A row that does not name its language counts as English. Raises RowError where
-    `metadata.parallel` has another form than {code: {instruction, input, output}}.
+    A row that does not name its language counts as `language`. Raises RowError where
+    `metadata.parallel` has another form than {code: {instruction, input, output}}; a part that is
+    empty or missing is not known in that language.
     """
     metadata = record.get("metadata", {})
-    lead = metadata.get("language", "en")
+    lead = metadata.get("language", language)
     if not isinstance(lead, str):
         raise RowError("metadata.language must be a language code.", "metadata.language")
     parallel = metadata.get("parallel", {})
@@ -49,9 +51,19 @@ def texts_of(record: Record) -> dict[str, Text]:
     return texts
 
 
+def with_texts(record: Record, texts: Mapping[str, Text]) -> Record:
+    """Return the record with these texts, its own language first, where `texts_of` finds them."""
+    lead, *others = texts
+    metadata = record.get("metadata", {})
+    known = metadata.get("parallel", {})
+    parallel = {code: {**known.get(code, {}), **texts[code]._asdict()} for code in others}
+    return {**record, "metadata": {**metadata, "language": lead, "parallel": parallel}}
+
+
 def _text(value: Any, field: str) -> Text:
     given = value if isinstance(value, dict) else {}
-    instruction, rest = given.get("instruction"), (given.get("input", ""), given.get("output", ""))
-    if not (instruction and all(isinstance(part, str) for part in (instruction, *rest))):
-        raise RowError(f"{field} must hold an instruction, an input and an output as text.", field)
-    return Text(instruction, *rest)
+    parts = [given.get(part, "") for part in Text._fields]
+    if not (all(isinstance(part, str) for part in parts) and (parts[0] or parts[1])):
+        message = f"{field} must hold an instruction or an input, and all parts as text."
+        raise RowError(message, field)
+    return Text(*parts)

@@ -17,14 +17,11 @@ from seqit.augment.derive import (
     is_question,
     leave,
 )
-from seqit.errors import UsageError
 from seqit.records.account import Account, Row
 from seqit.records.identity import draw
 from seqit.records.record import Record, Step
 
 METHOD = "repeat"
-
-_PARAPHRASES = ("paraphrase", "paraphrase-repeat", "repeat-paraphrase")
 
 REPEATS = {
     what: f"Repeat the {what} word for word." for what in ("input", "question", "instruction")
@@ -53,23 +50,9 @@ _TASK = (
 
 
 def augment(
-    rows: Iterator[Row],
-    account: Account,
-    *,
-    seed: int,
-    chain: str = "repeat",
-    others: Others = "reject",
+    rows: Iterator[Row], account: Account, *, seed: int, others: Others = "reject"
 ) -> Iterator[Row]:
-    """Ask of every row to repeat its input, or else its instruction, before the answer.
-
-    Raises UsageError for a chain that paraphrases: only a language model can write that step.
-    """
-    if chain in _PARAPHRASES:
-        raise UsageError(
-            f"The chain {chain!r} needs a language model to write the paraphrase, and the builtin "
-            "teacher is none. Use the chain 'repeat'."
-        )
-    check_choice("chain", chain, ("repeat",))
+    """Ask of every row to repeat its input, or else its instruction, before the answer."""
     check_choice("others", others, ("reject", "pass"))
     for row in rows:
         if why := _obstacle(row.value):
@@ -84,24 +67,25 @@ def _obstacle(record: Record) -> Obstacle | None:
         return NO_OUTPUT
     if not (record["input"] + record["instruction"]).strip():
         return Obstacle("blank", "The row is white space alone: there is nothing to repeat.")
-    if record["lineage"].get("method") == METHOD:
+    if record["lineage"]["operation"] == "repeat":
         return Obstacle("already-repeated", "The row repeats its text already.")
     return None
+
+
+def repeat_step(text: str, what: str) -> Step:
+    """Return the step that repeats a text word for word, with its check."""
+    check = {"kind": "text", "value": text}
+    return {"instruction": REPEATS[what], "output": text, "check": check}
 
 
 def _repeat_first(record: Record, seed: int) -> Record:
     text, what, phrasings = _repeated(record)
     lot = draw(seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
     request = lot.choice(phrasings).format(what=what)
-    first: Step = {
-        "instruction": REPEATS[what],
-        "output": text,
-        "check": {"kind": "text", "value": text},
-    }
     changes = {
         "instruction": before(request, record["instruction"]),
         "output": f"{text}\n\n{record['output']}",
-        "steps": [first, *chain_of(record)],
+        "steps": [repeat_step(text, what), *chain_of(record)],
     }
     return derive(record, changes, "repeat", method=METHOD, seed=seed)
 

@@ -2,7 +2,8 @@
 
 A file has sections, each begun by a line `%% NAME`: `task` tells what to do, `given` is the
 question with its {slots}, and each `example` holds values in tags: those of the slots, then those
-of the answer's fields (a list as <item>s). See seqit/augment/prompts/classify.txt.
+of the answer's fields (a list as <item>s); a slot that an example does not name is empty there.
+See seqit/augment/prompts/classify.txt.
 """
 
 import re
@@ -14,12 +15,12 @@ from random import Random
 
 from xxhash import xxh3_64_hexdigest
 
-from seqit.augment.form import Form
+from seqit.augment.form import AnswerForm
 from seqit.backends.request import Message
 
 _SECTION = re.compile(r"^%% (\w+)\n", re.MULTILINE)
 _VALUE = re.compile(r"<(\w+)>(.*?)</\1>", re.DOTALL)
-_SLOT = re.compile(r"\{(\w+)\}")
+_SLOT = re.compile(r"^\{(\w+)\}\n|\{(\w+)\}", re.MULTILINE)
 _ITEM = re.compile(r"<item>(.*?)</item>", re.DOTALL)
 
 
@@ -36,13 +37,14 @@ class Prompt:
     def messages(
         self,
         values: Mapping[str, str],
-        form: Form,
+        form: AnswerForm,
         structured: bool,
         lot: Random,
         most_examples: int | None = None,
     ) -> list[Message]:
         """Return the chat that asks about `values`: the examples are turns, in a drawn order."""
         examples = lot.sample(self.examples, len(self.examples))[:most_examples]
+        unnamed = dict.fromkeys(values, "")
         system = f"{fill(self.task, values)}\n\n{form.guidance(structured)}"
         chat: list[Message] = [{"role": "system", "content": system}]
         for example in examples:
@@ -52,15 +54,23 @@ class Prompt:
                 else example[field.name]
                 for field in form.fields
             }
-            chat.append({"role": "user", "content": fill(self.given, example)})
+            chat.append({"role": "user", "content": fill(self.given, unnamed | example)})
             chat.append({"role": "assistant", "content": form.show(answer, structured)})
         chat.append({"role": "user", "content": fill(self.given, values)})
         return chat
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Put the values into their {slots}, once: braces within a value are text."""
-    return _SLOT.sub(lambda slot: values[slot.group(1)], template)
+    """Put the values into their {slots}, once: braces within a value are text.
+
+    A line that is nothing but an empty slot goes.
+    """
+
+    def value(slot: re.Match[str]) -> str:
+        line = values[slot[1]] if slot[1] else ""
+        return f"{line}\n" if line else values[slot[2]] if slot[2] else ""
+
+    return _SLOT.sub(value, template)
 
 
 @cache

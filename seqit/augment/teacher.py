@@ -6,25 +6,46 @@ from typing import Literal, Protocol
 from seqit.backends.asking import Asking
 from seqit.records.record import Record, Step
 
+ChainOperation = Literal["decompose", "prefix", "suffix"]
+
+CLASSIFIED = "seq_instruct"
+"""The key of a record's metadata that holds its classification until it is acted on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The chain that replaces the record's instruction and answer; all else stays as it is."""
+    """The chain that replaces the record's instruction and answer; all else stays as it is.
 
-    operation: Literal["decompose", "prefix", "suffix"]
+    `output` is empty where the chain is to be answered later; `steps` hold the whole chain in
+    order, the original task included, and are empty where the teacher does not tell them.
+    """
+
+    operation: ChainOperation
     instruction: str
     output: str
-    steps: list[Step]  # the whole chain in order, the original task included
+    steps: list[Step]
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The record stays as it is and is frozen: nothing fits, or it was drawn to be kept."""
+    """The record stays as it is and is frozen: nothing fits, or it was drawn to be kept.
+
+    `output` is a new answer to it; None where it keeps its own.
+    """
 
     reason: str
+    output: str | None = None
 
 
-Outcome = Rewrite | Keep
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """What is to be done with the record, and why; it is not done yet."""
+
+    operation: ChainOperation | Literal["keep"]
+    thought: str
+
+
+Outcome = Rewrite | Keep | Classified
 
 
 class Teacher(Protocol):

@@ -24,6 +24,7 @@ _NOT_FINISHED = {
     "length": ("truncated", "the completion was cut off at the limit of new tokens"),
     "content_filter": ("refused", "the provider's content filter withheld the completion"),
 }
+_UNFIT = 1  # how many completions that fail a check are asked again
 
 
 class Unreadable(Exception):
@@ -35,6 +36,17 @@ class Unreadable(Exception):
     def __init__(self, message: str, reason: str = "unparseable") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class Unfit(Unreadable):
+    """A completion can be read, but fails a check; the model is told and asked again once.
+
+    `evidence` says what was found, for the account.
+    """
+
+    def __init__(self, message: str, reason: str, evidence: dict[str, Any] | None = None) -> None:
+        super().__init__(message, reason)
+        self.evidence = evidence or {}
 
 
 class Unanswered(SeqitError):
@@ -64,20 +76,22 @@ def ask(request: Request, run_seed: int, read: Reader[T], attempts: int = 3) -> 
 
     Each attempt draws a seed of its own. After a completion that cannot be read the model is
     shown it and told what is wrong; after one that was cut off or withheld it is asked afresh.
+    The second one that fails a check is the last.
     """
     first = request.messages
     tried: list[Request] = []
+    found: dict[str, Any] = {}
     reason = message = text = ""
+    unfit = 0
     for attempt in range(attempts):
         lot = draw(run_seed, request.record_id, request.iteration, f"{request.stage} {attempt}")
         request = replace(request, attempt=attempt, seed=lot.getrandbits(31))
         answer = yield request
         if isinstance(answer, Failed):
-            raise Unanswered(
-                request.stage, answer.reason, answer.message, dict(answer.evidence), tuple(tried)
-            )
+            # What was tried stays in the cache: the next run goes on where this one failed.
+            raise Unanswered(request.stage, answer.reason, answer.message, dict(answer.evidence))
         tried.append(request)
-        text = answer.text
+        text, found = answer.text, {}
         reason, message = _unfinished(answer)
         if reason:
             request = replace(request, messages=first)
@@ -87,7 +101,12 @@ def ask(request: Request, run_seed: int, read: Reader[T], attempts: int = 3) -> 
         except Unreadable as error:
             reason, message = error.reason, str(error)
             request = replace(request, messages=[*first, *_told(text, message)])
-    evidence = {"completion": text, "attempts": attempts}
+            if isinstance(error, Unfit):
+                found = error.evidence
+                unfit += 1
+                if unfit > _UNFIT:
+                    break
+    evidence = {"completion": text, "attempts": len(tried), **found}
     raise Unanswered(request.stage, reason, message, evidence, tuple(tried))
 
 

@@ -6,14 +6,18 @@ from typing import Any
 
 from seqit.backends.backend import Backend
 from seqit.errors import UsageError
+from seqit.records.validation import did_you_mean
 
 KINDS = {
     "openai": "seqit.backends.openai:OpenAI",
+    "openai-batch": "seqit.backends.openai_batch:OpenAIBatch",
     "vllm": "seqit.backends.vllm:VLLM",
     "transformers": "seqit.backends.transformers:Transformers",
     "replay": "seqit.backends.replay:Replay",
 }
 """KIND → module:Class; the class is called with the model's name and the options it takes."""
+ENGINES = ("vllm", "transformers")
+"""The kinds whose module has a table OPTIONS: name → type of what an engine can be told."""
 
 
 def make_backend(name: str, options: Mapping[str, Any]) -> Backend:
@@ -29,3 +33,27 @@ def make_backend(name: str, options: Mapping[str, Any]) -> Backend:
     module, _, cls = KINDS[kind].partition(":")
     backend: Backend = getattr(import_module(module), cls)(model, **options)
     return backend
+
+
+def engine_options(kind: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return what an engine of this kind is told, each value of its type.
+
+    Raises UsageError for a name that it does not know, or a value that is none.
+    """
+    known: dict[str, type] = import_module(KINDS[kind].partition(":")[0]).OPTIONS
+    options: dict[str, Any] = {}
+    for name, text in texts.items():
+        if name not in known:
+            raise UsageError(
+                f"{kind} has no option {name!r}{did_you_mean(name, known)}; it has: "
+                f"{', '.join(sorted(known))}"
+            )
+        try:
+            options[name] = _BOOLEANS[text.lower()] if known[name] is bool else known[name](text)
+        except (KeyError, ValueError):
+            what = {bool: "true or false", int: "a whole number"}.get(known[name], "a number")
+            raise UsageError(f"{name} must be {what}, not {text!r}") from None
+    return options
+
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

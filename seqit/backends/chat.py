@@ -1,33 +1,32 @@
 """A record as a chat: the one place that says what a model is shown."""
 
 from seqit.backends.request import ImagePart, Message, TextPart
+from seqit.records.formats.chat import question_of
 from seqit.records.record import Record
 
 
-def prompt_text(record: Record) -> str:
-    """Return the user's turn: the instruction, and the input, if any, after a blank line."""
-    if record["input"]:
-        return f"{record['instruction']}\n\n{record['input']}"
-    return record["instruction"]
-
-
 def chat_of(record: Record) -> list[Message]:
-    """Return the turns before the answer: system (where given), history, then the prompt.
+    """Return the turns before the answer: system (where given), history, then the question.
 
-    Images stand before the prompt's text, as vision models' templates expect.
+    The question is put as `export` puts it, so that teacher, trainer and judge see one prompt.
+    Images stand in the first turn, before its text, as vision models' templates expect.
     """
     chat: list[Message] = []
     if system := record.get("system"):
         chat.append({"role": "system", "content": system})
-    for user, assistant in record.get("history", []):
-        chat.append({"role": "user", "content": user})
-        chat.append({"role": "assistant", "content": assistant})
-    text = prompt_text(record)
-    images: list[TextPart | ImagePart] = [
+    images: list[ImagePart] = [
         {"type": "image", "image": image} for image in record.get("images", [])
     ]
-    if images:
-        chat.append({"role": "user", "content": [*images, {"type": "text", "text": text}]})
-    else:
-        chat.append({"role": "user", "content": text})
+    for user, assistant in record.get("history", []):
+        chat.append(_user(user, images))
+        chat.append({"role": "assistant", "content": assistant})
+        images = []
+    chat.append(_user(question_of(record), images))
     return chat
+
+
+def _user(text: str, images: list[ImagePart]) -> Message:
+    if not images:
+        return {"role": "user", "content": text}
+    words: TextPart = {"type": "text", "text": text}
+    return {"role": "user", "content": [*images, words]}

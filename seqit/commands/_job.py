@@ -7,18 +7,19 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from seqit import __version__
-from seqit.commands._progress import track
+from seqit.commands._progress import describe_asking, track, watch_model
 from seqit.commands._shell import claim_stdout, say
 from seqit.errors import RowError, UsageError
 
 if TYPE_CHECKING:
+    from seqit.backends.dispatch import Dispatcher
     from seqit.records.account import Account, Row
     from seqit.records.sink import Sink
     from seqit.scale import Workers
@@ -29,6 +30,11 @@ SOME_ROWS_FAILED = 3
 
 Transform = Callable[[Iterator["Row"], "Account"], Iterator["Row"]]
 Reader = Callable[..., Iterator["Row"]]
+
+
+def was_given(value: Any) -> bool:
+    """Tell whether an option's value says that it was given; 0 says so, too."""
+    return value is not None and value is not False and value not in ((), {}, "")
 
 
 @dataclass
@@ -50,20 +56,20 @@ class Job:
         read: Reader | None = None,
         schema: str | None = "record",
         discard: bool = False,
+        dispatcher: "Dispatcher | None" = None,
     ) -> None:
         """Read, transform, write; exits with 3 where rows failed.
 
         `read(names, account, before_read)` gives the rows, records by default; written rows match
-        `schema`; `discard` drops them where no output file is named.
+        `schema`; `discard` drops them where no output file is named. A `dispatcher` that the
+        transform asks reads ahead in a thread, so that it passes rows on and shows the progress.
         """
         from seqit.records.account import Account
         from seqit.records.sink import Hashed, write_rows
-        from seqit.records.sources import check_sources
         from seqit.records.stream import read_records
         from seqit.records.validation import schema as load_schema
 
-        names = check_sources(self.sources)
-        self._check_targets(names)
+        names = self.check()
         with contextlib.ExitStack() as stack:
             kept = stack.enter_context(Path(self.rejects).open("wb")) if self.rejects else None
             reporter = _Reporter(self.context, kept)
@@ -73,17 +79,34 @@ class Job:
             try:
                 with self._sink(discard) as sink:
                     hashed = Hashed(sink) if self.manifest else None
-                    rows = (read or read_records)(names, account, sink.flush)
-                    if not self.quiet and self._is_watched():
-                        rows = track(rows, self._name)
+                    watched = not self.quiet and self._is_watched()
+                    if dispatcher:
+                        rows = (read or read_records)(names, account, None)
+                        dispatcher.before_wait = sink.flush
+                        dispatcher.watch = watch_model(self._name, names) if watched else None
+                    else:
+                        rows = (read or read_records)(names, account, sink.flush)
+                        rows = track(rows, self._name) if watched else rows
                     checked = load_schema(schema) if schema else None
                     write_rows(transform(rows, account), hashed or sink, account, checked)
                     account.close()
                 complete = True
             finally:
+                if dispatcher:
+                    account.counts["model"] = asdict(dispatcher.progress)
                 self._close(account, names, complete, hashed.sha256 if hashed else None)
+        if dispatcher and not self.quiet:
+            say(self.context, describe_asking(dispatcher.progress))
         if account.failed:
             sys.exit(SOME_ROWS_FAILED)
+
+    def check(self) -> tuple[str, ...]:
+        """Return the sources; raises where one cannot be read or a target not be written."""
+        from seqit.records.sources import check_sources
+
+        names = check_sources(self.sources)
+        self._check_targets(names)
+        return names
 
     @contextlib.contextmanager
     def workers(self, count: int | None) -> Iterator["Workers | None"]:
@@ -154,7 +177,7 @@ class Job:
         if self.manifest:
             manifest = account.manifest() | {
                 "version": __version__,
-                "options": {k: v for k, v in self.options.items() if v not in (None, (), {}, "")},
+                "options": {k: v for k, v in self.options.items() if was_given(v)},
                 "sources": list(names),
                 "complete": complete,
             }

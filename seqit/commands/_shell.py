@@ -14,6 +14,14 @@ from seqit.errors import SeqitError, UsageError
 INTERRUPTED, READER_GONE = 130, 141
 
 
+class SectionOption(click.Option):
+    """An option that --help lists under a heading of its own."""
+
+    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
 class Command(click.Command):
     """A click command whose errors are sentences, and whose exit codes are seqit's."""
 
@@ -29,6 +37,18 @@ class Command(click.Command):
             # By the option's own name; click would take the name of the function's parameter.
             word = max(option.opts, key=len).removeprefix("--")
             option.envvar = f"SEQIT_{self.name}_{word}".replace("-", "_").upper()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options; those of a section stand together, after the others."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record:
+                title = param.section if isinstance(param, SectionOption) else "Options"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors become a sentence and an exit code."""

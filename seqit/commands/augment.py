@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from seqit.commands._job import Job, data_options
-from seqit.commands._shell import Command
+from seqit.commands._job import Job, data_options, was_given
+from seqit.commands._model import ModelOptions, model_options
+from seqit.commands._shell import Command, say
 from seqit.errors import UsageError
 
 MODULES = {
@@ -17,19 +18,31 @@ MODULES = {
     "translate": "translate",
     "caption": "caption",
     "repeat": "placebo",
+    "paraphrase": "paraphrase",
     "separate": "separate",
+    "regenerate": "regenerate",
+    "evol-instruct": "evol_instruct",
+    "seqeval": "seqeval",
 }
-TEACHERS = ("builtin",)
 OPTIONS = {
-    "seq-instruct": ("teacher", "iterations", "shares"),
-    "translate": (
-        *("languages", "into", "variant", "content", "answer", "per_row", "share", "others"),
+    "seq-instruct": (
+        *("teacher", "iterations", "shares", "extract", "no_refine", "until", "thaw", "parser"),
     ),
-    "caption": ("variant", "captions", "others"),
+    "translate": (
+        *("teacher", "languages", "into", "row_language", "variant", "content", "answer"),
+        *("per_row", "share", "others"),
+    ),
+    "caption": ("teacher", "variant", "captions", "others"),
     "repeat": ("others",),
+    "paraphrase": ("teacher", "chain", "others"),
     "separate": (),
+    "regenerate": ("teacher",),
+    "evol-instruct": ("teacher", "iterations", "no_breadth"),
+    "seqeval": ("teacher", "iterations", "extract", "no_refine", "parser"),
 }
 """Which options a method takes; the defaults stand in its engine."""
+
+Engine = Callable[..., Iterator[Any]]
 
 
 def _shares(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, float]:
@@ -50,12 +63,17 @@ def _codes(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
 @click.command("augment", cls=Command, short_help="Turn instructions into chains.")
 @click.option(
     "--method",
-    type=click.Choice([*MODULES, "regenerate"]),
+    type=click.Choice([*MODULES]),
     default="seq-instruct",
     show_default=True,
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides every draw.")
-@click.option("--teacher", type=click.Choice(TEACHERS), help="Who rewrites; default builtin.")
+@click.option(
+    "--teacher",
+    metavar="KIND[:MODEL]",
+    help="Who writes: builtin (default), openai:MODEL at any compatible server, vllm:PATH or "
+    "transformers:PATH in process, replay:FILE.",
+)
 @click.option("--iterations", type=click.IntRange(1, 20), help="How often to chain on; default 1.")
 @click.option(
     "--shares",
@@ -63,8 +81,34 @@ def _codes(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
     metavar="NAME=N,…",
     help="How often decompose, prefix, suffix and keep are drawn.",
 )
+@click.option(
+    "--extract",
+    type=click.Choice(["auto", "always", "never"]),
+    help="Tell the task from the content first where one text holds both; default auto.",
+)
+@click.option("--no-refine", is_flag=True, help="Do not have the teacher look its chains over.")
+@click.option(
+    "--until",
+    type=click.Choice(["classify", "rewrite", "respond"]),
+    help="The last stage; default respond.",
+)
+@click.option("--thaw", is_flag=True, help="Try kept records again; with another --seed.")
+@click.option(
+    "--parser",
+    type=click.Choice(["seqit", "paper"]),
+    help="The form of the teacher's answers; paper is the reference's, to compare.",
+)
+@click.option("--no-breadth", is_flag=True, help="evol-instruct: make prompts harder alone.")
+@click.option(
+    "--chain",
+    type=click.Choice(["paraphrase", "paraphrase-repeat", "repeat-paraphrase"]),
+    help="paraphrase: what comes before the answer; default paraphrase.",
+)
 @click.option("--languages", callback=_codes, metavar="L1,L2", help="Languages to translate from.")
 @click.option("--into", metavar="CODE", help="The language to translate into; default en.")
+@click.option(
+    "--row-language", metavar="CODE", help="The language of rows that do not tell; default en."
+)
 @click.option(
     "--variant",
     metavar="NAME",
@@ -98,45 +142,116 @@ def _codes(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
     help="What becomes of rows that the method does not apply to; default reject.",
 )
 @data_options
-def command(job: Job, method: str, seed: int, **options: Any) -> None:
+@model_options
+def command(job: Job, method: str, seed: int, model: ModelOptions, **options: Any) -> None:
     """Turn each instruction into a chain of tasks, and answer every step.
 
     \b
-    seq-instruct  decompose, add a prefix or a suffix task, or keep; the builtin
-                  teacher needs no model, and all that it adds can be verified
-    translate     parallel rows: translate first, then do the task
-    caption       image rows: describe the image first, then answer
-    repeat        placebo: repeat the input first, then do the task
-    separate      a chain back into single instructions
-    regenerate    answer the original instructions anew (needs an LLM teacher)
+    seq-instruct   decompose, add a prefix or a suffix task, or keep; the builtin
+                   teacher needs no model, and all that it adds can be verified
+    translate      translate first, then do the task
+    caption        describe the image first, then answer
+    repeat         placebo: repeat the input first, then do the task
+    paraphrase     placebo: put it into other words first (needs a model)
+    separate       a chain back into single instructions
+    regenerate     answer the instructions as they are anew (needs a model)
+    evol-instruct  make prompts harder, WizardLM's way (needs a model)
+    seqeval        build a benchmark of chains without answers (needs a model)
 
     \b
     Options by method:
-    seq-instruct  --teacher --iterations --shares
-    translate     --languages --into --variant --content --answer --per-row
-                  --share --others
-    caption       --variant --captions --others
-    repeat        --others
+    seq-instruct   --teacher --iterations --shares --extract --no-refine
+                   --until --thaw --parser
+    translate      --teacher --languages --into --row-language --variant
+                   --content --answer --per-row --share --others
+    caption        --teacher --variant --captions --others
+    repeat         --others
+    paraphrase     --teacher --chain --others
+    regenerate     --teacher
+    evol-instruct  --teacher --iterations --no-breadth
+    seqeval        --teacher --iterations --extract --no-refine --parser
     """  # fmt: skip
-    if method == "regenerate":
-        raise UsageError(
-            "--method regenerate needs a language model as teacher, and builtin is none"
-        )
-    given = {name: value for name, value in options.items() if value not in (None, (), {})}
+    given = {name: value for name, value in options.items() if was_given(value)}
     for name in given:
         if name not in OPTIONS[method]:
-            methods = " and ".join(each for each, names in OPTIONS.items() if name in names)
+            methods = ", ".join(each for each, names in OPTIONS.items() if name in names)
             option = name.replace("_", "-")
-            raise UsageError(f"--{option} belongs to --method {methods}, not to {method}")
+            raise UsageError(f"--{option} is for --method {methods}, not for {method}")
+    if given.get("teacher", "builtin") == "builtin":
+        given.pop("teacher", None)
+        _without_model(job, method, seed, given, model)
+    elif "shares" in given:
+        raise UsageError("--shares belongs to the builtin teacher: a model chooses by itself")
+    else:
+        _with_model(job, method, seed, given, model)
+
+
+def _without_model(
+    job: Job, method: str, seed: int, given: dict[str, Any], model: ModelOptions
+) -> None:
+    if model.names:
+        raise UsageError(f"{model.names[0]} is for a model; name one with --teacher openai:MODEL")
     if method == "seq-instruct":
-        given["teacher"] = _teacher(given)
-    engine: Callable[..., Iterator[Any]] = import_module(f"seqit.augment.{MODULES[method]}").augment
-    job.run(partial(engine, seed=seed, **given))
+        from seqit.augment.builtin.teacher import BuiltinTeacher
+
+        for name in ("extract", "no_refine", "until", "parser"):
+            if name in given:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} is for a model as --teacher, and builtin is none")
+        shares = given.pop("shares", None)
+        given["teacher"] = BuiltinTeacher(shares) if shares else BuiltinTeacher()
+    job.run(partial(_engine(method), seed=seed, **_arguments(method, given)))
 
 
-def _teacher(given: dict[str, Any]) -> Any:
-    from seqit.augment.builtin.teacher import BuiltinTeacher
+def _with_model(
+    job: Job, method: str, seed: int, given: dict[str, Any], model: ModelOptions
+) -> None:
+    teacher = given.pop("teacher")
+    job.check()
+    if model.given["dry_run"]:
+        from seqit.commands._estimate import estimate
 
-    given.pop("teacher", None)
-    shares = given.pop("shares", None)
-    return BuiltinTeacher(shares) if shares else BuiltinTeacher()
+        estimate(job, method, given, teacher, model)
+        return
+    with model.open(teacher, partial(say, job.context)) as (asked, dispatcher):
+        arguments = _arguments(method, given)
+        engine = _engine(method)
+        if arguments.pop("parser", "seqit") == "paper":
+            from seqit.augment.paper_form import PaperParser
+
+            parser = PaperParser()
+            arguments["shape"] = parser.shape
+            engine = _counting(engine, parser.counts)
+        if method == "seq-instruct":
+            from seqit.augment.llm.teacher import LanguageTeacher
+
+            names = ("extract", "refine", "until", "shape")
+            own = {name: arguments.pop(name) for name in names if name in arguments}
+            arguments |= {"teacher": LanguageTeacher(asked, **own), "dispatch": dispatcher}
+        else:
+            arguments["model"] = asked
+        job.run(partial(engine, seed=seed, **arguments), dispatcher=dispatcher)
+
+
+def _counting(engine: Engine, counts: dict[str, Any]) -> Engine:
+    """Have an engine count where the reference would have read an answer otherwise."""
+
+    def counting(rows: Iterator[Any], account: Any, **arguments: Any) -> Iterator[Any]:
+        account.counts["parser"] = counts
+        return engine(rows, account, **arguments)
+
+    return counting
+
+
+def _engine(method: str) -> Engine:
+    engine: Engine = import_module(f"seqit.augment.{MODULES[method]}").augment
+    return engine
+
+
+def _arguments(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the engine's arguments: a flag --no-X is its argument X, false."""
+    arguments = {name.removeprefix("no_"): value for name, value in given.items()}
+    arguments |= {name: False for name in ("refine", "breadth") if name in arguments}
+    if method == "evol-instruct" and "iterations" in arguments:
+        arguments["rounds"] = arguments.pop("iterations")
+    return arguments

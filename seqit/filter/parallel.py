@@ -117,6 +117,6 @@ class _Ledger(Account):
         super().__init__("")
         self.judged: list[Judged] = []
 
-    def fail(self, row: Row, stage: str, reason: str, message: str, **evidence: Any) -> None:
+    def fail(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
         failure = Failure(stage, reason, message, evidence)
         self.judged.append((row.value, row.source, row.line, row.raw, failure, None))

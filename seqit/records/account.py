@@ -1,5 +1,6 @@
 """The account: nothing vanishes. read + added = written + rejected + failed + merged."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class Account:
     """Counts what became of every row, and hands the ones not written to `on_reject`.
 
     `on_reject` gets one reject (schemas/reject.schema.json) a row. Where `keeps_rejects` is
-    false nobody keeps them: an engine need not fetch the rows that it rejects in bulk.
+    false nobody keeps them: an engine need not fetch the rows that it rejects in bulk. Rows may
+    be read in one thread and settled in another.
     """
 
     def __init__(
@@ -59,19 +61,24 @@ class Account:
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.counts: dict[str, Any] = {}
         self._on_reject = on_reject
+        self._lock = threading.Lock()
 
-    def reject(self, row: Row, stage: str, reason: str, message: str, **evidence: Any) -> None:
+    def reject(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
         """Count a row that a rule decided not to write."""
-        self.rejected += 1
-        self._tell(row, evidence, outcome="rejected", stage=stage, reason=reason, message=message)
+        with self._lock:
+            self.rejected += 1
+            self._tell(
+                row, evidence, outcome="rejected", stage=stage, reason=reason, message=message
+            )
 
-    def fail(self, row: Row, stage: str, reason: str, message: str, **evidence: Any) -> None:
+    def fail(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
         """Count a row that should have been written and could not.
 
         Raises StrictError when the run is strict.
         """
-        self.failed += 1
-        self._tell(row, evidence, outcome="failed", stage=stage, reason=reason, message=message)
+        with self._lock:
+            self.failed += 1
+            self._tell(row, evidence, outcome="failed", stage=stage, reason=reason, message=message)
         if self.strict:
             raise StrictError(f"{row.place}: {message}")
 

@@ -41,7 +41,7 @@ class Ledger(Account):
         self._schema = schema
         self._entries: list[Entry] = []
 
-    def fail(self, row: Row, stage: str, reason: str, message: str, **evidence: Any) -> None:
+    def fail(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
         """Keep a row that failed."""
         failure = Failure(stage, reason, message, evidence)
         self._entries.append((row.value, row.source, row.line, row.raw, failure))

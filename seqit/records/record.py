@@ -15,7 +15,11 @@ Operation = Literal[
     "translate",
     "caption",
     "repeat",
+    "paraphrase",
     "separate",
+    "evolve",  # made harder
+    "broaden",  # another instruction in its place
+    "regenerate",  # a seed answered anew
 ]
 
 Check = dict[str, Any]

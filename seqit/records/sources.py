@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import select
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from seqit.errors import SeqitError
 
@@ -69,10 +71,13 @@ class Source:
             if self.before_read:
                 self.before_read()
             try:
-                # read1 gives what is there, where read would wait until the chunk is full.
-                chunk = self._file.read1(CHUNK)  # type: ignore[attr-defined]
+                # Unbuffered: it gives what is there, and does not wait until the chunk is full.
+                chunk = self._file.read(CHUNK)
             except OSError as error:
                 raise BrokenSource(f"reading failed: {error.strerror}") from None
+            if chunk is None:  # nothing yet, and another process has set the pipe not to wait
+                select.select([self._file], [], [])
+                continue
             if not chunk:
                 return
             yield chunk
@@ -119,11 +124,13 @@ def _check_file(name: str) -> None:
         raise SeqitError(f"{name}: no permission to read it")
 
 
-def _open(name: str) -> IO[bytes]:
-    if name == STDIN:
-        return sys.stdin.buffer
+def _open(name: str) -> FileIO:
     try:
-        return Path(name).open("rb")
+        if name == STDIN:
+            # Not sys.stdin: its buffer's lock, held by a thread that waits for rows, would keep
+            # Python from ending.
+            return open(0, "rb", buffering=0, closefd=False)
+        return Path(name).open("rb", buffering=0)
     except OSError as error:
         raise SeqitError(f"{name}: {error.strerror}") from None
 

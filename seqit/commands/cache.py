@@ -1,0 +1,192 @@
+"""seqit cache: what models were asked and have answered, kept so that nobody pays twice."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seqit.commands._shell import Command
+from seqit.errors import UsageError
+
+OPTIONS = {"show": (), "why": ("record_id",), "clear": ("model", "older_than", "yes")}
+"""Which options an action takes, beside --cache and --json."""
+
+WIDEST = 60  # characters of a value that differs
+
+
+@click.command("cache", cls=Command, short_help="Look into the cache of completions, or clear it.")
+@click.argument("action", type=click.Choice(["show", "why", "clear"]), default="show")
+@click.argument("record_id", required=False, metavar="[ID]")
+@click.option(
+    "--cache",
+    "file",
+    metavar="FILE",
+    help="The cache; default: seqit/completions.sqlite in $XDG_CACHE_HOME or ~/.cache.",
+)
+@click.option(
+    "--model", metavar="NAME", help="clear: only what this model said, KIND:MODEL or MODEL."
+)
+@click.option(
+    "--older-than",
+    type=click.FloatRange(0),
+    metavar="DAYS",
+    help="clear: only what was said longer ago.",
+)
+@click.option("-y", "--yes", is_flag=True, help="clear: do not ask first, as on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+def command(action: str, file: str | None, as_json: bool, **options: Any) -> None:
+    """Show what the cache of completions holds, or why something was asked again.
+
+    \b
+    show    size, completions and tokens by model and stage, hit rate (default)
+    why ID  what was asked about a record, and which part of the key differs
+            from the earlier request; the beginning of its id is enough
+    clear   remove completions, and give the space back
+
+    \b
+        seqit cache why 3f09
+        seqit cache clear --older-than 90
+    """
+    from seqit.backends.cache import default_path
+
+    given = {name: value for name, value in options.items() if value not in (None, False)}
+    for name in given:
+        if name not in OPTIONS[action]:
+            owner = next(each for each, names in OPTIONS.items() if name in names)
+            what = "an ID" if name == "record_id" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{what} belongs to seqit cache {owner}, not to {action}")
+    path = Path(file) if file else default_path()
+    if action == "show":
+        _show(path, as_json)
+    elif action == "clear":
+        _clear(path, as_json, **given)
+    elif "record_id" in given:
+        _why(path, as_json, given["record_id"])
+    else:
+        raise UsageError("name the record: seqit cache why ID; the beginning of its id is enough")
+
+
+def _show(path: Path, as_json: bool) -> None:
+    from seqit.backends.cache_report import overview
+
+    report = overview(path)
+    if as_json:
+        _json(report or {"path": str(path), "completions": 0})
+        return
+    if report is None:
+        click.echo(f"There is no cache yet: {path} comes with the first completion.")
+        return
+    click.echo(f"{path}: {_bytes(report['bytes'])}, {_count(report['completions'])}")
+    if report["groups"]:
+        click.echo(f"from {_time(report['first'])} to {_time(report['last'])}\n")
+        names = ("completions", "prompt_tokens", "completion_tokens")
+        rows = [[g["name"], g["stage"], *(f"{g[n]:,}" for n in names)] for g in report["groups"]]
+        total = ["all", "", *(f"{report[name]:,}" for name in names)]
+        head = ["model", "stage", "completions", "prompt tokens", "completion tokens"]
+        _table([head, *rows, total])
+    if report["runs"]:
+        click.echo("")
+        head = ["last runs", "model", "asked", "in the cache", "hit rate"]
+        _table([head, *map(_run, report["runs"])])
+
+
+def _run(run: dict[str, Any]) -> list[str]:
+    asked = run["hits"] + run["misses"]
+    rate = f"{run['hits'] / asked:.1%}" if asked else ""
+    return [_time(run["started"]), run["name"], f"{asked:,}", f"{run['hits']:,}", rate]
+
+
+def _why(path: Path, as_json: bool, prefix: str) -> None:
+    from seqit.backends.cache_report import history
+
+    report = history(path, prefix)
+    if as_json:
+        _json(report or {"record_id": prefix, "stages": []})
+        return
+    if report is None:
+        click.echo(f"The cache {path} is empty: nothing was asked.")
+        return
+    click.echo(f"record {report['record_id']}")
+    for stage in report["stages"]:
+        click.echo(f"\niteration {stage['iteration']}, {stage['stage']}")
+        for number, request in enumerate(stage["requests"], start=1):
+            tokens = f"{request['prompt_tokens']:,} + {request['completion_tokens']:,} tokens"
+            model = request["model"] or request["name"]
+            end = request["finish_reason"]
+            click.echo(f"{number:>3}  {_time(request['asked'])}  {model}  {tokens}  {end}")
+            if "like" in request:
+                click.echo(f"     differs from number {request['like']} in")
+                for part, (old, new) in request["differs"].items():
+                    click.echo(f"       {_difference(part, old, new)}")
+
+
+def _difference(part: str, old: Any, new: Any) -> str:
+    if part == "messages":
+        return "messages: the text differs"
+    if part == "attempt":
+        return f"attempt: {old + 1} → {new + 1}"
+    return f"{part}: {_value(old)} → {_value(new)}"
+
+
+def _value(value: Any) -> str:
+    text = "not given" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= WIDEST else f"{text[:WIDEST]}…"
+
+
+def _clear(
+    path: Path,
+    as_json: bool,
+    model: str | None = None,
+    older_than: float | None = None,
+    yes: bool = False,
+) -> None:
+    from seqit.backends.cache_report import clear, count, size
+
+    found = count(path, model, older_than)
+    if found and not yes and sys.stdin.isatty():
+        click.confirm(f"Remove {_count(found)} from {path}?", abort=True, err=True)
+    before = size(path)
+    removed = clear(path, model, older_than) if found else 0
+    after = size(path)
+    if as_json:
+        _json({"path": str(path), "removed": removed, "bytes_before": before, "bytes": after})
+    elif not removed:
+        click.echo(f"There is nothing to remove in {path}.")
+    else:
+        click.echo(f"Removed {_count(removed)} from {path}: {_bytes(before)} → {_bytes(after)}.")
+
+
+def _json(report: dict[str, Any]) -> None:
+    click.echo(json.dumps(report, ensure_ascii=False))
+
+
+def _table(rows: Iterable[Sequence[str]]) -> None:
+    """Write rows in columns: the first two from the left, numbers from the right."""
+    lines = list(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _count(number: int) -> str:
+    return f"{number:,} completion{'' if number == 1 else 's'}"
+
+
+def _bytes(number: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}" if unit != "bytes" else f"{number:.0f} bytes"
+        number /= 1000
+    return f"{number:,.2f} GB"

@@ -1,0 +1,308 @@
+"""Checks on rewrites: what was lost, what must not be there, what asks for nothing."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqit.checks.own_response import has_own_response
+from seqit.checks.pieces import pieces
+from seqit.checks.placeholder import leftovers
+from seqit.checks.retained import lost_content
+from seqit.checks.words import content_words
+
+TABLE = "| city | people |\n|---|---|\n| Ulm | 126,000 |\n| Bonn | 330,000 |"
+CODE = "```python\ndef f(x):\n    # ### not a heading\n    return x ** 2\n```"
+OPTIONS = "Which is a bird?\nOptions:\n- bat\n- wren\n- moth"
+
+
+def lost(original, rewritten, beside="", **how):
+    return [tuple(each) for each in lost_content(original, rewritten, beside, **how)]
+
+
+def kinds(original, rewritten, beside="", **how):
+    return {kind for kind, _ in lost(original, rewritten, beside, **how)}
+
+
+@pytest.mark.parametrize(
+    ("original", "rewritten", "missing"),
+    [
+        (
+            f"Which city is larger?\n\n{TABLE}",
+            f"Sort the cities below. Which city is larger?\n\n{TABLE[: TABLE.index('| Bonn')]}",
+            [("table", "| Bonn | 330,000 |")],
+        ),
+        (
+            "Sum up the rows.\nname\tage\nAda\t36\nAlan\t41",
+            "Name the columns, then sum up the rows.\nname\tage\nAda\t36",
+            [("table", "Alan\t41")],
+        ),
+        (f"Explain this.\n{CODE}", "Name the language, then explain this.", [("code", None)]),
+        (
+            "What does `sorted(x)` do?",
+            "Say what a list is. What does it do?",
+            [("code", "sorted(x)")],
+        ),
+        (
+            "Explain the loop:\n\n    for i in x:\n        print(i)\n",
+            "Name the variables. Explain the loop:\n\n    for i in x:\n",
+            [("code", "print(i)")],
+        ),
+        (OPTIONS, OPTIONS.replace("\n- moth", "") + "\nThen explain why.", [("option", "moth")]),
+        (
+            "Which fits? (A) red (B) green (C) blue",
+            "Define hue. Which fits? (A) red (B) green (C) bluish",
+            [("option", "blue")],
+        ),
+        (
+            "Add 17 and 1,250.5, and take three.",
+            "Add 17 and the other number.",
+            [("number", "1,250.5"), ("number", "three")],
+        ),
+        (
+            'Translate "Good night, Moon." into Czech.',
+            "Name the language family. Translate the sentence into Czech.",
+            [("quote", '"Good night, Moon."')],
+        ),
+        (
+            "Sum up https://example.org/a?b=1, and write to jo@example.org.",
+            "Sum up the page, list its parts, and write to the author.",
+            [("link", "https://example.org/a?b=1"), ("link", "jo@example.org")],
+        ),
+        (
+            "Plants need light. Why do leaves turn yellow in autumn?",
+            "Plants need light. Explain photosynthesis.",
+            [("question", "Why do leaves turn yellow in autumn?")],
+        ),
+        (
+            "Write an e-mail to the guests about the garden party. Be polite.",
+            "List what must be prepared. Be polite.",
+            [("wording", "Write an e-mail to the guests about the garden party.")],
+        ),
+        ("请问这本书的作者是谁？", "请列出三种水果。", [("question", "请问这本书的作者是谁？")]),
+    ],
+)
+def test_what_is_lost_is_named(original, rewritten, missing):
+    found = lost(original, rewritten)
+    assert [kind for kind, _ in found] == [kind for kind, _ in missing]
+    for (_, text), (_, wanted) in zip(found, missing, strict=True):
+        assert wanted is None or text == wanted
+
+
+@pytest.mark.parametrize(
+    ("original", "rewritten"),
+    [
+        ("Add 1,000 and 3.50.", "First name the larger one. Add 1000 and 3.5."),
+        ("Name three of the 12 signs.", "Define a sign. Name 3 of the twelve signs."),
+        ("Two dogs weigh 8 kg.", "Both dogs: they weigh eight kg. Draw one."),
+        ("Say “yes” — or 'no'…", 'Define a vote. Say "Yes" - or "no"...'),
+        ("Is it «ici» or «là»?", "Translate. Is it 'ici' or ‘là’?"),
+        ("Options:\n(A) a red  fox\n(B) an owl.", "Pick from: A RED FOX; an owl"),
+        (f"Sort it.\n{TABLE}", f"Sort it, add a row.\n{TABLE.replace(' | ', '|')}"),
+        ('Simplify "One, two.<br><br>Three."', 'Define text. Simplify "One, two.\n\nThree."'),
+        ('"One was, Two was too." Who was?', "“One was Two was, too.” Who was? Explain."),
+        (
+            '"Why is the sky blue, and since when?"',
+            "Why is the sky blue, and since when? Sum it up.",
+        ),
+        ("1. Describe photosynthesis", "Define light. Describe photosynthesis."),
+        ("Explain `x = 1`.", "Name the type. Explain x = 1."),
+        ("Can you please help me?", "Write a poem."),  # no word that says what about
+        ("", "Anything."),
+    ],
+)
+def test_another_setting_is_no_loss(original, rewritten):
+    assert lost(original, rewritten) == []
+
+
+def test_short_pieces_are_whole_words():
+    assert kinds("Which?\n- rat\n- elk", "Which, then explain?\n- crate\n- elk") == {"option"}
+    assert kinds("Use “art” in it.", "Use the start of it, then party.") == {"quote"}
+    assert kinds("Multiply by 7.", "Multiply by 77, then by 0.7.") == {"number"}
+
+
+def test_what_stands_beside_is_there():
+    original = f"Solve this for 5.\n{OPTIONS}"
+    assert lost(original, "Solve this.", f"5\n{OPTIONS}") == []
+    assert kinds(original, "Solve this.") == {"number", "option", "question"}
+
+
+def test_a_rephrased_question_is_still_the_question():
+    original = "Who painted the ceiling of the chapel in Rome that popes are elected in?"
+    rewritten = (
+        "Name the chapel in Rome in which popes are elected. Then say who made its frescoes."
+    )
+    assert lost(original, rewritten, rephrased=True) == []
+    assert kinds(original, "Describe the frescoes of Florence.", rephrased=True) == {
+        "question",
+        "wording",
+    }
+
+
+def test_a_rephrased_text_keeps_its_numbers_code_and_options():
+    for text, kind in (
+        (CODE, "code"),
+        (TABLE, "table"),
+        (OPTIONS, "option"),
+        ("Add 17.", "number"),
+    ):
+        assert kind in kinds(text, "List the parts, then say what they do.", rephrased=True)
+
+
+def test_what_is_one_kind_is_not_another():
+    found, rest = pieces(f"Look at 3:\n{CODE}\n{TABLE}\n- item 4\n“5”, see https://x.org/6")
+    assert [piece.kind for piece in found] == [
+        *("code", "table", "table", "table", "option", "quote", "link")
+    ]
+    assert rest.split() == ["Look", "at", "3:", ",", "see"]
+
+
+PARTS = (
+    "`a`",
+    '"b"',
+    "| c | d |",
+    "- e",
+    "(A) f",
+    "7",
+    "x\ty",
+    "```\ng\n```",
+    "Why h?",
+    "\n",
+    "https://i.org",
+)
+
+
+@given(st.lists(st.sampled_from(PARTS) | st.text(max_size=8), max_size=12).map(" ".join))
+def test_a_text_loses_nothing_to_itself(text):
+    assert lost_content(text, text) == []
+    assert lost_content(text, f"First name its topic.\n{text}\nThen translate it.") == []
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_any_two_texts_are_compared(one, other):
+    assert all(each.kind and each.text for each in lost_content(one, other))
+
+
+@pytest.mark.timeout(60)  # a search whose time grows with the square would take minutes
+@pytest.mark.parametrize(
+    "sign",
+    ['"', "`", "|", "(", "?", "“", "1,", "```\n", "-\n", "a\t", "'", "http://", "a@", "'a ", " "],
+)
+def test_long_texts_are_searched_in_time(sign):
+    found = lost_content(sign * 20_000, "x" * 20_000)
+    assert len(found) < 20_001
+
+
+def test_stems_join_inflections():
+    for one, other in (
+        ("describe", "descriptions"),
+        ("movies", "movie"),
+        ("planning", "plans"),
+        ("cities", "city"),
+        ("listed", "lists"),
+        ("making", "make"),
+    ):
+        assert content_words(one) == content_words(other)
+    assert content_words("First, tell me what it is, then go on.") == []
+    assert content_words("你好吗") == ["你好", "好吗"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sum up [insert the article here].",
+        "Translate <your text here> into Greek.",
+        "List the parts of [The article goes here].",
+        "THIS EVALUATION FAILED AFTER 5 ATTEMPTS.",
+        "#New Instruction#: Name a tree.",
+        "Name a tree, then a bird.###",
+        "### Response:",
+        "New instruction: name a tree.",
+        "Name the verbs of the given instruction.",
+        "Do what the original instruction says.",
+        "Name a tree.</instruction>",
+        "<thought>Name a tree.",
+        "N/A",
+        "...",
+    ],
+)
+def test_leftovers(text):
+    assert list(leftovers(text, "Name a tree."))
+    assert not list(leftovers(text, text))  # what the author wrote is no leftover
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write a letter that begins with Dear [Name].",
+        "## Plan\n\nSort the list [3, 1, 2].",
+        "Follow the instructions of the recipe, then give the new price.",
+        "What does `<input type='text'>` show? See item #3.",
+        "Explain x[i] and {add(x)}; then <b>print</b> it.",
+        "List the steps of the provided method (see below).",
+    ],
+)
+def test_no_leftovers(text):
+    assert list(leftovers(text, "Name a tree.")) == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "Read the text.",
+        "First, carefully read the text about cats and dogs.",
+        "Understand what is asked.",
+        "Think about what you would describe.",
+        "Familiarize yourself with the table.",
+        "Consider the options below",
+        "Repeat the question.",
+        "Please take a close look at the graph.",
+        "1. Study the map and remember it.",
+        "After reading the text, reflect on it.",
+    ],
+)
+def test_tasks_without_a_response(task):
+    assert not has_own_response(task)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "Read the text and name its author.",
+        "Consider this: what is the capital of Peru?",
+        "Understand the sum, then write the result.",
+        "Study the graph to determine its slope.",
+        "Look up the word's origin.",
+        "Reading aside, list three hobbies.",
+        "Readjust the table.",
+        "Identify the verb.",
+        "Lies den Text.",
+        "阅读文章并回答问题。",
+    ],
+)
+def test_tasks_with_a_response(task):
+    assert has_own_response(task)
+
+
+def test_real_rewrites(data):
+    """805 rewrites by GPT-4: what is flagged was looked at, one by one."""
+    pairs = orjson.loads((data / "seqeval" / "seqEval_iteration_1.json").read_bytes())
+    flagged: dict[str, set[int]] = {"prefix": set(), "suffix": set(), "interpolate": set()}
+    for place, pair in enumerate(pairs):
+        mode = pair["seq_mode"]
+        texts = pair["ori_instruction"], pair["seq_instruction"]
+        if lost_content(*texts, rephrased=mode == "interpolate"):
+            flagged[mode].add(place)
+    # Each of these lacks something of its original; 505 and 636 say it in other words.
+    assert flagged["prefix"] == {248, 266, 273, 486, 538, 575, 636}
+    assert flagged["suffix"] == {150, 336, 376, 487, 505, 553, 564, 566, 632, 635}
+    assert 30 <= len(flagged["interpolate"]) <= 40  # of 254
+    # Code, formats, a chat, a price, a passage that the new instruction speaks of and lacks.
+    assert flagged["interpolate"] > {438, 513, 626, 628, 684, 149, 229, 492, 573, 574, 648, 707}
+
+
+def test_real_rewrites_hold_no_leftovers(data):
+    pairs = orjson.loads((data / "seqeval" / "seqEval_iteration_1.json").read_bytes())
+    texts = [pair["seq_instruction"] for pair in pairs]
+    assert [text for text in texts if any(leftovers(text, ""))] == []
+    assert all(any(leftovers(pair["full_response"], "")) for pair in pairs)
