@@ -2,7 +2,9 @@
 
 
 class SeqitError(Exception):
-    """The command cannot go on; the message is a sentence for the user (exit code 1)."""
+    """The command cannot go on; the message is a sentence for the user."""
+
+    exit_code = 1
 
 
 class UsageError(SeqitError):

@@ -10,9 +10,9 @@ from itertools import count
 import pytest
 from batch_server import BatchServer
 
-from seqit.backends.batch_ledger import Ledger, Place
-from seqit.backends.batch_requests import Requests
-from seqit.backends.batch_writing import write_batch
+from seqit.backends.batch.ledger import Ledger, Place
+from seqit.backends.batch.requests import Requests
+from seqit.backends.batch.writing import write_batch
 from seqit.backends.cache import Cache
 from seqit.backends.openai import OpenAI
 from seqit.backends.openai_batch import OpenAIBatch, Pending

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from seqit.backends.backend import Deliver
-from seqit.backends.batch_answers import has_ended, status_of
-from seqit.backends.batch_api import PAUSES, BatchAPI, NotThere, Uncertain
-from seqit.backends.batch_collecting import Collector, Lying
-from seqit.backends.batch_ledger import Ledger
-from seqit.backends.batch_posting import Poster
-from seqit.backends.batch_requests import Delivery, Requests
-from seqit.backends.batch_writing import MOST_REQUESTS, write_batch
+from seqit.backends.batch.answers import has_ended, status_of
+from seqit.backends.batch.api import PAUSES, BatchAPI, NotThere, Uncertain
+from seqit.backends.batch.collecting import Collector, Lying
+from seqit.backends.batch.ledger import Ledger
+from seqit.backends.batch.posting import Poster
+from seqit.backends.batch.requests import Delivery, Requests
+from seqit.backends.batch.writing import MOST_REQUESTS, write_batch
 from seqit.backends.cache import Cache
 from seqit.backends.openai import OpenAI
 from seqit.backends.request import Request

@@ -28,6 +28,10 @@ class Price:
         """Return what so many tokens cost, in US dollars."""
         return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
 
+    def halved(self) -> "Price":
+        """Return half of it: what providers take for requests in a batch."""
+        return Price(self.input / 2, self.output / 2)
+
 
 @dataclass(frozen=True)
 class Prices:

@@ -54,15 +54,18 @@ class Job:
         self,
         transform: Transform,
         read: Reader | None = None,
+        *,
         schema: str | None = "record",
         discard: bool = False,
         dispatcher: "Dispatcher | None" = None,
+        remarks: "Callable[[Account], list[str]] | None" = None,
     ) -> None:
         """Read, transform, write; exits with 3 where rows failed.
 
         `read(names, account, before_read)` gives the rows, records by default; written rows match
         `schema`; `discard` drops them where no output file is named. A `dispatcher` that the
         transform asks reads ahead in a thread, so that it passes rows on and shows the progress.
+        `remarks` gives lines that close the account.
         """
         from seqit.records.account import Account
         from seqit.records.sink import Hashed, write_rows
@@ -95,8 +98,11 @@ class Job:
                 if dispatcher:
                     account.counts["model"] = asdict(dispatcher.progress)
                 self._close(account, names, complete, hashed.sha256 if hashed else None)
-        if dispatcher and not self.quiet:
-            say(self.context, describe_asking(dispatcher.progress))
+        if not self.quiet:
+            for line in remarks(account) if remarks else ():
+                say(self.context, line)
+            if dispatcher:
+                say(self.context, describe_asking(dispatcher.progress))
         if account.failed:
             sys.exit(SOME_ROWS_FAILED)
 

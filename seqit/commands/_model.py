@@ -129,6 +129,13 @@ _KINDS = {
     "engine": ("vllm", "transformers"),
 }
 """Options that not every kind of backend takes."""
+_CONTRADICTIONS = (
+    ("cache", "no_cache"),
+    ("batch", "no_cache"),  # what was submitted is kept beside the completions
+    ("batch", "rpm"),
+    ("batch", "tpm"),
+    ("batch", "max_concurrency"),
+)
 
 
 @dataclass(frozen=True)
@@ -190,7 +197,7 @@ class ModelOptions:
             if was_given(self.given[option]) and kind not in kinds:
                 shown = option.replace("_", "-")
                 raise UsageError(f"--{shown} belongs to {' and '.join(kinds)}, not to {kind}")
-        for one, other in (("batch", "no_cache"), ("cache", "no_cache")):
+        for one, other in _CONTRADICTIONS:
             if self.given[one] and self.given[other]:
                 raise UsageError(f"--{one} and --{other.replace('_', '-')} contradict each other")
         if self.given["wait"] and not self.given["batch"]:
@@ -220,7 +227,8 @@ class ModelOptions:
         from seqit.backends.prices import Prices
 
         path = self.given["prices"]
-        return Prices.load(Path(path) if path else None).price_of(name.partition(":")[2])
+        price = Prices.load(Path(path) if path else None).price_of(name.partition(":")[2])
+        return price.halved() if price and self.given["batch"] else price
 
     def _cache_path(self) -> Path:
         from seqit.backends.cache import default_path

@@ -70,7 +70,7 @@ class Command(click.Command):
             if ctx.meta["traceback"]:
                 raise
             say(ctx, _sentence(error))
-            sys.exit(1)
+            sys.exit(error.exit_code if isinstance(error, SeqitError) else 1)
 
 
 def _sentence(error: Exception) -> str:

@@ -200,7 +200,8 @@ def _without_model(
                 raise UsageError(f"--{option} is for a model as --teacher, and builtin is none")
         shares = given.pop("shares", None)
         given["teacher"] = BuiltinTeacher(shares) if shares else BuiltinTeacher()
-    job.run(partial(_engine(method), seed=seed, **_arguments(method, given)))
+    run = partial(_engine(method), seed=seed, **_arguments(method, given))
+    job.run(run, remarks=_shares_of(method))
 
 
 def _with_model(
@@ -230,7 +231,21 @@ def _with_model(
             arguments |= {"teacher": LanguageTeacher(asked, **own), "dispatch": dispatcher}
         else:
             arguments["model"] = asked
-        job.run(partial(engine, seed=seed, **arguments), dispatcher=dispatcher)
+        run = partial(engine, seed=seed, **arguments)
+        job.run(run, dispatcher=dispatcher, remarks=_shares_of(method))
+
+
+def _shares_of(method: str) -> Callable[[Any], list[str]] | None:
+    """Return what tells the operations' shares by iteration, for the method that has them."""
+    if method != "seq-instruct":
+        return None
+
+    def remarks(account: Any) -> list[str]:
+        from seqit.augment.seq_instruct import shares_lines
+
+        return shares_lines(account.counts["operations"])
+
+    return remarks
 
 
 def _counting(engine: Engine, counts: dict[str, Any]) -> Engine:

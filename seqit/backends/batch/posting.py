@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from seqit.backends.batch_api import BatchAPI, Refused, Uncertain
-from seqit.backends.batch_ledger import Batch, Ledger
+from seqit.backends.batch.api import BatchAPI, Refused, Uncertain
+from seqit.backends.batch.ledger import Batch, Ledger
 from seqit.errors import SeqitError
 
 _CREATIONS = 5

@@ -4,8 +4,8 @@ from typing import IO
 
 import orjson
 
-from seqit.backends.batch_api import ENDPOINT
-from seqit.backends.batch_requests import Delivery, Requests
+from seqit.backends.batch.api import ENDPOINT
+from seqit.backends.batch.requests import Delivery, Requests
 from seqit.backends.openai import OpenAI
 from seqit.backends.request import Failed, Request
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from seqit.backends.batch_api import BatchAPI, Uncertain
+from seqit.backends.batch.api import BatchAPI, Uncertain
 from seqit.backends.openai import OpenAI
 from seqit.backends.request import Answer, Failed, Request
 from seqit.records.validation import shorten

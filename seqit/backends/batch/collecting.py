@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seqit.backends.batch_answers import (
+from seqit.backends.batch.answers import (
     errors_of,
     lines_of,
     no_line,
@@ -13,9 +13,9 @@ from seqit.backends.batch_answers import (
     sentence,
     status_of,
 )
-from seqit.backends.batch_api import BatchAPI
-from seqit.backends.batch_ledger import Batch, Ledger
-from seqit.backends.batch_requests import Delivery, Requests
+from seqit.backends.batch.api import BatchAPI
+from seqit.backends.batch.ledger import Batch, Ledger
+from seqit.backends.batch.requests import Delivery, Requests
 from seqit.backends.openai import OpenAI
 from seqit.backends.request import Answer, Failed
 
