@@ -19,7 +19,9 @@ FROM ${BASE} AS core
 LABEL org.opencontainers.image.title="seqit" \
       org.opencontainers.image.description="Sequential instruction tuning on the command line"
 COPY --from=build /opt/seqit /opt/seqit
+# Completions that were paid for stay in the mounted folder, not in a container that is removed.
 ENV PATH=/opt/seqit/bin:$PATH \
+    XDG_CACHE_HOME=/data/.cache \
     PYTHONUNBUFFERED=1
 # Not root: what a command writes into a mounted folder belongs to `docker run --user`.
 RUN useradd --create-home --uid 1000 seqit && install --directory --owner seqit /data

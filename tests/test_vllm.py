@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections import Counter
 from importlib.util import find_spec
 
@@ -238,6 +240,30 @@ def test_identity_tells_every_setting_that_decides_an_answer(session, folder, tm
     assert VLLM(str(folder), dtype="float32", max_num_seqs=2).identity() == identities[0]
     with pytest.raises(SeqitError, match=r"without config\.json"):
         VLLM(str(tmp_path)).identity()
+
+
+CHILD = "import time; print('up', flush=True); time.sleep(300)"
+PARENT = f"""
+import subprocess, sys, time
+from seqit.backends.vllm_guard import start_guard
+child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], start_new_session=True)
+guard = start_guard()
+print(child.pid, guard.pid, flush=True)
+time.sleep(300)
+"""
+
+
+def test_no_process_outlives_one_that_is_killed():
+    import psutil
+
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "up\n"
+    pids = parent.stdout.readline().split()
+    processes = [psutil.Process(int(pid)) for pid in pids]
+    parent.kill()
+    parent.communicate()
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert not alive
 
 
 def test_an_engine_that_breaks_down_fails_all_that_it_has(session, monkeypatch):

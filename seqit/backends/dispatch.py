@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from seqit.backends.asking import Asking, Unanswered
 from seqit.backends.feeder import Feeder
-from seqit.backends.request import Answer, Request
+from seqit.backends.request import Answer
 from seqit.backends.sending import Progress, Sender
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Dispatcher:
         """
         feeder = Feeder(items, AHEAD, self._sender.wake)
         window: deque[_Slot] = deque()
-        useless: list[Request] = []
+        useless: list[bytes] = []  # keys: requests would be far larger
         try:
             while window or not feeder.exhausted:
                 for slot, answer in self._sender.settle():
@@ -77,7 +77,7 @@ class Dispatcher:
                 while window and window[0].asking is None:
                     slot = window.popleft()
                     if isinstance(slot.result, Unanswered):
-                        useless += slot.result.requests
+                        useless += map(self._sender.key, slot.result.requests)
                     self.progress.items += 1
                     yield slot.item, slot.result
                 taken = feeder.take(self._window - len(window))

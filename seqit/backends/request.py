@@ -73,7 +73,8 @@ class Failed:
     """Why there is no completion; never an answer, never cached.
 
     Reasons: rate-limited, server-error, timeout, connection, malformed-response, wrong-model,
-    too-long (the prompt), refused (content filter), bad-request, no-recording, budget, config.
+    too-long (the prompt), refused (content filter), bad-request, bad-image, no-recording, budget,
+    config.
     """
 
     reason: str

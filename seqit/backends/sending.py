@@ -72,7 +72,7 @@ class Sender(Generic[Asker]):
         self.wake = backend.wake
         self._backend = backend
         self._cache = cache
-        self._key = cache.key if cache else Keys(backend.identity()).key
+        self.key = cache.key if cache else Keys(backend.identity()).key
         self._pace = pace
         self._budget = budget
         self._retries = retries
@@ -102,7 +102,7 @@ class Sender(Generic[Asker]):
 
     def ask(self, request: Request, asker: Asker) -> Answer | None:
         """Return the answer where it is known; None where `settle` will give it to `asker`."""
-        key = self._key(request)
+        key = self.key(request)
         if question := self._open.get(key):
             question.askers.append(asker)
             return None
@@ -176,10 +176,10 @@ class Sender(Generic[Asker]):
             times.append(at)
         self._backend.wait(max(0.0, min(times) - now) if times else None)
 
-    def forget(self, requests: Iterable[Request]) -> None:
+    def forget(self, keys: Iterable[bytes]) -> None:
         """Drop the completions of these requests, so that the next run asks for them anew."""
         if self._cache:
-            self._cache.forget(map(self._key, requests))
+            self._cache.forget(keys)
 
     def _deliver(self, answers: list[tuple[int, Answer]]) -> None:
         """Keep completions, then pass all on; called in the backend's thread."""

@@ -11,6 +11,7 @@ from seqit.backends.images import as_data_url
 from seqit.backends.local_chat import Template, drawing, too_long
 from seqit.backends.local_model import Source, keep_quiet
 from seqit.backends.request import Answer, Completion, Failed, Message, Request
+from seqit.backends.vllm_guard import start_guard
 from seqit.errors import SeqitError
 
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -41,6 +42,7 @@ class Engine:
             folder = Path(adapter.folder())
             settings = settings | {"enable_lora": True, "max_lora_rank": _rank(folder)}
             self._lora = LoRARequest("adapter", 1, str(folder))
+        self._guard = start_guard()
         try:
             self._llm = LLM(
                 model.model,
@@ -49,6 +51,7 @@ class Engine:
                 **settings,
             )
         except Exception as error:
+            self._guard.terminate()
             raise SeqitError(f"vLLM cannot load {model.model}: {error}") from error
         self.inside: dict[int, Request] = {}
         self._label = model.label
@@ -90,6 +93,8 @@ class Engine:
     def close(self) -> None:
         """End the engine's processes."""
         self._llm.llm_engine.engine_core.shutdown()
+        self._guard.terminate()
+        self._guard.wait()
 
     def _render(self, turns: list[Message]) -> Any:
         """Return the prompt's token ids, and its pictures where there are some.
