@@ -2,6 +2,7 @@
 
 For `python tests/answering_server.py --answers teacher_answers:answer`. One answer in ten cannot be
 used, so that runs against it also ask again; which one follows from the messages and the seed.
+`teacher_answers:willing` gives none of those.
 """
 
 import re
@@ -17,15 +18,20 @@ TASKS = {
 }
 
 
-def answer(body):
-    """Return the completion's text for a decoded request body."""
+def willing(body):
+    """Return the completion's text for a decoded request body; it can always be used."""
+    return answer(body, useless=0)
+
+
+def answer(body, useless=26):
+    """Return the completion's text for a decoded request body; useless/256 cannot be used."""
     digest = blake2b(orjson.dumps([body["messages"], body.get("seed")])).digest()
     question = next(
         (m["content"] for m in reversed(body["messages"]) if "<original>" in m["content"]), None
     )
     if question is None:
         return f"An answer, {digest.hex()[:8]}, to: {body['messages'][-1]['content'][:200]}"
-    if digest[0] < 26:
+    if digest[0] < useless:
         return "I would rather talk about something else."
     return _written(_values(question, digest), body)
 

@@ -66,6 +66,16 @@ def test_whatever_the_order_of_answers_each_item_gets_its_own(
     assert backend.most <= concurrency
 
 
+def test_a_work_that_has_begun_comes_to_its_end_before_others_begin():
+    backend = FakeBackend(echo)
+    with dispatcher(backend, concurrency=2, window=20) as running:
+        results = list(running.run("abcdefghijkl", work_of(stages=3)))
+    assert len(results) == 12
+    asked = [request.messages[-1]["content"] for request in backend.asked]
+    for first, later in zip("abcdefghi", "defghijkl", strict=True):
+        assert asked.index(f"<<{first}>>") < asked.index(later)
+
+
 def test_items_that_ask_alike_are_asked_once_while_the_answer_is_under_way():
     backend = FakeBackend(echo, each=100)
     with dispatcher(backend, concurrency=100, window=100) as running:

@@ -157,6 +157,29 @@ IMPORTS = {
             },
         )
     ],
+    "seq-instruct": [
+        (
+            {"full_response": "#New Instruction#:\nDo X.###", "model": "m"},
+            {
+                "instruction": "Do X.",
+                "input": "",
+                "output": "",
+                "metadata": {"full_response": "#New Instruction#:\nDo X.###", "model": "m"},
+            },
+        ),
+        (  # without an end marker, but known to be finished
+            {"full_response": "#New Instruction#: Do X.", "finish_reason": "stop"},
+            {
+                "instruction": "Do X.",
+                "input": "",
+                "output": "",
+                "metadata": {
+                    "full_response": "#New Instruction#: Do X.",
+                    "finish_reason": "stop",
+                },
+            },
+        ),
+    ],
     "flancot": [
         (
             "Which?\\n(A) one\\n(B) two\t(B)\tBecause\\nso.",
@@ -280,6 +303,16 @@ USER = {"role": "user", "content": "Hi"}
 URL = {"type": "image_url", "image_url": {"url": "a.png"}}
 TEXT = {"type": "text", "text": "Hi"}
 REFUSED = [
+    ("seq-instruct", {"full_response": "Do X."}, "full_response"),
+    ("seq-instruct", {"full_response": None}, "full_response"),
+    ("seq-instruct", {"seq_instruction": "Do X."}, "full_response"),
+    ("seq-instruct", {"full_response": "#New Instruction#: X###", "seq_mode": ["A"]}, "seq_mode"),
+    ("seq-instruct", {"full_response": "#New Instruction#: X###", "ori_instruction": "X"},
+     "full_response"),
+    ("seq-instruct", {"full_response": "#New Instruction#: X###", "ori_instruction": 1},
+     "ori_instruction"),
+    ("seq-instruct", {"full_response": "#New Instruction#: X###", "seq_instruction": "Y",
+                      "difference": 1}, "difference"),
     ("alpaca", {"instruction": "", "iteration": 2}, "instruction"),
     ("alpaca", {"instruction": " \n"}, "instruction"),
     ("alpaca", {"instruction": None}, "instruction"),
@@ -410,6 +443,37 @@ def test_seqits_own_rows_pass_unchanged():
     fields["steps"] = [{"instruction": "x"}]
     record = complete(fields, "alpaca", "a.json")
     assert complete(load("record").to_records(record)[0], "record", "b.jsonl") == record
+
+
+def recorded(**columns):
+    row = {"full_response": "#New Instruction#:\nDo X. Do Y.###", "ori_instruction": "Do X."}
+    [fields] = load("seq-instruct").to_records(row | columns)
+    return fields
+
+
+def test_a_recorded_completion_tells_what_it_was_made_of():
+    seed = content_id({"instruction": "Do X.", "input": "", "output": ""})
+    made = {"root": seed, "parent": seed, "iteration": 1, "method": "seq-instruct"}
+    for mode, operation in (
+        ("prefix", "prefix"),
+        ("suffix", "suffix"),
+        ("interpolate", "decompose"),
+    ):
+        assert recorded(seq_mode=mode)["lineage"] == made | {"operation": operation}
+    assert "lineage" not in recorded()  # what was done to it nobody knows
+    unknown = recorded(seq_mode="prefix", ori_instruction=None)
+    assert unknown["lineage"]["root"] == content_id(unknown)
+    assert "parent" not in unknown["lineage"]
+
+
+@pytest.mark.parametrize(
+    ("published", "kind"),
+    [("Do X. Do Y.", None), ("“Do X.  Do Y.”", "form"), ("Do X.", "content"), ("", "content")],
+)
+def test_a_recorded_completion_tells_what_its_publisher_read(published, kind):
+    metadata = recorded(seq_mode="suffix", seq_instruction=published)["metadata"]
+    assert metadata.get("difference") == kind and "seq_mode" not in metadata
+    assert metadata.get("seq_instruction") == (published if kind else None)
 
 
 # --- guessing ---

@@ -37,7 +37,20 @@ def flancot(number: int) -> bytes:
     return b"broken \xff line" if number % 40 == 9 else line.encode()[: -1 if number % 7 else None]
 
 
-FORMATS = {"alpaca": alpaca, "self-instruct": self_instruct, "flancot": flancot}
+def seq_instruct(number: int) -> bytes:
+    end = "" if number % 30 == 7 else "###"
+    row = {"full_response": f"#New Instruction#:\nCount to {number}. Count back.{end}"}
+    if number % 3:
+        row["seq_instruction"] = f"Count to {number}.{' Count back.' if number % 5 else ''}"
+    return json.dumps(row).encode()
+
+
+FORMATS = {
+    "alpaca": alpaca,
+    "self-instruct": self_instruct,
+    "seq-instruct": seq_instruct,
+    "flancot": flancot,
+}
 
 
 def imported(path, form, workers, *, strict=False):
@@ -71,6 +84,23 @@ def test_workers_change_nothing(source, workers, guessed):
     assert len(alone[0]) > 1000
     assert alone[1] or form != "alpaca"
     assert shared == alone
+
+
+def test_how_others_read_the_rows_is_counted(tmp_path):
+    path = tmp_path / "recorded.jsonl"
+    path.write_bytes(b"\n".join(seq_instruct(number) for number in range(3000)))
+    counted = imported(path, "seq-instruct", 1)[2]["counts"]["parser"]
+    assert counted["instruction"] == {"same": 1500, "content": 400, "unreadable": 100}
+    first, *_ = shown = counted["differences"]
+    assert len(shown) == 20
+    assert first == {
+        "reading": "instruction",
+        "line": 6,
+        "kind": "content",
+        "ours": "Count to 5. Count back.",
+        "theirs": "Count to 5.",
+        "reason": "",
+    }
 
 
 def test_strict_stops_at_the_same_row(tmp_path):

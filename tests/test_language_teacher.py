@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from scripted import scripted_model
 
+from seqit.augment import regenerate
 from seqit.augment.form import Form
 from seqit.augment.llm import classify, extract, refine, rewrite
 from seqit.augment.llm.teacher import LanguageTeacher
@@ -190,8 +191,15 @@ def chain_of(instruction, *steps):
         (chain_of(PREFIX["instruction"].replace("4 ", ""), *PREFIX["steps"]), "content-lost"),
         (chain_of("List all countries of Africa, then write four poems about the Nile delta.",
                   "List all countries of Africa.", "Write four poems."), "content-lost"),
-        (chain_of(f"{QUESTION} Which one of the 4 is it, please, of the largest lakes?",
+        (chain_of("Please tell me: of the 4 largest lakes of Africa, which one is the deepest?",
                   "Say it of the 4 lakes.", "Which one is the deepest?"), "paraphrase"),
+        (chain_of(f"{QUESTION} List their depths.", *PREFIX["steps"]), "misplaced"),
+        (chain_of(PREFIX["instruction"], PREFIX["steps"][0], PREFIX["steps"][0], QUESTION),
+         "not-longer"),
+        (chain_of(PREFIX["instruction"], PREFIX["instruction"], QUESTION), "not-longer"),
+        (chain_of(PREFIX["instruction"], "List them.", "List the depths."), "step-missing"),
+        (chain_of("Tanganyika is 1470 m deep, the deepest of the 4 largest lakes of Africa.",
+                  "Find it.", QUESTION), "no-task"),
         (chain_of(f"Read about the lakes. Then answer: {QUESTION}", "Read about the lakes.",
                   QUESTION), "no-own-response"),
         (chain_of(f"[Insert a task here]. Then answer: {QUESTION}", "Name a lake.", QUESTION),
@@ -217,12 +225,82 @@ def test_a_failed_check_is_tried_once_more_with_its_reason(said, reason):
     assert rejects[0]["row"] == record() and account.counts["operations"] == {}
 
 
+def test_a_chain_keeps_each_step_of_the_one_before():
+    tasks = ["List three rivers.", "Write a quiz question about one of them."]
+    row = record(" ".join(tasks), steps=[{"instruction": text} for text in tasks])
+    new = f"{row['instruction']} Answer it in rhyme. Translate the rhyme into Dutch."
+    lossy = chain_of(new, tasks[0], "Answer it in rhyme.", "Translate the rhyme into Dutch.")
+    _, rejects, _, _ = run(row, good(classify=option("C"), rewrite=lossy))
+    assert rejects[0]["reason"] == "step-missing" and "quiz" in rejects[0]["message"]
+    whole = chain_of(new, *tasks, *lossy["steps"][1:])
+    assert run(row, good(classify=option("C"), rewrite=whole))[0]["instruction"] == new
+
+
+@pytest.mark.parametrize(
+    ("letter", "row", "said"),
+    [
+        ("B", record("What do the octane values of gasoline mean?"),
+         chain_of("What are octane values? What do the octane values of gasoline mean?",
+                  "Say what octane values are.", "Say what those of gasoline mean.")),
+        ("A", record("Given a symptom, name the disease and suggest a medicine.", "I cough."),
+         chain_of("Given a symptom, first name the disease. Then suggest a medicine.",
+                  "Name the disease from the symptom.", "Suggest a medicine.")),
+        ("A", record("James läuft 3-mal pro Woche 60 Meter. Wie viele Meter läuft er pro Woche?"),
+         chain_of("James läuft dreimal pro Woche 60 Meter. Gib an, wie oft er läuft. Berechne "
+                  "dann, wie viele Meter er pro Woche läuft.",
+                  "Gib an, wie oft James läuft.", "Berechne, wie viele Meter er pro Woche läuft.")),
+        ("C", record("请解释什么是光合作用。"),
+         chain_of("请解释什么是光合作用，然后举一个例子说明它的意义。", "请解释什么是光合作用。",
+                  "举一个例子说明它的意义。")),
+        ("B", record("Sum up the article.", "Rents rose."),
+         chain_of("Read the article and take notes of times and places. Then sum it up as an "
+                  "article.", "Read the article and take notes of times and places.",
+                  "Sum up the article.")),
+    ],
+)  # fmt: skip
+def test_a_good_rewrite_is_taken(letter, row, said):
+    chain, rejects, _, _ = run(row, good(classify=option(letter), rewrite=said))
+    assert rejects == [] and chain["instruction"] == said["instruction"]
+
+
 def test_a_mended_rewrite_is_taken():
     lossy = chain_of(PREFIX["instruction"].replace("4 ", ""), *PREFIX["steps"])
     chain, _, requests, _ = run(record(), good(rewrite=[lossy, PREFIX]))
     assert stages(requests) == ["classify", "rewrite", "rewrite", "refine", "respond"]
     assert "number '4'" in requests[2].messages[-1]["content"]
     assert chain["instruction"] == PREFIX["instruction"]
+
+
+def test_quotes_and_numbers_around_what_is_asked_for_are_dropped():
+    first, second = PREFIX["steps"]
+    said = chain_of(f'"{PREFIX["instruction"]}"', f"1. {first}", f"Step 2: {second}")
+    chain = run(record(), good(rewrite=said))[0]
+    assert chain["instruction"] == PREFIX["instruction"]
+    assert [step["instruction"] for step in chain["steps"]] == [first, second]
+
+
+def test_a_mended_chain_must_not_answer_the_question():
+    told = chain_of("List the depths. Tanganyika is the deepest of the 4 largest lakes of Africa.",
+                    "List the depths.", QUESTION)  # fmt: skip
+    _, rejects, _, _ = run(record(), good(refine=told | {"verdict": "incomplete"}))
+    assert (rejects[0]["stage"], rejects[0]["reason"]) == ("refine", "no-task")
+
+
+@pytest.mark.parametrize(
+    "taken",
+    ["The cat sleeps.", "Translate the text into French.", ""],
+    ids=["part", "task", "none"],
+)
+def test_what_the_extraction_leaves_behind_is_not_lost(taken):
+    text = "Translate the text into French.\n\nThe cat sleeps. The dog, too."
+    said = chain_of("Name the animals in the text. Then translate the text into French.",
+                    "Name the animals in the text.", "Translate the text into French.")  # fmt: skip
+    script = {"extract": {"thought": "x", "input": taken}, "rewrite": said}
+    _, rejects, _, _ = run(record(text), good(**script))
+    assert (rejects[0]["stage"], rejects[0]["reason"]) == ("rewrite", "content-lost")
+    script["extract"] = {"thought": "x", "input": '"The cat sleeps. The dog, too."'}
+    whole = run(record(text), good(**script))[0]
+    assert whole["instruction"] == f"{said['instruction']}\n\nThe cat sleeps. The dog, too."
 
 
 def test_no_more_than_three_attempts_in_all():
@@ -457,6 +535,9 @@ def test_the_output_is_the_completion():
         (Completion("It is Tanga", "length"), "truncated"),
         (Completion("", "content_filter"), "refused"),
         (" \n", "empty"),
+        ("<think>It is Tanganyika, or", "truncated"),
+        ("<think>It is Tanganyika.</think>\n", "empty"),
+        ("THIS EVALUATION FAILED AFTER 5 ATTEMPTS.", "placeholder"),
         (Failed("timeout", "no answer within 600 s", evidence={"tries": 7}), "timeout"),
     ],
 )
@@ -464,6 +545,24 @@ def test_a_failed_response_is_no_answer(said, reason):
     _, rejects, _, account = run(record(), good(respond=said))
     assert (rejects[0]["stage"], rejects[0]["reason"]) == ("respond", reason)
     assert account.failed == 1 and account.counts["operations"] == {}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<think>\nPerhaps Malawi.\n</think>\n\nTanganyika.",
+        "Perhaps Malawi.\n</think>\n\nTanganyika.",  # opened by the chat template
+    ],
+)
+def test_the_output_is_what_follows_the_reasoning(said):
+    assert run(record(), good(respond=said))[0]["output"] == "Tanganyika."
+
+
+@pytest.mark.parametrize(
+    "said", ["Error", "The tag `</think>` ends it.", "Write <think>\nso\n</think>\nand answer."]
+)
+def test_a_tag_within_an_answer_is_text(said):
+    assert run(record(), good(respond=said))[0]["output"] == said
 
 
 @pytest.mark.parametrize("stage", ["extract", "classify", "rewrite", "refine"])
@@ -522,6 +621,25 @@ def test_until_rewrite_leaves_the_answer_to_another():
     chain, _, requests, _ = run(record(), good(), until="rewrite")
     assert stages(requests) == ["classify", "rewrite", "refine"]
     assert chain["output"] == "" and len(chain["steps"]) == 2
+
+
+def test_a_chain_without_an_answer_is_answered_by_regenerate():
+    chain = run(record(), good(), until="rewrite")[0]
+    account = Account("augment")
+    [row] = regenerate.augment(
+        iter([Row(chain)]), account, seed=0, model=scripted_model(lambda request: "1470 m.")
+    )
+    assert row.value["output"] == "1470 m." and row.value["steps"] == chain["steps"]
+    assert row.value["lineage"]["operation"] == "prefix"
+    assert run(record(), good())[0]["id"] == row.value["id"]  # the same as in one run
+
+
+def test_a_regenerated_seed_that_is_kept_is_no_chain():
+    row = record()
+    row["lineage"] = row["lineage"] | {"operation": "regenerate", "method": "regenerate"}
+    kept = run(row, good(classify=option("D")))[0]
+    assert kept["lineage"]["operation"] == "keep" and kept["lineage"]["method"] == "seq-instruct"
+    assert kept["lineage"]["kept"] == kept["lineage"]["iteration"] == 1
 
 
 def test_a_note_that_is_none_is_not_used():

@@ -3,8 +3,10 @@
 import json
 import re
 from collections import Counter
+from contextlib import suppress
 
 import pytest
+from conftest import ROOT
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -17,8 +19,6 @@ from seqit.augment.paper_format import (
     read_verdict,
 )
 from seqit.augment.paper_reference import (
-    Difference,
-    compare,
     instruction_difference,
     option_difference,
     reference_instruction,
@@ -27,24 +27,27 @@ from seqit.augment.paper_reference import (
     refinement_difference,
 )
 from seqit.backends.asking import Unreadable
+from seqit.errors import RowError
+from seqit.records import paper_instruction
+from seqit.records.comparison import Difference, difference
+from seqit.records.identity import content_id
 
 HEAD = "#Explanation#:\nA step before it helps.\n\n#New Instruction#:\n"
+EXAMPLE = (
+    "*** Example 1 ***\n#Original Instruction#:\nDo E.\n\n#New Instruction#:\nDo E. Do F.###\n"
+    "*** End of Example 1 ***\n\n"
+)
+
+
+def compare(text, published):
+    """Return how our reading of a completion differs from the published one, if it does."""
+    try:
+        return difference(read_instruction(text), published)
+    except Unreadable as error:
+        return difference(None, published, str(error))
+
 
 # --- real completions ------------------------------------------------------------------------
-
-# Where the reading of SeqEval's recorded completions differs from what was published: all of it.
-#
-# 221  Form alone: the completion puts the whole instruction in quotes, and so did the file. Ours
-#      drops them, since they mark where the instruction begins and ends.
-# 336  The completion breaks off in the fourth line of a song, without the end marker: it was cut
-#      at the token limit. Published is the fragment, a song to rewrite that is not there.
-# 564  The completion ends the instruction twice: after the task, and again after the two questions
-#      that the task is about. Published is the task without its questions.
-PUBLISHED_OTHERWISE = {
-    221: ("form", ""),
-    336: ("unreadable", "the new instruction is not ended by ### at the end of a line"),
-    564: ("unreadable", "the new instruction is ended by ### more than once, with text between"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +55,46 @@ def completions(data):
     return json.loads((data / "seqeval" / "seqEval_iteration_1.json").read_bytes())
 
 
-def test_every_recorded_completion_gives_what_was_published(completions):
-    found = {}
+def defects():
+    """Return the rows of the table in docs/paper-parser.md: number → (kind, published, ours)."""
+    rows = re.findall(
+        r"^\| (\d+) \| (\w+) \| `(.+?)` … \| (?:`(.+?)` …|nothing) \|",
+        (ROOT / "docs" / "paper-parser.md").read_text(),
+        re.MULTILINE,
+    )
+    return {int(number): cells for number, *cells in rows}
+
+
+def test_every_recorded_completion_gives_what_was_published_but_for_the_listed(completions):
+    listed = defects()
+    assert len(completions) == 805 and len(listed) == 3
     for number, item in enumerate(completions):
-        difference = compare(item["full_response"], item["seq_instruction"])
-        if difference:
-            found[number] = (difference.kind, difference.reason)
-    assert len(completions) == 805
-    assert found == PUBLISHED_OTHERWISE
+        found = compare(item["full_response"], item["seq_instruction"])
+        assert (found is not None) == (number in listed)
+        if found:
+            kind, published, ours = listed[number]
+            assert found.kind == kind and found.theirs.startswith(published)
+            assert (found.ours or "").startswith(ours) and bool(found.ours) == bool(ours)
+
+
+def test_the_import_command_tells_of_the_same(completions, data, seqit, tmp_path):
+    file = data / "seqeval" / "seqEval_iteration_1.json"
+    manifest, rejects = tmp_path / "manifest.json", tmp_path / "rejects.jsonl"
+    ran = seqit("import", file, "--manifest", manifest, "--rejects", rejects)
+    assert (ran.code, len(ran.rows)) == (3, 803) and "read as seq-instruct" in ran.err
+    parser = json.loads(manifest.read_bytes())["counts"]["parser"]
+    assert parser["instruction"] == {"same": 802, "form": 1, "unreadable": 2}
+    assert [each["kind"] for each in parser["differences"]] == ["form", "unreadable", "unreadable"]
+    refused = [json.loads(line)["row"] for line in rejects.read_bytes().splitlines()]
+    assert refused == [completions[336], completions[564]]
+    kept = [item for item in completions if item not in refused]
+    for row, item in zip(ran.rows, kept, strict=True):
+        published = item["seq_instruction"]
+        assert row["instruction"] == published or row["metadata"]["difference"] == "form"
+        seed = {"instruction": item["ori_instruction"], "input": "", "output": ""}
+        assert row["lineage"]["root"] == row["lineage"]["parent"] == content_id(seed)
+    operations = Counter(row["lineage"]["operation"] for row in ran.rows)
+    assert operations == {"suffix": 286, "prefix": 263, "decompose": 254}
 
 
 def test_the_listed_completions_are_as_the_list_says(completions):
@@ -150,6 +185,61 @@ READ = {
     "two quoted words": (HEAD + '"Yes" or "No"###', '"Yes" or "No"'),
     "a quote at the start": (HEAD + "“One” is what? Say why.###", "“One” is what? Say why."),
     "unbalanced quotes": (HEAD + '"Read it. "Short text."###', '"Read it. "Short text."'),
+    "the end within the quotes": (HEAD + '"Do X. Then Y.###"', "Do X. Then Y."),
+    "fenced by itself": (HEAD + "```\nDo X.###\n```", "Do X."),
+    "bold end": (HEAD + "Do X.\n**###**", "Do X."),
+    "ended twice at once": (HEAD + "Do X.###\n###", "Do X."),
+    "colon in the marker": ("#New Instruction:#\nDo X.###", "Do X."),
+    "bold in the marker": ("#**New Instruction**#:\nDo X.###", "Do X."),
+    "one hash": ("#New Instruction: Do X.###", "Do X."),
+    "underscore and plural": ("#New_Instructions#:\nDo X.###", "Do X."),
+    "a heading with the marker": ("### #New Instruction#:\nDo X.###", "Do X."),
+    "numbered parts": ("1. #Explanation#: It helps.\n2. #New Instruction#: Do X.###", "Do X."),
+    "bold and numbered": ("1. **Explanation:** Why.\n2. **New Instruction:** Do X.###", "Do X."),
+    "full width": ("＃New Instruction＃：Do X.###", "Do X."),
+    "words alone, in capitals": ("Explanation: Why.\n\nNew Instruction:\nDo X.###", "Do X."),
+    "led in": ("Sure! Here is the #New Instruction#:\nDo X.###", "Do X."),
+    "a note on the marker": (
+        "#New Instruction# should add a step.\n\n#New Instruction#:\nDo X.###",
+        "Do X.",
+    ),
+    "the words in the explanation": (
+        "#Explanation#:\nThe new instruction: it asks more.\nnew instruction: so\n\n"
+        "#New Instruction#:\nDo X.###",
+        "Do X.",
+    ),
+    "line ends of old": ("#Explanation#:\rWhy.\r#New Instruction#:\rDo X.\r###", "Do X."),
+    "line separators": (
+        "#Explanation#:\u2028Why.\u2028#New Instruction#:\u2028Do X.\u2028Do Y.\u2028###",
+        "Do X.\u2028Do Y.",
+    ),
+    "signs without width": (
+        "\u200b#New\u200b Instruction#:\u200b\n\u200bDo X.\ufeff###\u200b",
+        "Do X.",
+    ),
+    "the end of a turn": (HEAD + "Do X.###<|eot_id|>", "Do X."),
+    "examples before it": (EXAMPLE * 2 + HEAD + "Do X.###", "Do X."),
+    "an example after it": (
+        HEAD + "Do X.###\n*** End of Example 4 ***\n\n" + EXAMPLE.replace("1", "5"),
+        "Do X.",
+    ),
+    "the end of the example in the line": (HEAD + "Do X.### *** End of Example 4 ***", "Do X."),
+    "an example that is cut off": (HEAD + "Do X.###\n\n" + EXAMPLE[:80], "Do X."),
+    "an example of its own": (
+        HEAD + "Edit:\n*** Example 1 ***\n1 + 1\n*** End of Example 1 ***\nGo on.###",
+        "Edit:\n*** Example 1 ***\n1 + 1\n*** End of Example 1 ***\nGo on.",
+    ),
+    "the explanation after it": (HEAD + "Do X.###\n\n#Explanation#:\nIt helps.###", "Do X."),
+    "another original after it": (HEAD + "Do X.###\n\n#Original Instruction#:\nDo", "Do X."),
+    "said again": (HEAD + "Do X.###\n\n#New Instruction#: Do X.###", "Do X."),
+    "a fence that is mentioned": (
+        "#Explanation#:\nKeep the ``` marks.\n\n#New Instruction#:\nFix:\n```\na\n```\nTest.###",
+        "Fix:\n```\na\n```\nTest.",
+    ),
+    "after reasoning that the template opened": (
+        "I think.\n#New Instruction#:\nDo Z.###\n</think>\n\n" + HEAD + "Do X.###",
+        "Do X.",
+    ),
 }
 
 
@@ -183,6 +273,26 @@ UNREADABLE = {
         "**New Instruction:**\nDo X.\n\n**Explanation:** It helps.###",
         "another part",
     ),
+    "white space alone": (HEAD + " \n\t\u200b\n###", "empty"),
+    "three dots": (HEAD + "...###", "empty"),
+    "a stand-in": (HEAD + "[your new instruction here]###", "stands where"),
+    "prose in small letters": ("new instruction: ask for more\nDo X.###", "not given"),
+    "prose after the marker": ("#New Instruction# should ask more.\nDo X.###", "not given"),
+    "a note in brackets": ("#New Instruction# (final):\nDo X.###", "not given"),
+    "a dash or an item": ("#New Instruction# - Do X.\n- Do Y.###", "not given"),
+    "four hashes": (HEAD + "Do X.####", "not ended"),
+    "hashes in quotes": (HEAD + 'Explain what is meant by "###"', "not ended"),
+    "more quotes than one": (HEAD + '"Explain" what is meant by "###"', "not ended"),
+    "examples alone": (EXAMPLE * 3, "not given"),
+    "another answer after an original": (
+        HEAD + "Do X.###\n\n#Original Instruction#:\nDo Z.\n\n#New Instruction#:\nDo Y.###",
+        "2 times",
+    ),
+    "options after the end": (
+        HEAD + "Choose.###\n\n#Option#: one\n#Option#: two\n###",
+        "more than",
+    ),
+    "reasoning that is cut off": ("<think>\n#New Instruction#:\nDo Z.###", "cut off"),
     "the next example": (HEAD + "Do X.\n\n#Original Instruction#:\nDo Z.###", "another part"),
 }
 
@@ -214,7 +324,7 @@ CHATTER = st.sampled_from(["", "\n", "\r\n", " \n\nLet me know!", "\n### Note\nT
 @example("```\n### a\n```", HEAD, "###", "\n")
 def test_what_is_wrapped_is_read_back(text, head, end, chatter):
     text = text.strip()
-    assume(text and text[0] not in "\"'“‘")  # quotes around it are dropped
+    assume(re.search(r"[^\W_]", text) and text[0] not in "\"'“‘")  # quotes around it are dropped
     assume(not re.search(r"###\s*(\n|\Z)", text))  # an end marker
     assume(not text.endswith("#") or (text.endswith("C#") and not text[:-2][-1:].isalnum()))
     assert read_instruction(f"{head}{text}{end}{chatter}") == text
@@ -223,6 +333,7 @@ def test_what_is_wrapped_is_read_back(text, head, end, chatter):
 @given(TEXTS, TEXTS)
 def test_code_may_hold_the_end_marker(before, code):
     assume("`" not in before + code and "~" not in before + code)
+    assume(re.search(r"[^\W_]", before + code))
     assume(not before.strip() or before.strip()[0] not in "\"'“‘")
     assume(not re.search(r"###\s*(\n|\Z)", before.strip()))
     text = f"{before.strip()}\n```\n{code}\n###\n```".strip()
@@ -241,12 +352,27 @@ def test_any_text_is_read_or_refused(text, piece):
             assert str(error) and error.reason == "unparseable"
 
 
+@pytest.mark.parametrize("piece", [" ", "#", "*", "`", '"', "```x\n", "\n1. "])
+def test_no_text_takes_its_length_squared(piece):
+    long = piece * (300_000 // len(piece))  # squared, it would take longer than a test may
+    for read, begin in ((read_instruction, HEAD), (read_option, "So the option is: A")):
+        with suppress(Unreadable):
+            read(f"{begin}{long}b###")
+
+
+def test_the_end_of_a_completion_that_is_finished_is_an_end():
+    assert paper_instruction.read_instruction(f"{HEAD}Do X.\n", finished=True) == "Do X."
+    assert paper_instruction.read_instruction(f"{HEAD}Do X.###\nYes?", finished=True) == "Do X."
+    with pytest.raises(RowError, match="another part"):
+        paper_instruction.read_instruction(f"{HEAD}Do X.\n\n#Option#: A", finished=True)
+
+
 @given(
     st.text(st.characters(exclude_characters="“”\"'‘’"), min_size=1),
     st.sampled_from(["“”", '""', '“"']),
 )
 def test_quotes_around_all_of_it_are_dropped(text, quotes):
-    assume(text.strip())
+    assume(re.search(r"[^\W_]", text))
     completion = f"{HEAD}{quotes[0]}{text.strip()}{quotes[1]}###"
     assume("###\n" not in text and "```" not in text and "~~~" not in text)
     assert read_instruction(completion) == text.strip()
@@ -274,7 +400,34 @@ OPTIONS = {
     "The option is A if it has two parts. So the option is: B.": "B",
     "This modification (Option A) adds a prefix task.": None,
     "So the option is: A or B.": None,
-    "So the option is: A, not B.": None,
+    "So the option is: A, not B.": "A",
+    "So the option is: not A, but C.": "C",
+    "So the option is: B rather than A or C.###": "B",
+    "So the option is: c.": "C",
+    "So the option is: option d": "D",
+    "So the option is: C) add a suffix task": "C",
+    "So the option is: (B) Prefix, since the text is long.": "B",
+    "So the option is: <B>": "B",
+    "So the option is： C。": "C",
+    "So the option is:\u2028C": "C",
+    "So, the most suitable option is C.": "C",
+    "### Option\nB": "B",
+    "**Option**\nB. Add a prefix task": "B",
+    "Final option: D": "D",
+    EXAMPLE.replace("#New", "So the option is: A.###\n#New") + "So the option is: B.###": "B",
+    "So the option is: C.###\n*** End of Example 9 ***\n\n"
+    + EXAMPLE.replace("#New", "So the option is: A.###\n#New"): "C",
+    "The answer is (A).": None,
+    "The correct option is B. Rome": None,
+    "I would choose option B because option A is worse.": None,
+    "Option B: Add a prefix task": None,
+    "**Option:**\nA. Paris\nB. Rome": None,
+    "So the option is: (A) or (C).": None,
+    "So the option is: (A)?": None,
+    "So the option is: A/B": None,
+    "So the option is: C. But B would do too.": None,
+    "So the option is not A.": None,
+    "Not A, but C": None,
     "So the option is: E.": None,
     "So the option is: none of them": None,
     "So the option is: a good one": None,
@@ -318,6 +471,13 @@ VERDICTS = {
     "#Answer#: No": False,
     "Yes": True,
     "No, the table is missing.": False,
+    "#Answer#\nNo": False,
+    "The answer is: No###": False,
+    "Answer: Yes (all is kept)": True,
+    "Answer: Yes, but the table is missing.": None,
+    "Yes. However, the table is missing.": None,
+    "Answer: Yes or No": None,
+    "No new instruction is needed.": None,
     "Answer: No\n#New Instruction#: Reply in this form.\nAnswer: yes###": False,
     "I know that it keeps all. Note the table.": None,
     "Nothing is lost.": None,
@@ -437,6 +597,11 @@ def test_the_form_tells_how_to_answer_and_what_has_no_place():
     assert "So the option is: A or B or C or D.###" in CLASSIFY.guidance()
     assert "Answer: Yes or No" in REFINE.guidance()
     assert "Leave thought and steps out." in REFINE.guidance()
+
+
+def test_a_complete_refinement_tells_of_the_instruction_that_it_gives():
+    values = REFINE.read("Answer: Yes\n#New Instruction#:\nDo Z.###")
+    assert values == {"verdict": "complete", "instruction": "Do Z."}  # for others to compare
 
 
 def test_an_incomplete_refinement_needs_its_instruction():

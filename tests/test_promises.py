@@ -1,21 +1,33 @@
 """The promises that hold for every command, tested once, over all of them."""
 
 import json
+import os
 import signal
 import subprocess
 import time
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from answering_server import ERRORS, Answering
 from conftest import BIN
 
 from seqit.cli import group
 
-ROWS = [
-    {"instruction": f"Name {n} animals that live in the sea.", "output": f"A fish and {n} crabs."}
-    for n in range(2000)
-]
-PLAIN = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
+
+def lines_of(number):
+    """Return so many rows, no two of them the same."""
+    return [
+        b'{"instruction": "Name %d animals of the sea.", "output": "A fish, %d crabs."}\n' % (n, n)
+        for n in range(number)
+    ]
+
+
+ROWS = 2000
+LINES = lines_of(ROWS)
+PLAIN = b"".join(LINES)
+FEW = 200  # rows for those that ask a model
 
 
 class Usage(NamedTuple):
@@ -24,6 +36,7 @@ class Usage(NamedTuple):
     name: str
     args: tuple[str, ...] = ()
     output: bool = True  # whether rows come out on standard output
+    asks: bool = False  # whether it asks a model
 
     def line(self, *more: str) -> list[str]:
         return [self.name, *self.args, *more]
@@ -35,31 +48,67 @@ STREAMS = [
     Usage("augment"),
     Usage("augment", ("--method", "repeat")),
     Usage("augment", ("--method", "separate")),
+    Usage("augment", ("--teacher", "openai:test"), asks=True),
+    Usage("augment", ("--method", "regenerate", "--teacher", "openai:test"), asks=True),
     Usage("filter"),
     Usage("mix"),
     Usage("validate", output=False),
 ]
 SQL = Usage("sql", ("SELECT id, instruction FROM records ORDER BY id", "-f", "jsonl"))
-READERS = [pytest.param(usage, id="-".join(usage.line()[:3])) for usage in STREAMS]
-WRITERS = [pytest.param(u, id="-".join(u.line()[:3])) for u in STREAMS if u.output]
+READERS = [pytest.param(usage, id="-".join(usage.line()[:5])) for usage in STREAMS]
+WRITERS = [pytest.param(u, id="-".join(u.line()[:5])) for u in STREAMS if u.output]
+ASKERS = [pytest.param(u, id="-".join(u.line()[:5])) for u in STREAMS if u.asks]
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory, seqit):
-    """A file of records that every command reads."""
-    path = tmp_path_factory.mktemp("promises") / "rows.jsonl"
-    assert seqit("import", "--format", "alpaca", "-o", path, stdin=PLAIN).code == 0
-    return path
+def server():
+    """A model at a server on loopback that answers at once, and always what can be used."""
+    here = str(Path(__file__).parent)
+    with Answering("--answers", "teacher_answers:willing", env={"PYTHONPATH": here}) as running:
+        yield running
 
 
-def start(*args, **kwargs) -> subprocess.Popen:
-    return subprocess.Popen(
-        [BIN / "seqit", *map(str, args)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **kwargs,
-    )
+@pytest.fixture(scope="module")
+def env(server, tmp_path_factory):
+    """The environment of every command: where the model is, and a cache that no one else has."""
+    return {"OPENAI_BASE_URL": server.url, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="module")
+def seqit(seqit, env):
+    return partial(seqit, **env)
+
+
+@pytest.fixture(scope="module")
+def start(env):
+    """Start a command and return its process, with pipes to all three streams."""
+
+    def popen(*args) -> subprocess.Popen:
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen([BIN / "seqit", *map(str, args)], env=os.environ | env, **pipes)
+
+    return popen
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, seqit):
+    """Files of records by the number of their rows."""
+    folder = tmp_path_factory.mktemp("promises")
+    made = {}
+    for number in (FEW, ROWS):
+        made[number] = folder / f"rows{number}.jsonl"
+        ran = seqit(
+            "import", "--format", "alpaca", "-o", made[number], stdin=b"".join(LINES[:number])
+        )
+        assert ran.code == 0
+    return made
+
+
+@pytest.fixture
+def rows(request, files):
+    """A file of records that every command reads; one of few where the command asks a model."""
+    usage = request.node.callspec.params.get("usage") if hasattr(request.node, "callspec") else None
+    return files[FEW if usage and usage.asks else ROWS]
 
 
 def test_no_command_is_left_out():
@@ -87,7 +136,7 @@ def test_file_dash_and_no_source_are_the_same(usage, rows, seqit):
 
 def test_sql_reads_standard_input_too(rows, seqit):
     named = seqit(*SQL.line(str(rows)))
-    assert len(named.rows) == len(ROWS)
+    assert len(named.rows) == ROWS
     assert seqit(*SQL.line("-"), stdin=rows.read_bytes()).out == named.out
 
 
@@ -98,7 +147,7 @@ def test_the_account_balances_and_the_manifest_is_valid(usage, rows, tmp_path, s
     ran = seqit(*usage.line("--manifest", manifest, "--rejects", tmp_path / "r"), stdin=bad)
     assert ran.code == 3
     told = json.loads(manifest.read_bytes())
-    assert told["read"] == len(ROWS) + 2
+    assert told["read"] == bad.count(b"\n")
     assert told["failed"] == 2
     gone = told["written"] + told["rejected"] + told["failed"] + told["merged"]
     assert told["read"] + told["added"] == gone
@@ -138,7 +187,7 @@ def test_a_source_that_is_none_gets_a_sentence(usage, fault, tmp_path, seqit):
 
 
 @pytest.mark.parametrize("usage", WRITERS)
-def test_a_reader_that_has_enough_ends_the_command_quietly(usage, rows):
+def test_a_reader_that_has_enough_ends_the_command_quietly(usage, rows, start):
     process = start(*usage.line(str(rows)), "-q")
     process.stdout.close()
     assert process.wait(30) == 141
@@ -148,7 +197,7 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(usage, rows):
 
 
 @pytest.mark.parametrize("usage", [u for u in WRITERS if "mix" not in u.id])
-def test_rows_come_out_while_rows_still_come_in(usage, rows):
+def test_rows_come_out_while_rows_still_come_in(usage, rows, start):
     process = start(*usage.line("-q"))
     process.stdin.write(b"".join(rows.read_bytes().splitlines(keepends=True)[:50]))
     process.stdin.flush()  # and stays open: an end of input would flush anything
@@ -157,19 +206,52 @@ def test_rows_come_out_while_rows_still_come_in(usage, rows):
     process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_command_whose_reader_sleeps(number, rows):
-    process = start("filter", str(rows), "-q")  # nobody reads: the pipe fills, writing blocks
-    time.sleep(1)
+@pytest.mark.parametrize("usage", ASKERS)
+def test_an_answer_comes_out_while_the_next_row_is_not_there_yet(usage, rows, start):
+    process = start(*usage.line("-q", "--no-cache"))
+    for line in rows.read_bytes().splitlines(keepends=True)[:3]:
+        process.stdin.write(line)
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["lineage"]["root"] == json.loads(line)["id"]
+    rest, _ = process.communicate()
+    assert (process.returncode, rest) == (0, b"")
+
+
+ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@pytest.mark.parametrize("number", ENDS)
+@pytest.mark.parametrize("line", [["filter"], ["augment", "--method", "regenerate"]])
+def test_a_signal_ends_a_command_whose_reader_sleeps(number, line, rows, start):
+    teacher = ["--teacher", "openai:test", "--no-cache"] if "augment" in line else []
+    process = start(*line, *teacher, rows, "-q")  # nobody reads: the pipe fills, writing blocks
+    time.sleep(2)
     assert process.poll() is None
     process.send_signal(number)
-    assert process.wait(10) == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
-    process.communicate()
+    assert process.wait(10) == ENDS[number]
+    assert b"Traceback" not in process.communicate()[1]
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_ends_a_command_whose_model_is_silent(number, start, tmp_path):
+    target = tmp_path / "out.jsonl"
+    process = start(
+        *("augment", "--method", "regenerate", "--teacher", "openai:test", "--no-cache"),
+        *("-o", target),
+    )
+    process.stdin.write(b'{"instruction": "[fault:hang] Name a fish.", "output": "A cod."}\n')
+    process.stdin.flush()
+    time.sleep(1.5)
+    assert process.poll() is None
+    process.send_signal(number)
+    assert process.wait(10) == ENDS[number]
+    assert b"Traceback" not in process.communicate()[1]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("usage", WRITERS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_output_appears_whole_or_not_at_all(usage, number, rows, tmp_path):
+def test_output_appears_whole_or_not_at_all(usage, number, rows, tmp_path, start):
     target = tmp_path / "out.jsonl"
     target.write_text("before\n")
     process = start(*usage.line("-o", str(target), "-"))
@@ -184,7 +266,7 @@ def test_output_appears_whole_or_not_at_all(usage, number, rows, tmp_path):
     process.send_signal(number)
     _, err = process.communicate()
     assert target.read_text() == "before\n"
-    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(number, -9), err
+    assert process.returncode == ENDS.get(number, -9), err
     if number != signal.SIGKILL:
         assert [path.name for path in tmp_path.iterdir()] == [
             "out.jsonl"
@@ -250,7 +332,7 @@ def test_every_option_has_its_variable(usage):
         assert option.envvar == f"SEQIT_{usage.name.upper()}_{word}"
 
 
-def test_a_parquet_source_ends_quietly_too(rows, tmp_path, seqit):
+def test_a_parquet_source_ends_quietly_too(rows, tmp_path, seqit, start):
     assert seqit("filter", rows, "-o", tmp_path / "rows.parquet").code == 0
     process = start("filter", "-q", tmp_path / "rows.parquet")
     process.stdout.close()
@@ -266,6 +348,81 @@ def test_a_full_disk_gets_a_sentence(usage, rows, seqit):
     assert ran.code == 1
     assert "No space left on device" in ran.err
     assert "Traceback" not in ran.err
+
+
+KEY = "sk-3f0c9e-not-to-be-seen"
+FATAL = {"401", "402", "403", "404", "quota", "no-schema", "no-seed", "no-max-tokens", "422", "307"}
+REGENERATE = ("augment", "--method", "regenerate", "--teacher", "openai:test", "--retries", "0")
+
+
+def everything(ran, folder):
+    """Return all that a run has said and written, wherever it was."""
+    written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    return b"\n".join([ran.out, ran.err.encode(), *written])
+
+
+@pytest.mark.parametrize("faults", [["all"], *([name] for name in sorted(FATAL))], ids=str)
+@pytest.mark.parametrize("flags", [(), ("--traceback",)], ids=str)
+def test_the_key_is_nowhere(faults, flags, tmp_path, seqit):
+    if faults == ["all"]:
+        unreadable = ("cut", "invalid-json", "wrong-shape", "error-200")
+        faults = ["", *sorted(set(ERRORS) - FATAL), *unreadable]
+    lines = [
+        json.dumps({"instruction": f"[fault:{name}] Name a fish.", "output": "A cod."})
+        for name in faults
+    ]
+    ran = seqit(
+        *REGENERATE,
+        *flags,
+        *("--cache", tmp_path / "cache", "--record", tmp_path / "recording"),
+        *("--manifest", tmp_path / "manifest", "--rejects", tmp_path / "rejects"),
+        stdin="\n".join(lines).encode(),
+        OPENAI_API_KEY=KEY,
+    )
+    assert ran.code in (1, 3), ran.err
+    assert KEY.encode() not in everything(ran, tmp_path)
+
+
+@pytest.mark.parametrize("port", ["of the server", "1"])
+def test_secrets_in_the_address_are_nowhere(port, server, tmp_path, seqit):
+    port = server.port if port != "1" else 1
+    ran = seqit(
+        *REGENERATE,
+        *("--cache", tmp_path / "cache", "--record", tmp_path / "recording"),
+        *("--manifest", tmp_path / "manifest", "--rejects", tmp_path / "rejects"),
+        stdin=b"".join(LINES[:40]) + b'{"instruction": "[fault:500] Why?", "output": ""}\n',
+        OPENAI_BASE_URL=f"http://user:{KEY}@127.0.0.1:{port}/v1?api_key={KEY}",
+    )
+    assert ran.code == (1 if port == 1 else 3), ran.err
+    assert KEY.encode() not in everything(ran, tmp_path)
+
+
+PEAK = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("word", [b"Name", b"[fault:empty] Name"])
+def test_memory_does_not_grow_with_the_rows(word, tmp_path, env):
+    peaks = []
+    for number in (3_000, 9_000):
+        source = tmp_path / f"{number}.jsonl"
+        lines = (line.replace(b"Name", word) for line in lines_of(number))
+        source.write_bytes(b"".join(lines))
+        command = [BIN / "seqit", *REGENERATE, "-q", source, "--cache", tmp_path / f"c{number}"]
+        ran = subprocess.run(
+            [BIN / "python", "-c", PEAK, *map(str, command)],
+            capture_output=True,
+            env=os.environ | env,
+            check=True,
+        )
+        code, peak = map(int, ran.stdout.split())
+        assert code == (3 if b"fault" in word else 0), ran.stderr.decode()
+        peaks.append(peak / 1024)  # MB
+    few, many = peaks
+    assert many < few + 12
 
 
 def test_help_loads_nothing_heavy():

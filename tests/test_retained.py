@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqit.checks.own_response import has_own_response
+from seqit.checks.own_response import has_own_response, may_be_a_request
 from seqit.checks.pieces import pieces
 from seqit.checks.placeholder import leftovers
 from seqit.checks.retained import lost_content
@@ -50,6 +50,11 @@ def kinds(original, rewritten, beside="", **how):
         ),
         (OPTIONS, OPTIONS.replace("\n- moth", "") + "\nThen explain why.", [("option", "moth")]),
         (
+            "Which is red?\n(A) sky\n(B) rose\nC. grass",
+            "Which is red? Say why.\n(A) rose\n- (B) sky\nC) grass",
+            [("option", "(A) sky"), ("option", "(B) rose")],
+        ),
+        (
             "Which fits? (A) red (B) green (C) blue",
             "Define hue. Which fits? (A) red (B) green (C) bluish",
             [("option", "blue")],
@@ -79,6 +84,11 @@ def kinds(original, rewritten, beside="", **how):
             "List what must be prepared. Be polite.",
             [("wording", "Write an e-mail to the guests about the garden party.")],
         ),
+        (
+            "Translate the text.\n\nThe cat sleeps. The dog, too.",
+            "Name the animals. Then translate the text.",
+            [("wording", "The cat sleeps."), ("wording", "The dog, too.")],
+        ),
         ("请问这本书的作者是谁？", "请列出三种水果。", [("question", "请问这本书的作者是谁？")]),
     ],
 )
@@ -93,6 +103,11 @@ def test_what_is_lost_is_named(original, rewritten, missing):
     ("original", "rewritten"),
     [
         ("Add 1,000 and 3.50.", "First name the larger one. Add 1000 and 3.5."),
+        ("Print it at $.10 a page.", "Name the price of 5 pages. Print it at $0.10 a page."),
+        ("Er läuft 3-mal 12 km.", "Er läuft dreimal zwölf km. Rechne es in Meter um."),
+        ("他每周跑 3 次，每次 10 公里。", "他每周跑三次，每次十公里。请先算出总数。"),
+        ("What happened to Schrodinger's cat?", "Who was he? What happened to Schrödinger’s cat?"),
+        ("Which?\na) 30\nb) 34", "Define it. Which?\n- (A) 30\n- B. 34"),
         ("Name three of the 12 signs.", "Define a sign. Name 3 of the twelve signs."),
         ("Two dogs weigh 8 kg.", "Both dogs: they weigh eight kg. Draw one."),
         ("Say “yes” — or 'no'…", 'Define a vote. Say "Yes" - or "no"...'),
@@ -224,6 +239,16 @@ def test_stems_join_inflections():
         "<thought>Name a tree.",
         "N/A",
         "...",
+        "Sure! Name a tree, then a bird.",
+        "I'm sorry, but I cannot rewrite it. Name a tree.",
+        "Here is the rewritten prompt: name a tree.",
+        "**Instruction:** Name a tree.",
+        "Original task: name a tree.",
+        "Name a bird. Then answer the original question.",
+        "Name a bird. ... Name a tree.",
+        "Name a bird [...] and a tree.",
+        "Name a bird &amp; a tree.",
+        "Name a bird.\\nName a tree.",
     ],
 )
 def test_leftovers(text):
@@ -240,6 +265,9 @@ def test_leftovers(text):
         "What does `<input type='text'>` show? See item #3.",
         "Explain x[i] and {add(x)}; then <b>print</b> it.",
         "List the steps of the provided method (see below).",
+        "Go on with the numbers 1, 4, 9, ... and print them with a \\n each.",
+        "Task 1: Name a bird.\nTask 2: Is it sure? Certainly, here are prompts.",
+        "Instructions: name a bird, an AT&T office and the original painting.",
     ],
 )
 def test_no_leftovers(text):
@@ -259,6 +287,11 @@ def test_no_leftovers(text):
         "Please take a close look at the graph.",
         "1. Study the map and remember it.",
         "After reading the text, reflect on it.",
+        "Take a deep breath.",
+        "Lies den Text aufmerksam.",
+        "D'abord, lis le texte.",
+        "Lee el texto.",
+        "请仔细阅读文章。",
     ],
 )
 def test_tasks_without_a_response(task):
@@ -276,12 +309,31 @@ def test_tasks_without_a_response(task):
         "Reading aside, list three hobbies.",
         "Readjust the table.",
         "Identify the verb.",
-        "Lies den Text.",
+        "Read the article and take notes of times and places.",
+        "Reflect on what you learned from it.",
+        "Lies den Text und nenne die Verfasserin.",
+        "Lies den Text auf Fehler durch.",
         "阅读文章并回答问题。",
+        "Прочитай текст.",  # not known
     ],
 )
 def test_tasks_with_a_response(task):
     assert has_own_response(task)
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("How deep is it", False),
+        ("How deep is it?", True),
+        ("The lake is 81 m deep, and the other one 706 m.", False),
+        ("The lake is deep. Name another one.", True),
+        ("First, please describe it", True),
+        ("Der See ist tief, größer ist keiner.", True),  # not known
+    ],
+)
+def test_what_may_ask_for_something(text, may):
+    assert may_be_a_request(text) == may
 
 
 def test_real_rewrites(data):
@@ -296,7 +348,7 @@ def test_real_rewrites(data):
     # Each of these lacks something of its original; 505 and 636 say it in other words.
     assert flagged["prefix"] == {248, 266, 273, 486, 538, 575, 636}
     assert flagged["suffix"] == {150, 336, 376, 487, 505, 553, 564, 566, 632, 635}
-    assert 30 <= len(flagged["interpolate"]) <= 40  # of 254
+    assert 40 <= len(flagged["interpolate"]) <= 46  # of 254
     # Code, formats, a chat, a price, a passage that the new instruction speaks of and lacks.
     assert flagged["interpolate"] > {438, 513, 626, 628, 684, 149, 229, 492, 573, 574, 648, 707}
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import orjson
 
 from seqit.backends.asking import Unreadable
+from seqit.records.reasoning import UNCLOSED, without_reasoning
 from seqit.records.validation import shorten
 
 Values = dict[str, Any]
@@ -179,14 +180,14 @@ def _items(field: Field, part: str) -> list[str]:
 
 _ITEM = re.compile(r"<item>(.*?)</item>", re.DOTALL)
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n\s*```\s*", re.DOTALL)
-_REASONING = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 
 def _answer_of(text: str) -> str:
     """Return the text without a byte order mark and what a reasoning model thought before it."""
-    text = text.removeprefix("\ufeff")
-    reasoning = _REASONING.match(text)
-    return text[reasoning.end() :] if reasoning else text
+    answer = without_reasoning(text.removeprefix("\ufeff"))
+    if answer is None:
+        raise Unreadable(UNCLOSED, "truncated")
+    return answer
 
 
 def _check_type(field: Field, value: Any) -> None:
@@ -207,10 +208,22 @@ def _checked(field: Field, value: Any) -> Any:
     return texts if field.several else texts[0]
 
 
+_NAMED = re.compile(
+    r"(?:option\s+)?\W*(?P<letter>\w)[*_]*(?P<name>$|[.):].*|\s+[(–-].*)", re.DOTALL
+)
+_LETTERS = re.compile(r"\b[b-z]\b")  # "a" is an article
+
+
 def _choice(field: Field, text: str) -> str:
-    """Return the choice that the text is, whatever its case and what wraps it: "(b)." is B."""
+    """Return the choice that the text is, whatever its case and what wraps it.
+
+    "(b)." and "Option B" are B, and so is "B. Prefix", as long as it names no other letter.
+    """
     bare = text.strip(" .:()[]*_`\"'").casefold()
-    for choice in field.choices:
-        if choice.casefold() == bare:
-            return choice
+    choices = {choice.casefold(): choice for choice in field.choices}
+    named = _NAMED.match(bare)
+    if named and choices.keys() & set(_LETTERS.findall(named["name"])) <= {named["letter"]}:
+        bare = named["letter"]
+    if bare in choices:
+        return choices[bare]
     raise Unreadable(f"{field.name} is not {' or '.join(field.choices)}, but {shorten(text, 40)!r}")

@@ -4,29 +4,25 @@ They are read strictly (seqit.augment.paper_format); where the reference impleme
 read something else is counted, and shown for the first few.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from seqit.augment.form import Field, Form, Values
 from seqit.augment.paper_format import (
     OPTIONS,
+    gives_instruction,
     read_explanation,
     read_instruction,
     read_option,
     read_verdict,
 )
 from seqit.augment.paper_reference import (
-    Difference,
     instruction_difference,
     option_difference,
     refinement_difference,
 )
-from seqit.records.validation import shorten
-
-MOST_SHOWN = 20
-_SHOWN_LENGTH = 200
+from seqit.records.comparison import Comparison, Difference
 
 _THOUGHT, _INSTRUCTION = "thought", "instruction"
 _READERS = {
@@ -36,31 +32,20 @@ _READERS = {
 }
 
 
-@dataclass
 class PaperParser:
     """Makes forms of the reference format, and counts what they read.
 
-    `counts` is for the account: for "option", "instruction" and "refinement" how many completions
-    both read alike ("same") and how many otherwise, by kind of Difference; `differences` holds
-    the first twenty, their texts shortened.
+    `counts` is for the account: see Comparison; what is read is an "option", an "instruction" or
+    a "refinement".
     """
 
-    counts: dict[str, Any] = field(default_factory=lambda: {"differences": []})
+    def __init__(self) -> None:
+        self._comparison = Comparison()
+        self.counts: dict[str, Any] = self._comparison.counts
 
     def shape(self, form: Form) -> "PaperForm":
         """Return a form in the reference format for those fields that have a place there."""
-        return PaperForm.of(form, self._notice)
-
-    def _notice(self, reading: str, difference: Difference | None) -> None:
-        kind = difference.kind if difference else "same"
-        self.counts.setdefault(reading, Counter())[kind] += 1
-        shown = self.counts["differences"]
-        if difference and len(shown) < MOST_SHOWN:
-            texts = {
-                name: text if text is None else shorten(text, _SHOWN_LENGTH)
-                for name, text in asdict(difference).items()
-            }
-            shown.append({"reading": reading, **texts})
+        return PaperForm.of(form, self._comparison.notice)
 
 
 @dataclass(frozen=True)
@@ -134,7 +119,8 @@ class PaperForm:
 
     def _instruction(self, text: str, values: Values) -> str:
         verdict = self._choice(2)
-        if verdict and values[verdict.name] == verdict.choices[0]:
+        yes = verdict and values[verdict.name] == verdict.choices[0]
+        if yes and not gives_instruction(text):
             return ""  # nothing is to be refined
         return read_instruction(text)
 

@@ -5,40 +5,13 @@ they cut instructions at a heading, take prose for markers, and turn what they c
 "keep". No record is ever made from them.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
-from seqit.augment.paper_format import (
-    OPTIONS,
-    drop_quotes,
-    read_instruction,
-    read_option,
-    read_verdict,
-)
+from seqit.augment.paper_format import OPTIONS, read_instruction, read_option, read_verdict
 from seqit.backends.asking import Reader, Unreadable
+from seqit.records.comparison import Difference, difference
 
 _MARKERS = ("#new instruction#", "new instruction")
 _WORDS = {"prefix task": "B", "suffix task": "C", "decompose": "A"}
 _FIRST_WORDS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A completion that two readers read differently; None stands for "cannot be read".
-
-    Kinds: "unreadable" (only ours refuses), "unread" (only theirs does), "form" (quotes around it
-    or white space), "content".
-    """
-
-    kind: Literal["unreadable", "unread", "form", "content"]
-    ours: str | None
-    theirs: str | None
-    reason: str = ""  # why ours refuses it
-
-
-def compare(text: str, published: str) -> Difference | None:
-    """Return how our reading of a completion differs from the published one, if it does."""
-    return _difference(text, read_instruction, published)
 
 
 def instruction_difference(text: str) -> Difference | None:
@@ -62,19 +35,9 @@ def refinement_difference(text: str) -> Difference | None:
 
 def _difference(text: str, read: Reader[str], theirs: str | None) -> Difference | None:
     try:
-        ours = read(text)
+        return difference(read(text), theirs)
     except Unreadable as error:
-        return Difference("unreadable", None, theirs, str(error)) if theirs is not None else None
-    if theirs is None:
-        return Difference("unread", ours, None)
-    if ours == theirs:
-        return None
-    same = _plain(ours) == _plain(theirs)
-    return Difference("form" if same else "content", ours, theirs)
-
-
-def _plain(text: str) -> str:
-    return " ".join(drop_quotes(text.strip()).split())
+        return difference(None, theirs, str(error))
 
 
 def reference_instruction(text: str) -> str | None:

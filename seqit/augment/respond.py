@@ -1,9 +1,14 @@
 """The respond stage: the teacher answers a record's instruction."""
 
-from seqit.backends.asking import Asking
+from functools import partial
+
+from seqit.backends.asking import Asking, Unreadable
 from seqit.backends.chat import chat_of
 from seqit.backends.model import Model
+from seqit.checks.placeholder import EDGES, placeholder_kind
+from seqit.records.reasoning import UNCLOSED, without_reasoning
 from seqit.records.record import Record
+from seqit.records.validation import shorten
 
 STAGE = "respond"
 
@@ -11,6 +16,23 @@ STAGE = "respond"
 def respond(model: Model, record: Record, seed: int) -> Asking[str]:
     """Ask for the answer to a record's instruction; raises Unanswered.
 
-    A completion that is cut off, withheld or empty is no answer.
+    A completion that is cut off, withheld or empty is no answer, and neither is the reasoning
+    that a model may put before it.
     """
-    return (yield from model.ask(record, STAGE, chat_of(record), str.strip, seed=seed))
+    given = f"{record['instruction']}\n{record['input']}"
+    read = partial(_answer, given=given)
+    return (yield from model.ask(record, STAGE, chat_of(record), read, seed=seed))
+
+
+def _answer(text: str, given: str) -> str:
+    answer = without_reasoning(text)
+    if answer is None:
+        raise Unreadable(UNCLOSED, "truncated")
+    if not answer.strip():
+        raise Unreadable("no answer follows the reasoning", "empty")
+    answer = answer.strip()
+    # What a server says for a failed call; "Error" alone may be what a program prints.
+    failed = placeholder_kind(answer) in ("failed-call", "unfilled-slot")
+    if failed and answer.strip(EDGES).casefold() != "error" and answer not in given:
+        raise Unreadable(f"{shorten(answer)!r} stands where the answer should be", "placeholder")
+    return answer

@@ -117,7 +117,7 @@ class _Chaining:
     def _kept(self, parent: Record, number: int, keep: Keep) -> Record:
         """Freeze a record; a chain keeps the operation and the iteration that made it."""
         lineage: Lineage = {**parent["lineage"]}
-        if lineage["operation"] == "seed":
+        if lineage["operation"] in ("seed", "regenerate"):  # no chain
             lineage |= {"iteration": number, "operation": "keep", **self._origin()}
         lineage["kept"] = number
         if keep.output is None:

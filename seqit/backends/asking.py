@@ -21,7 +21,10 @@ Reader = Callable[[str], T]
 """Reads a completion's text; raises Unreadable where it is not what was asked for."""
 
 _NOT_FINISHED = {
-    "length": ("truncated", "the completion was cut off at the limit of new tokens"),
+    "length": (
+        "truncated",
+        "the completion was cut off at the limit of new tokens (--max-new-tokens)",
+    ),
     "content_filter": ("refused", "the provider's content filter withheld the completion"),
 }
 _UNFIT = 1  # how many completions that fail a check are asked again

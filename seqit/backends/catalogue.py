@@ -10,18 +10,19 @@ from seqit.records.validation import did_you_mean
 
 KINDS = {
     "openai": "seqit.backends.openai:OpenAI",
-    "openai-batch": "seqit.backends.openai_batch:OpenAIBatch",
     "vllm": "seqit.backends.vllm:VLLM",
     "transformers": "seqit.backends.transformers:Transformers",
     "replay": "seqit.backends.replay:Replay",
 }
 """KIND → module:Class; the class is called with the model's name and the options it takes."""
+BATCHES = {"openai": "seqit.backends.openai_batch:OpenAIBatch"}
+"""The kinds whose provider takes requests in batches, and what asks it so."""
 ENGINES = ("vllm", "transformers")
 """The kinds whose module has a table OPTIONS: name → type of what an engine can be told."""
 
 
-def make_backend(name: str, options: Mapping[str, Any]) -> Backend:
-    """Return the backend that KIND:MODEL names, not opened yet.
+def make_backend(name: str, options: Mapping[str, Any], *, batch: bool = False) -> Backend:
+    """Return the backend that KIND:MODEL names, not opened yet; with `batch`, its Batch API.
 
     Raises UsageError for a kind that is not known, or for an option that the kind does not take.
     """
@@ -30,7 +31,7 @@ def make_backend(name: str, options: Mapping[str, Any]) -> Backend:
         raise UsageError(f"there is no backend {kind!r}; known are: {', '.join(KINDS)}")
     if not model:
         raise UsageError(f"{kind} needs a model: write {kind}:MODEL")
-    module, _, cls = KINDS[kind].partition(":")
+    module, _, cls = (BATCHES if batch else KINDS)[kind].partition(":")
     backend: Backend = getattr(import_module(module), cls)(model, **options)
     return backend
 

@@ -1,5 +1,6 @@
 """The dispatcher: many works side by side, their results in the order of the items."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ class _Slot:
     """One item in the window and its work; `asking` is None once the work has its result."""
 
     item: Any
+    place: int  # among all items
     asking: Asking[Any] | None
     result: Any = None
 
@@ -33,8 +35,10 @@ class Dispatcher:
     """Runs works, which are generators of requests (seqit.backends.asking), over one sender.
 
     One thread drives all works; another reads the items ahead. `window` is how many items are
-    under way at once, also those that are done and wait for their turn. With `gather` no answer
-    is waited for while items are still to come: for a backend that answers in waves.
+    under way at once, also those that are done and wait for their turn. Requests of earlier items
+    are sent first: a work that has begun comes to its end before others begin, so results come
+    out early, and a run that is stopped has finished nearly all that it paid for. With `gather`
+    no answer is waited for while items are still to come: for a backend that answers in waves.
     """
 
     def __init__(self, sender: Sender[_Slot], window: int, gather: bool = False) -> None:
@@ -69,6 +73,7 @@ class Dispatcher:
         """
         feeder = Feeder(items, AHEAD, self._sender.wake)
         window: deque[_Slot] = deque()
+        places = itertools.count()
         useless: list[bytes] = []  # keys: requests would be far larger
         try:
             while window or not feeder.exhausted:
@@ -82,7 +87,7 @@ class Dispatcher:
                     yield slot.item, slot.result
                 taken = feeder.take(self._window - len(window))
                 for item in taken:
-                    slot = _Slot(item, work(item))
+                    slot = _Slot(item, next(places), work(item))
                     window.append(slot)
                     self._go_on(slot, None)
                 self._sender.send()
@@ -103,7 +108,7 @@ class Dispatcher:
         try:
             while True:
                 request = slot.asking.send(answer)  # type: ignore[arg-type]  # None starts it
-                answer = self._sender.ask(request, slot)
+                answer = self._sender.ask(request, slot, slot.place)
                 if answer is None:
                     return
         except StopIteration as end:

@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 class Feeder(Generic[Item]):
-    """Reads `items` in a thread, at most `ahead` of what is taken; `notify` is called for each.
+    """Reads `items` in a thread, at most `ahead` of what is taken; `notify` tells of them.
 
     `error` is what reading them raised, if anything, once the feeder is exhausted.
     """
@@ -34,9 +34,11 @@ class Feeder(Generic[Item]):
                         self._room.wait()
                     if self._closed:
                         return
+                    was_empty = not self._ready
                     self._ready.append(item)
                     self._room.notify_all()
-                self._notify()
+                if was_empty:  # else whoever takes items knows of some
+                    self._notify()
         except BaseException as error:  # for the thread that takes the items
             self.error = error
         with self._room:

@@ -45,6 +45,7 @@ class _Question(Generic[Asker]):
     ticket: int
     key: bytes
     request: Request
+    place: int  # of those that may be sent, the least goes first
     askers: list[Asker]
     estimate: Tokens = NOTHING
     tries: int = 0  # how often it has failed
@@ -68,7 +69,7 @@ class Sender(Generic[Asker]):
         retries: int,
         record: Callable[[Request, Completion], None] | None = None,
     ) -> None:
-        self.progress = Progress()
+        self.progress = Progress(cost=budget.cost)
         self.wake = backend.wake
         self._backend = backend
         self._cache = cache
@@ -80,7 +81,7 @@ class Sender(Generic[Asker]):
         self._tickets = itertools.count()
         self._open: dict[bytes, _Question[Asker]] = {}  # by key: not settled yet
         self._sent: dict[int, _Question[Asker]] = {}  # by ticket: in flight
-        self._queue: deque[_Question[Asker]] = deque()  # to be sent as soon as may be
+        self._queue: list[tuple[int, int, _Question[Asker]]] = []  # heap: as soon as may be
         self._later: list[tuple[float, int, _Question[Asker]]] = []  # heap: to be sent again
         self._inbox: deque[tuple[int, Answer]] = deque()
         self._settled: list[tuple[Asker, Answer]] = []
@@ -100,8 +101,11 @@ class Sender(Generic[Asker]):
         if self._cache:
             self._cache.close()
 
-    def ask(self, request: Request, asker: Asker) -> Answer | None:
-        """Return the answer where it is known; None where `settle` will give it to `asker`."""
+    def ask(self, request: Request, asker: Asker, place: int = 0) -> Answer | None:
+        """Return the answer where it is known; None where `settle` will give it to `asker`.
+
+        Of the requests that wait to be sent, the one with the least `place` goes first.
+        """
         key = self.key(request)
         if question := self._open.get(key):
             question.askers.append(asker)
@@ -110,19 +114,22 @@ class Sender(Generic[Asker]):
             self.progress.cached += 1
             self._answered(request, known)
             return known
-        question = _Question(next(self._tickets), key, request, [asker])
+        question = _Question(next(self._tickets), key, request, place, [asker])
         self._open[key] = question
-        self._queue.append(question)
+        self._enqueue(question)
         return None
+
+    def _enqueue(self, question: _Question[Asker]) -> None:
+        heapq.heappush(self._queue, (question.place, question.ticket, question))
 
     def send(self) -> None:
         """Submit what the limits permit; what the budget does not permit is settled as failed."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
-            self._queue.append(heapq.heappop(self._later)[2])
+            self._enqueue(heapq.heappop(self._later)[2])
         batch = []
-        while self._queue and self._may_send(self._queue[0]):
-            question = self._queue.popleft()
+        while self._queue and self._may_send(self._queue[0][-1]):
+            question = heapq.heappop(self._queue)[-1]
             question.sent = self._pace.spend(question.estimate.total)
             self._in_flight = self._in_flight.plus(question.estimate)
             self._sent[question.ticket] = question
@@ -130,7 +137,7 @@ class Sender(Generic[Asker]):
         if batch:
             self._backend.submit(batch)
         while self._over and self._queue:
-            self._settle(self._queue.popleft(), Failed("budget", self._over))
+            self._settle(heapq.heappop(self._queue)[-1], Failed("budget", self._over))
 
     def _may_send(self, question: _Question[Asker]) -> bool:
         """Tell whether the next request may go now; the budget stops all, once it is used up."""
@@ -172,8 +179,9 @@ class Sender(Generic[Asker]):
         times = [] if longest is None else [now + longest]
         if self._later:
             times.append(self._later[0][0])
-        if self._queue and (at := self._pace.next_time(self._queue[0].estimate.total)) is not None:
-            times.append(at)
+        if self._queue:
+            at = self._pace.next_time(self._queue[0][-1].estimate.total)
+            times += [] if at is None else [at]
         self._backend.wait(max(0.0, min(times) - now) if times else None)
 
     def forget(self, keys: Iterable[bytes]) -> None:

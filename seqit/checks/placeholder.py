@@ -84,10 +84,22 @@ _LEFTOVERS = tuple(
         r"^#+ ?(?:response|input|output|answer|thought|steps)\b ?#*:?[ \t]*$",
         r"###+[ \t]*$",
         r"^(?:new|rewritten|revised|modified|sequential) (?:instruction|prompt)\b",
+        # a label or an opening that speaks to whoever asked for the rewriting
+        r"^\W{0,4}(?:(?:new|rewritten|revised|modified|sequential|original|final|chained) )?"
+        r"(?:instruction|prompt)\W{0,3}:",
+        r"\A(?:sure|certainly|of course|absolutely|okay)\b[!,.:]",
+        r"\A(?:i['’]m|i am) sorry\b|\Asorry,|\Ai (?:cannot|can['’]t)\b|\Aas an ai\b",
+        r"\bhere(?: is|['’]s) (?:the|a|your|my)\b[^\n:.]{0,40}"
+        r"\b(?:instruction|prompt|chain|version|rewrite)\b[^\n:.]{0,20}:",
+        # three dots in place of what was left out, and what was written for another reader's eyes
+        r"\[(?:\.{3}|…)\]|(?:^|(?<=[.!?:]\s))(?:\.{3}|…)(?=\s|$)",
+        r"&(?:amp|lt|gt|quot|#39);|(?<=[.:;?!])\\n",
         # the instruction spoken of from outside
+        r"\b(?:the|your) original (?:task|question|prompt|request|query)\b|^original task\b",
         r"\bthe (?:given|original|above|new|previous|rewritten) instruction\b",
         # tags of the form in which the answer was to be given
-        r"</?(?:thought|option|instruction|steps|item|verdict)>",
+        r"</?(?:thought|option|instruction|steps|item|verdict|original|beside|chain|tasks)>",
+        r"^</?(?:system|conversation|images|input)>$",
     )
 )
 

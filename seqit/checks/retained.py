@@ -20,7 +20,7 @@ LEAST_SHARE = 0.5
 LEAST_REPHRASED = {"question": 0.4, "wording": 0.3}
 """The same where it may be put in other words: of a question, and of the text as a whole."""
 
-_SENTENCE = 3  # content words: a sentence of fewer says too little to be missed
+_SENTENCE = 3  # content words: a sentence of fewer is only missed where all of them are
 _SHORT = 12  # characters: a shorter text could be part of other words by chance
 
 
@@ -45,6 +45,10 @@ def lost_content(
     now = _Now(f"{rewritten}\n{beside}")
     found, wording = pieces(original)
     lost = [Lost(piece.kind, piece.text.strip()) for piece in found if not now.has(piece)]
+    options = [
+        (piece, original[piece.start : piece.end]) for piece in found if piece.kind == "option"
+    ]
+    lost += [Lost("option", line.strip()) for piece, line in options if now.relabels(piece, line)]
     lost += [Lost("number", text) for text, value in _numbers(wording) if value not in now.numbers]
     lost += now.lacks(wording, rephrased)
     return list(dict.fromkeys(lost))
@@ -73,6 +77,15 @@ class _Now:
             return _SIGNS.sub("", sought) in self._letters
         return sought.replace(" ", "") in self._dense
 
+    def relabels(self, option: Piece, line: str) -> bool:
+        """Say whether an option has another letter now than it had in its line."""
+        label = _LABEL.match(line)
+        sought = re.escape(_plain(option.text).strip(" .,;:!?"))
+        if not label or not sought:
+            return False
+        letters = re.findall(rf"(?<!\w)([a-z])[.)]+ {sought}(?!\w)", self._plain)
+        return bool(letters) and label[1].casefold() not in letters
+
     def lacks(self, wording: str, rephrased: bool) -> Iterator[Lost]:
         """Yield the questions and the other wording of which too few words are left."""
         sentences = measures.sentences(wording)
@@ -84,6 +97,10 @@ class _Now:
         else:
             yield from self._gone("question", questions, LEAST_SHARE)
             yield from self._gone("wording", others, LEAST_SHARE)
+        for text in others:  # short ones too
+            words = content_words(text)
+            if words and len(measures.words(text)) > 1 and not share_within(words, self._words):
+                yield Lost("wording", " ".join(text.split()))
 
     def _gone(self, kind: str, texts: list[str], least: float) -> Iterator[Lost]:
         for text in texts:
@@ -96,6 +113,7 @@ class _Now:
 _TYPOGRAPHY = str.maketrans(
     dict.fromkeys("‐‑‒–—−", "-") | {"…": "..."} | dict.fromkeys("\"'`“”„‘’«»「」*|\\", " ")
 )
+_LABEL = re.compile(r"\W*([A-Za-z])[.)]\s")
 _BREAK = re.compile(r"<br ?/?>")
 _SIGNS = re.compile(r"[\W_]+")
 
@@ -106,12 +124,23 @@ def _plain(text: str) -> str:
     return " ".join(folded.translate(_TYPOGRAPHY).split())
 
 
-_DIGITS = re.compile(r"(?<!\d)\d{1,3}(?:[, \u00a0\u202f']\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?")
-_LETTERS = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)?")
+_DIGITS = re.compile(  # .10; 1,000 and the like; 10
+    r"(?<![\w.])\.\d+|(?<!\d)\d{1,3}(?:[, \u00a0\u202f']\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?"
+)
+_LETTERS = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)?")
 _SAID = {word: value for value, word in readings.NUMBERS_IN_WORDS.items()}
 # Words that may stand for a number, and are none where a number is sought.
 _MEANT = _SAID | dict.fromkeys(("both", "twice", "pair", "couple"), 2)
 _MEANT |= {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "dozen": 12}
+# The same, from 2 on, in German, French and Spanish.
+_ELSEWHERE = (
+    "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
+    "deux trois quatre cinq six sept huit neuf dix onze douze",
+    "dos tres cuatro cinco seis siete ocho nueve diez once doce",
+)
+_MEANT |= {word: value for line in _ELSEWHERE for value, word in enumerate(line.split(), 2)}
+_TIMES = re.compile("(?:mal|fach)$")  # dreimal
+_CHINESE = dict.fromkeys("两兩", 2) | {sign: n for n, sign in enumerate("一二三四五六七八九十", 1)}
 
 
 def _numbers(text: str, meant: bool = False) -> Iterator[tuple[str, Decimal]]:
@@ -119,6 +148,9 @@ def _numbers(text: str, meant: bool = False) -> Iterator[tuple[str, Decimal]]:
     for match in _DIGITS.finditer(text):
         yield match[0], Decimal(re.sub(r"[^\d.]", "", match[0]))
     for match in _LETTERS.finditer(text):
-        value = (_MEANT if meant else _SAID).get(match[0].casefold())
+        word = match[0].casefold()
+        value = _MEANT.get(_TIMES.sub("", word)) if meant else _SAID.get(word)
         if value is not None and (meant or value > 1):
             yield match[0], Decimal(value)
+    if meant:
+        yield from ((sign, Decimal(_CHINESE[sign])) for sign in text if sign in _CHINESE)

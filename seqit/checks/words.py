@@ -5,6 +5,7 @@ pair of neighbouring characters.
 """
 
 import re
+import unicodedata
 
 from seqit.checks import measures, readings
 
@@ -25,21 +26,30 @@ followed step steps based using use used while result results task tasks instruc
 instructions
 """
 _FUNCTION = frozenset(_LISTED.split()) | frozenset(readings.NUMBERS_IN_WORDS.values())
+_MARKED = re.compile(r"[à-öø-ÿā-ž]")
 _PART = re.compile(r"[^\W_]+")
 
 
 def content_words(text: str) -> list[str]:
     """Return the stems of the words that carry content, in order, repetitions included.
 
-    Numbers are no words.
+    Numbers are no words, and "ö" is "o": one writes Schrödinger, the other does not.
     """
     found: list[str] = []
-    for part in _PART.findall(text.casefold()):
+    for part in _PART.findall(_unmarked(text.casefold())):
         if not measures.spaced(part):
             found += [part[i : i + 2] for i in range(max(len(part) - 1, 1))]
         elif part not in _FUNCTION and not part.isdigit():
             found.append(stem(part))
     return found
+
+
+def _unmarked(text: str) -> str:
+    """Return the text without the marks on its Latin letters."""
+    if text.isascii():
+        return text
+    whole = unicodedata.normalize("NFC", text)
+    return _MARKED.sub(lambda match: unicodedata.normalize("NFD", match[0])[0], whole)
 
 
 def share_within(words: list[str], text_words: set[str]) -> float:

@@ -37,6 +37,12 @@ def was_given(value: Any) -> bool:
     return value is not None and value is not False and value not in ((), {}, "")
 
 
+def was_typed(name: str) -> bool:
+    """Tell whether a parameter was given on the command line, not by the environment."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
 @dataclass
 class Job:
     """One run of a command over rows: what to read, where to write, and the account of it."""
@@ -139,12 +145,18 @@ class Job:
         from seqit.records.sink import check_target
 
         taken = {os.path.realpath(name): f"the source {name}" for name in names if name != "-"}
-        for option, target in (("--rejects", self.rejects), ("--manifest", self.manifest)):
+        asked = self.context.params  # --record and --cache are of commands that ask a model
+        targets = {"--rejects": self.rejects, "--manifest": self.manifest}
+        targets |= {"--record": asked.get("record"), "--cache": asked.get("cache")}
+        for option, target in targets.items():
             if target is None:
                 continue
-            check_target(target)
-            if target.endswith((".gz", ".zst", ".parquet")):
-                raise UsageError(f"{option} writes plain JSON; name a .json or .jsonl file")
+            if target == "-":
+                raise UsageError(f"{option} names a file; standard output is /dev/stdout")
+            if option != "--cache":
+                check_target(target)
+                if target.endswith((".gz", ".zst", ".parquet")):
+                    raise UsageError(f"{option} writes plain JSON; name a .json or .jsonl file")
             where = os.path.realpath(target)
             if where in taken or (self.output and where == os.path.realpath(self.output)):
                 raise UsageError(f"{option} {target} is also {taken.get(where, 'the output')}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._job import was_given
+from seqit.commands._job import was_given, was_typed
 from seqit.commands._shell import SectionOption
 from seqit.errors import UsageError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 64
 RETRIES = 8
-WINDOW, LARGEST_WINDOW = 32, 4096
+WINDOW, LARGEST_WINDOW = 32, 2048
 """Rows under way, for each request in flight and at most: a row that takes long, because its
 request has to be sent again, does not hold back those after it."""
 BATCH = 50_000
@@ -146,8 +146,11 @@ class ModelOptions:
 
     @property
     def names(self) -> list[str]:
-        """The options that were given, as they are written."""
-        return [f"--{name.replace('_', '-')}" for name in _NAMES if was_given(self.given[name])]
+        """The options that were given on the command line, as they are written.
+
+        Those of the environment stand there for all runs, also for those that ask no model.
+        """
+        return [f"--{name.replace('_', '-')}" for name in _NAMES if was_typed(name)]
 
     @contextmanager
     def open(
@@ -181,7 +184,7 @@ class ModelOptions:
             window = BATCH if given["batch"] else min(WINDOW * most, LARGEST_WINDOW)
             with Dispatcher(sender, window, gather=given["batch"]) as dispatcher:
                 structured = backend.structured and not given["no_structured"]
-                yield Model(name, structured, self.sampling, dispatcher), dispatcher
+                yield Model(backend.name, structured, self.sampling, dispatcher), dispatcher
 
     @property
     def sampling(self) -> "Sampling":
@@ -211,8 +214,8 @@ class ModelOptions:
             options["structured"] = not self.given["no_structured"]
         if self.given["batch"]:
             options |= {"cache": self._cache_path(), "stay": self.given["wait"], "tell": tell}
-            name = name.replace("openai:", "openai-batch:", 1)
-        return make_backend(name, options | self._engine(name.partition(":")[0]))
+        options |= self._engine(name.partition(":")[0])
+        return make_backend(name, options, batch=self.given["batch"])
 
     def _engine(self, kind: str) -> dict[str, Any]:
         from seqit.backends.catalogue import engine_options

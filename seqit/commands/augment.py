@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from seqit.commands._job import Job, data_options, was_given
+from seqit.commands._job import Job, data_options, was_given, was_typed
 from seqit.commands._model import ModelOptions, model_options
 from seqit.commands._shell import Command, say
 from seqit.errors import UsageError
@@ -171,7 +171,11 @@ def command(job: Job, method: str, seed: int, model: ModelOptions, **options: An
     evol-instruct  --teacher --iterations --no-breadth
     seqeval        --teacher --iterations --extract --no-refine --parser
     """  # fmt: skip
-    given = {name: value for name, value in options.items() if was_given(value)}
+    given = {
+        name: value
+        for name, value in options.items()
+        if was_given(value) and (name in OPTIONS[method] or was_typed(name))
+    }
     for name in given:
         if name not in OPTIONS[method]:
             methods = ", ".join(each for each, names in OPTIONS.items() if name in names)

@@ -44,7 +44,9 @@ def command(
     """Read rows of another format and write them as records.
 
     Columns that the format does not know are kept in metadata. XQuAD and MGSM files in several
-    languages are paired by themselves, told by their names (xquad.de.json).
+    languages are paired by themselves, told by their names (xquad.de.json). Recorded
+    completions of the Seq-Instruct paper's program (seq-instruct) are read strictly; --manifest
+    counts where their publisher read something else.
     """
     from seqit.records.formats import FORMATS, load
     from seqit.records.ingest import read_format

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqit.errors import SeqitError
+from seqit.records.comparison import Comparison, Difference
 
 
 @dataclass(slots=True)
@@ -60,6 +61,7 @@ class Account:
         self.read = self.added = self.written = self.rejected = self.failed = self.merged = 0
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.counts: dict[str, Any] = {}
+        self._comparison = Comparison()
         self._on_reject = on_reject
         self._lock = threading.Lock()
 
@@ -81,6 +83,12 @@ class Account:
             self._tell(row, evidence, outcome="failed", stage=stage, reason=reason, message=message)
         if self.strict:
             raise StrictError(f"{row.place}: {message}")
+
+    def compared(self, row: Row, reading: str, difference: Difference | None) -> None:
+        """Count how a row was read elsewhere; Comparison says how `counts` has it, as "parser"."""
+        with self._lock:
+            self._comparison.notice(reading, difference, line=row.line)
+            self.counts["parser"] = self._comparison.counts
 
     def _tell(self, row: Row, evidence: dict[str, Any], **what: str) -> None:
         self.reasons[what["stage"], what["reason"]] += 1
@@ -124,8 +132,11 @@ class Account:
         parts.append(f"failed {self.failed:,}")
         line = ", ".join(parts)
         if self.reasons:
-            why = (f"{reason} {count:,}" for (_, reason), count in self.reasons.most_common(6))
-            line += f" ({', '.join(why)}{', …' if len(self.reasons) > 6 else ''})"
+            reasons: Counter[str] = Counter()
+            for (_, reason), count in self.reasons.items():
+                reasons[reason] += count
+            why = (f"{reason} {count:,}" for reason, count in reasons.most_common(6))
+            line += f" ({', '.join(why)}{', …' if len(reasons) > 6 else ''})"
         return line
 
     def manifest(self) -> dict[str, Any]:

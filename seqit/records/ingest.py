@@ -9,6 +9,7 @@ import orjson
 
 from seqit.errors import RowError, UsageError
 from seqit.records.account import Account, Row
+from seqit.records.comparison import difference
 from seqit.records.formats import Format, complete, guess, load
 from seqit.records.formats.base import Layout
 from seqit.records.ledger import Entry, Ledger, replay
@@ -136,8 +137,12 @@ class _Reader:
             try:
                 found = form.to_records(row.value)
             except RowError as error:
+                if form.published:
+                    _compare(form.published(row.value), row, account, None, str(error))
                 fail_row(account, row, error, "import")
                 continue
+            if form.published:
+                _compare(form.published(row.value), row, account, found[0]["instruction"])
             for fields in found:
                 yield row.changed(complete(fields, form.name, self._dataset))
             account.added += len(found) - 1
@@ -164,6 +169,14 @@ class _Reader:
             for item in form.items(document.value):
                 self._account.read += 1
                 yield document.changed(item)
+
+
+def _compare(
+    theirs: str | None, row: Row, account: Account, ours: str | None, why: str = ""
+) -> None:
+    """Tell the account how the row's publisher read its instruction, where the row says so."""
+    if theirs is not None:
+        account.compared(row, "instruction", difference(ours, theirs, why))
 
 
 def layout_of(source: Source) -> Layout:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from seqit.errors import RowError
 from seqit.records.account import Account, Row
+from seqit.records.comparison import Difference
 from seqit.records.sink import encode
 from seqit.records.validation import Schema
 
@@ -25,7 +26,10 @@ class Failure(NamedTuple):
 Counted = tuple[int, int]
 """How many rows the batch read, and how many it wrote beyond one for each."""
 
-Entry = tuple[Any, str, int, bytes | None, Failure | None] | Counted
+Compared = tuple[int, str, Difference | None]
+"""The line of a row, what was read there, and how it was read elsewhere."""
+
+Entry = tuple[Any, str, int, bytes | None, Failure | None] | Counted | Compared
 """The four fields of a Row and how it failed.
 
 Plain tuples, told apart by their length: many go through a pipe, and they do so at a third of the
@@ -45,6 +49,10 @@ class Ledger(Account):
         """Keep a row that failed."""
         failure = Failure(stage, reason, message, evidence)
         self._entries.append((row.value, row.source, row.line, row.raw, failure))
+
+    def compared(self, row: Row, reading: str, difference: Difference | None) -> None:
+        """Keep how a row was read elsewhere."""
+        self._entries.append((row.line, reading, difference))
 
     def write(self, row: Row) -> None:
         """Keep a row to write as the bytes that it will be; the value stays in this process."""
@@ -68,6 +76,10 @@ def replay(entries: Iterable[Entry], account: Account) -> Iterator[Row]:
             read, added = entry
             account.read += read
             account.added += added
+            continue
+        if len(entry) == 3:
+            line, reading, difference = entry
+            account.compared(Row(None, line=line), reading, difference)
             continue
         value, source, line, raw, failure = entry
         row = Row(value, source, line, raw)

@@ -12,6 +12,7 @@ from seqit.augment.llm.question import Questions
 from seqit.augment.llm.source import Source
 from seqit.backends.asking import Asking, Unreadable
 from seqit.checks.measures import spaced
+from seqit.records.quotes import drop_quotes
 
 STAGE = "extract"
 FORM = Form((Field("thought"), Field("input", empty=True)))
@@ -59,7 +60,7 @@ def split(text: str, answer: str) -> Source:
     """
     if not answer.strip():
         return Source(text)
-    start, end = _widened(text, *_only_place(text, answer))
+    start, end = _widened(text, *_place(text, answer))
     before, content, after = text[:start], text[start:end], text[end:]
     if not any(map(str.isalnum, before + after)):
         raise Unreadable("the input is all of the text, and nothing is left as the instruction")
@@ -71,6 +72,14 @@ def split(text: str, answer: str) -> Source:
 
 def _as_it_is(form: Form) -> Form:
     return form
+
+
+def _place(text: str, answer: str) -> tuple[int, int]:
+    """Return where the answer stands in the text; quotes around it may be the model's own."""
+    bare = drop_quotes(answer.strip())
+    if bare != answer.strip() and answer.strip() not in text:
+        answer = bare
+    return _only_place(text, answer)
 
 
 def _only_place(text: str, answer: str) -> tuple[int, int]:

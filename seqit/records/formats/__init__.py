@@ -18,6 +18,7 @@ FORMATS = {
     "sharegpt": "seqit.records.formats.sharegpt",
     "prompt-completion": "seqit.records.formats.prompt_completion",
     "self-instruct": "seqit.records.formats.self_instruct",
+    "seq-instruct": "seqit.records.formats.seq_instruct",
     "dolly": "seqit.records.formats.dolly",
     "flancot": "seqit.records.formats.flancot",
     "flancot-json": "seqit.records.formats.flancot_json",
@@ -36,6 +37,7 @@ EXPORTS = ("alpaca", "messages", "prompt-completion", "sharegpt")
 # any. A dolly row, for example, is an alpaca row with more columns. Two of one group: nobody knows.
 _RANKS = (
     ("record",),
+    ("seq-instruct",),
     ("messages", "sharegpt", "self-instruct", "dolly", "xquad", "gsm8k", "humaneval", "vqa"),
     ("flancot", "mgsm", "flancot-json", "alpaca", "prompt-completion"),
 )

@@ -41,7 +41,8 @@ class Format:
     this format. `to_records` returns the fields of the row's records, mostly one; it raises
     RowError, with the field, where the row is not of the format. `items` takes a document apart
     into rows; it never raises: what it cannot take apart it yields as it stands, and
-    `to_records` says what is wrong with it.
+    `to_records` says what is wrong with it. `published` returns the instruction that the row's
+    publisher read, where that is to be compared with ours, else None.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Format:
     from_record: FromRecord = _import_only
     layout: Layout = "rows"
     items: Callable[[Any], Iterable[Any]] = _whole
+    published: Callable[[Any], str | None] | None = None
 
 
 def table(row: Any, columns: str) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""Recorded completions of the reference implementation of Seq-Instruct (arXiv 2403.07794).
+
+A row has the completion that rewrites an instruction (`full_response`), and may have what it was
+made from (`ori_instruction`, `seq_mode`) and what its publisher read in it (`seq_instruction`).
+"""
+
+from typing import Any
+
+from seqit.errors import RowError
+from seqit.records.comparison import difference
+from seqit.records.formats.base import Fields, Format, required, table, text, with_metadata
+from seqit.records.identity import content_id
+from seqit.records.paper_instruction import read_instruction
+from seqit.records.record import Lineage, Operation
+from seqit.records.validation import describe
+
+_OPERATIONS: dict[str, Operation] = {
+    "prefix": "prefix",
+    "suffix": "suffix",
+    "interpolate": "decompose",
+    "decompose": "decompose",
+}
+
+
+def matches(row: Any) -> bool:
+    """Whether the row has a completion."""
+    return isinstance(row, dict) and isinstance(row.get("full_response"), str)
+
+
+def to_records(row: Any) -> list[Fields]:
+    """Return the chain that the completion gives, without an answer.
+
+    Its lineage says what was done to which seed; where the row does not tell the mode, it is a
+    seed. All columns but the mode are kept in metadata; the published instruction too, unless it
+    is the one read here, and `difference` says of which kind the difference is.
+    """
+    row = table(row, "'full_response'")
+    completion, original = required(row, "full_response"), text(row, "ori_instruction")
+    try:
+        instruction = read_instruction(completion, finished=row.get("finish_reason") == "stop")
+    except RowError as error:
+        raise RowError(str(error), "full_response") from None
+    if instruction.split() == original.split():
+        raise RowError("the new instruction is the original one, and no chain", "full_response")
+    fields: Fields = {"instruction": instruction, "input": "", "output": ""}
+    if lineage := _lineage(row, fields, original):
+        fields["lineage"] = lineage
+    known = {"seq_mode"}
+    published = published_in(row)
+    if published is not None and (differs := difference(instruction, published)):
+        if "difference" in row:
+            raise RowError("the record has a note of this name to make; rename it", "difference")
+        row = {**row, "difference": differs.kind}
+    else:
+        known.add("seq_instruction")
+    return [with_metadata(fields, row, known)]
+
+
+def published_in(row: Any) -> str | None:
+    """Return what the publisher read in the completion; None where the row does not tell."""
+    published = row.get("seq_instruction") if isinstance(row, dict) else None
+    return published if isinstance(published, str) else None
+
+
+def _lineage(row: dict[str, Any], fields: Fields, original: str) -> Lineage | None:
+    mode = row.get("seq_mode")
+    if mode is None:
+        return None
+    if not isinstance(mode, str) or mode not in _OPERATIONS:
+        known = ", ".join(_OPERATIONS)
+        raise RowError(f"expected one of {known}; found {describe(mode)}", "seq_mode")
+    own = content_id(fields)
+    seed = content_id({**fields, "instruction": original}) if original.strip() else ""
+    made: Lineage = {"root": seed or own, "iteration": 1, "operation": _OPERATIONS[mode]}
+    if seed:
+        made = {"root": seed, "parent": seed, **made}
+    return {**made, "method": "seq-instruct"}
+
+
+FORMAT = Format(
+    "seq-instruct",
+    "full_response: recorded completions of the paper's own program; optional: ori_instruction, "
+    "seq_mode, seq_instruction",
+    matches,
+    to_records,
+    published=published_in,
+)
