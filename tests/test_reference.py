@@ -20,7 +20,9 @@ reads `SEQIT_<COMMAND>_<OPTION>` from the environment.
 
 def reference() -> str:
     parts = [HEAD]
-    for name in ("import", "augment", "filter", "mix", "sql", "export", "validate", "demo"):
+    for name in (
+        *("import", "augment", "filter", "mix", "sql", "export", "validate", "cache", "demo"),
+    ):
         command = group.commands[name]
         context = click.Context(command, info_name=f"seqit {name}", terminal_width=80)
         parts.append(f"\n## {name}\n\n```\n{command.get_help(context)}\n```\n")
