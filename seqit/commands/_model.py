@@ -173,7 +173,7 @@ class ModelOptions:
         most = backend.capacity or given["max_concurrency"] or CONCURRENCY
         most = BATCH if given["batch"] else most
         price = self.price(name)
-        budget = Budget(given["max_cost"], given["max_tokens"], price, name)
+        budget = Budget(given["max_cost"], given["max_tokens"], price, name.partition(":")[2])
         pace = Pace(most, given["rpm"], given["tpm"])
         with self._recording() as record:
             cache = self._cache(backend.identity())
