@@ -1,6 +1,7 @@
 """What the tests share: the installed commands as processes, and the real data."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 BIN = Path(sys.executable).parent
+
+
+def pytest_configure() -> None:
+    """Let SIGINT reach the commands, also where the tests run in a background that ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,7 +24,8 @@ def reference() -> str:
         *("import", "augment", "filter", "mix", "sql", "export", "validate", "cache", "demo"),
     ):
         command = group.commands[name]
-        context = click.Context(command, info_name=f"seqit {name}", terminal_width=80)
+        settings = command.context_settings | {"terminal_width": 80}
+        context = click.Context(command, info_name=f"seqit {name}", **settings)
         parts.append(f"\n## {name}\n\n```\n{command.get_help(context)}\n```\n")
     return "".join(parts)
 
