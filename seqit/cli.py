@@ -8,7 +8,7 @@ from types import FrameType
 import click
 
 from seqit import __version__
-from seqit.commands import augment, cache, demo, export, filter, import_, mix, sql, validate
+from seqit.commands import augment, cache, demo, export, filter, import_, mix, pipe, sql, validate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +23,7 @@ def group() -> None:
     """
 
 
-for module in (import_, export, validate, augment, filter, mix, sql, cache, demo):
+for module in (import_, export, validate, augment, filter, mix, pipe, sql, cache, demo):
     group.add_command(module.command)
 
 

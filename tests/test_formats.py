@@ -271,6 +271,47 @@ IMPORTS = {
             },
         ),
     ],
+    "multiple-choice": [
+        (  # MMLU
+            {"question": "Which?", "subject": "law", "choices": ["one", "two"], "answer": 1},
+            {
+                "instruction": "Which?",
+                "input": "(A) one\n(B) two",
+                "output": "(B)",
+                "metadata": {"subject": "law", "choices": ["one", "two"], "answer": 1},
+            },
+        ),
+        (  # ARC and CommonsenseQA, as Hugging Face has them; the labels may be numbers
+            {
+                "id": "q",
+                "question": "Which?",
+                "choices": {"text": ["one", "two"], "label": ["1", "2"]},
+                "answerKey": "2",
+            },
+            {
+                "instruction": "Which?",
+                "input": "(1) one\n(2) two",
+                "output": "(2)",
+                "metadata": {
+                    "id": "q",
+                    "choices": {"text": ["one", "two"], "label": ["1", "2"]},
+                    "answerKey": "2",
+                },
+            },
+        ),
+        (  # as they were first published; a test set keeps its answers
+            {
+                "question": {"stem": "Which?", "choices": [{"label": "A", "text": "one"}]},
+                "answerKey": "",
+            },
+            {
+                "instruction": "Which?",
+                "input": "(A) one",
+                "output": "",
+                "metadata": {"answerKey": ""},
+            },
+        ),
+    ],
     "xquad": [
         (
             {"question": "Who?", "context": "Ann came.", "answers": [], "id": "q1", "title": "T"},
@@ -389,6 +430,12 @@ REFUSED = [
     ("gsm8k", {"question": "x", "answer": "y #### 1", "rationale": "z"}, "rationale"),
     ("vqa", {"image": {"bytes": "…"}, "question": "x"}, "image"),
     ("vqa", {"image": "a.png", "question": "x", "answers": [3]}, "answers[0]"),
+    ("multiple-choice", {"question": "x", "choices": []}, "choices"),
+    ("multiple-choice", {"question": "x", "choices": ["y", 3]}, "choices"),
+    ("multiple-choice", {"question": "x", "choices": {"text": ["y"], "label": []}}, "choices"),
+    ("multiple-choice", {"question": {"choices": [{"text": "y"}]}}, "stem"),
+    ("multiple-choice", {"question": "x", "choices": ["y"], "answer": 1}, "answer"),
+    ("multiple-choice", {"question": "x", "choices": ["y"], "answerKey": "B"}, "answerKey"),
     ("xquad", {"question": "x", "answers": []}, "context"),
     ("xquad", {"question": "x", "context": "y", "answers": ["z"]}, "answers[0]"),
     ("record", {"id": "a", "instruction": "x", "lineage": {"root": "a"}}, "lineage"),

@@ -3,76 +3,30 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixing import achieved, feed, record, rows, run, source, tokens, weight
 
 from seqit.errors import SeqitError, UsageError
-from seqit.mix.mixture import mix
-from seqit.mix.plan import Amount, Available, make_plan
-from seqit.mix.recipe import Recipe, Source, as_document, parse_source, parse_total, read_recipe
+from seqit.mix.amounts import Amount, Available, Size, Wish
+from seqit.mix.measure import measured_rows
+from seqit.mix.mixture import Output, mix
+from seqit.mix.notation import (
+    Source,
+    parse_source,
+    parse_total,
+)
+from seqit.mix.plan import make_plan
+from seqit.mix.recipe import Recipe, as_document, read_recipe
 from seqit.mix.report import lines
 from seqit.mix.tokens import Counter as TokenCounter
 from seqit.mix.tokens import estimated, text_of, tokenizer
 from seqit.records.account import Account, Row
-
-
-def record(name: str, words: int = 3) -> dict[str, Any]:
-    return {
-        "id": name,
-        "instruction": "Count.",
-        "input": "",
-        "output": "word " * words,
-        "lineage": {"root": name, "iteration": 0, "operation": "seed"},
-    }
-
-
-def source(prefix: str, count: int, words: int = 3) -> list[dict[str, Any]]:
-    return [record(f"{prefix}{i}", words + i % 5) for i in range(count)]
-
-
-def weight(number: str) -> Amount:
-    return Amount(Fraction(number), "weight")
-
-
-def rows(number: int) -> Amount:
-    return Amount(Fraction(number), "rows")
-
-
-def tokens(number: int) -> Amount:
-    return Amount(Fraction(number), "tokens")
-
-
-def run(
-    sources: Sequence[tuple[str, Amount | None, list[dict[str, Any]]]],
-    seed: int = 7,
-    **options: Any,
-) -> tuple[list[str], Account, list[dict[str, Any]]]:
-    """Mix, close the account, and return the ids, the account and the rejects."""
-    rejects: list[dict[str, Any]] = []
-    account = Account("mix", rejects.append)
-
-    def read(name: str, records: list[dict[str, Any]]) -> Iterator[Row]:
-        for number, value in enumerate(records, 1):
-            account.read += 1
-            yield Row(value, name, number)
-
-    parts = [(name, amount, read(name, records)) for name, amount, records in sources]
-    ids = []
-    for row in mix(parts, account, seed=seed, **options):
-        account.written += 1
-        ids.append(row.value["id"])
-    account.close()
-    return ids, account, rejects
-
-
-def achieved(account: Account) -> list[dict[str, Any]]:
-    return [part["achieved"] for part in account.counts["plan"]["sources"]]
 
 
 def test_weights_divide_the_total() -> None:
@@ -147,7 +101,8 @@ def test_twins_of_two_sources_do_not_stand_side_by_side() -> None:
 def test_rows_are_written_as_they_came() -> None:
     raw = b'{"id": "x", "instruction": "Do.", "input": "", "output": "",   "lineage": {}}'
     account = Account("mix")
-    mixed = mix([("a", None, iter([Row(json.loads(raw), "a", 1, raw)]))], account, seed=1)
+    source = measured_rows([Row(json.loads(raw), "a", 1, raw)], account)
+    mixed = mix([("a", source)], account, Wish([None]), output=Output(with_values=True))
     assert [(row.raw, row.place) for row in mixed] == [(raw, "a:1")]
 
 
@@ -160,9 +115,8 @@ def test_plan_only_writes_nothing_and_balances() -> None:
 
 def test_rejects_are_not_read_back_where_nobody_keeps_them() -> None:
     account = Account("mix")
-    account.read = 9
-    records = (Row(value, "a", i) for i, value in enumerate(source("a", 9)))
-    account.written = len(list(mix([("a", rows(2), records)], account, seed=1)))
+    parts = [feed("a", source("a", 9), account)]
+    account.written = len(list(mix(parts, account, Wish([rows(2)]))))
     account.close()
     assert account.rejected == 7
 
@@ -238,8 +192,8 @@ def test_the_order_of_the_rows_and_the_split_into_files_do_not_matter(
     def mixed(*files: list[dict[str, Any]]) -> list[bytes]:
         account = Account("mix")
         first = (Row(value, str(n)) for n, file in enumerate(files) for value in file)
-        both = [("a", amount, first), ("b", rows(7), iter([Row(value) for value in other]))]
-        return [row.raw or b"" for row in mix(both, account, seed=5)]
+        parts = [("a", measured_rows(first, account)), feed("b", other, account)]
+        return [row.raw or b"" for row in mix(parts, account, Wish([amount, rows(7)], seed=5))]
 
     shuffled = [records[i] for i in order]
     assert mixed(records) == mixed(shuffled[:cut], shuffled[cut:])
@@ -262,24 +216,26 @@ def test_contradictions_are_named_before_a_row_is_read(
         pytest.fail("a row was read")
         yield
 
-    sources = [("a", amount, never()) for amount in amounts]
+    account = Account("mix")
+    sources = [("a", measured_rows(never(), account)) for _ in amounts]
     with pytest.raises(UsageError, match=message):
-        list(mix(sources, Account("mix"), seed=1, total=total))
+        list(mix(sources, account, Wish(amounts, total)))
 
 
 def test_an_empty_source_that_must_give_is_an_error() -> None:
-    available = [Available("sit.jsonl", 0, 0), Available("it.jsonl", 9, 90)]
+    available = [Available("sit.jsonl", Size(0, 0)), Available("it.jsonl", Size(9, 90))]
     with pytest.raises(SeqitError, match=r"sit\.jsonl holds no records, and 4 rows"):
-        make_plan(available, [weight("0.4"), weight("0.6")], rows(10))
+        make_plan(available, Wish([weight("0.4"), weight("0.6")], rows(10)))
     with pytest.raises(SeqitError, match="No source holds a record"):
-        make_plan(available[:1], [None], rows(10))
-    assert [t.number for t in make_plan(available, [weight("0.0"), weight("1.0")], None)] == [0, 9]
+        make_plan(available[:1], Wish([None], rows(10)))
+    plan = make_plan(available, Wish([weight("0.0"), weight("1.0")]))
+    assert [target.number for target in plan.sources] == [0, 9]
 
 
 def test_parts_add_up_to_the_total_by_largest_remainder() -> None:
-    available = [Available(name, 100, 100) for name in "abc"]
-    targets = make_plan(available, [weight("1.0")] * 3, rows(100))
-    assert [target.number for target in targets] == [34, 33, 33]
+    available = [Available(name, Size(100, 100)) for name in "abc"]
+    plan = make_plan(available, Wish([weight("1.0")] * 3, rows(100)))
+    assert [target.number for target in plan.sources] == [34, 33, 33]
 
 
 @pytest.mark.parametrize(
@@ -373,7 +329,7 @@ def test_tokens_are_counted_over_all_that_the_model_sees() -> None:
 def test_a_missing_tokenizers_library_names_its_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(SeqitError, match=r"pip install 'seqit\[tokens\]'"):
-        tokenizer("{}", "tokenizer.json")
+        tokenizer(b"{}", "tokenizer.json")
 
 
 def test_a_tokenizer_file_counts_without_truncation_or_special_tokens() -> None:
@@ -391,10 +347,10 @@ def test_a_tokenizer_file_counts_without_truncation_or_special_tokens() -> None:
         "decoder": None,
         "model": {"type": "WordLevel", "vocab": {"[UNK]": 0, "word": 1}, "unk_token": "[UNK]"},
     }  # fmt: skip
-    counter = tokenizer(json.dumps(definition), "tiny.json")
+    counter = tokenizer(json.dumps(definition).encode(), "tiny.json")
     assert counter.count([record("a", 7), record("b", 1)]) == [9, 3]  # "Count" "." and the words
     with pytest.raises(SeqitError, match=r"broken\.json is not a tokenizer\.json"):
-        tokenizer("{}", "broken.json")
+        tokenizer(b"{}", "broken.json")
 
 
 def test_a_counter_of_ones_own_is_named_in_the_plan() -> None:

@@ -112,7 +112,9 @@ def rows(request, files):
 
 
 def test_no_command_is_left_out():
-    assert {usage.name for usage in [*STREAMS, SQL]} | {"demo", "cache"} == set(group.commands)
+    assert {usage.name for usage in [*STREAMS, SQL]} | {"demo", "cache", "pipe"} == set(
+        group.commands
+    )
 
 
 @pytest.mark.parametrize("name", sorted(group.commands))

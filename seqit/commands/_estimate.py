@@ -85,10 +85,9 @@ def estimate(
     from seqit.backends.budget import CHARACTERS_A_TOKEN, TOKENS_AN_IMAGE
     from seqit.backends.chat import chat_of
     from seqit.records.account import Account
-    from seqit.records.stream import read_records
 
     rows = characters = images = 0
-    for row in read_records(job.check(), Account("augment")):
+    for row in job.read_records(job.check(), Account("augment")):
         rows += 1
         for message in chat_of(row.value):
             content = message["content"]

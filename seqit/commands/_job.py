@@ -2,29 +2,29 @@
 
 import contextlib
 import functools
-import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit import __version__
-from seqit.commands._progress import describe_asking, track, watch_model
-from seqit.commands._shell import claim_stdout, say
-from seqit.errors import RowError, UsageError
+from seqit.commands._progress import track, watch_model
+from seqit.commands._shell import claim_stdout
+from seqit.commands._stage import Link, Stage, handed_on
+from seqit.commands._telling import End, Reporter
+from seqit.errors import UsageError
 
 if TYPE_CHECKING:
     from seqit.backends.dispatch import Dispatcher
     from seqit.records.account import Account, Row
     from seqit.records.sink import Sink
+    from seqit.records.stream import Wait
     from seqit.scale import Workers
 
-SHOWN_FAILURES = 5
 MOST_WORKERS = 4
 SOME_ROWS_FAILED = 3
 
@@ -63,60 +63,110 @@ class Job:
         *,
         schema: str | None = "record",
         discard: bool = False,
+        into: "contextlib.AbstractContextManager[Sink] | None" = None,
         dispatcher: "Dispatcher | None" = None,
         remarks: "Callable[[Account], list[str]] | None" = None,
     ) -> None:
         """Read, transform, write; exits with 3 where rows failed.
 
         `read(names, account, before_read)` gives the rows, records by default; written rows match
-        `schema`; `discard` drops them where no output file is named. A `dispatcher` that the
-        transform asks reads ahead in a thread, so that it passes rows on and shows the progress.
-        `remarks` gives lines that close the account.
+        `schema`; `discard` drops them where no output file is named; they go `into` a sink where
+        one is given. A `dispatcher` that the transform asks reads ahead in a thread, so that it
+        passes rows on and shows the progress. `remarks` gives lines that close the account.
         """
         from seqit.records.account import Account
-        from seqit.records.sink import Hashed, write_rows
-        from seqit.records.stream import read_records
+        from seqit.records.sink import Discard, Hashed, Sink, write_rows
         from seqit.records.validation import schema as load_schema
 
         names = self.check()
+        if self.stage.go_on and (into or (discard and self.output is None)):
+            raise UsageError(f"{self._name} hands no rows on here: it can only be the last command")
+        checked = load_schema(schema) if schema else None
         with contextlib.ExitStack() as stack:
             kept = stack.enter_context(Path(self.rejects).open("wb")) if self.rejects else None
-            reporter = _Reporter(self.context, kept)
+            reporter = Reporter(self.context, kept)
             account = Account(self._name, reporter, self.strict, kept is not None)
-            hashed: Hashed | None = None
-            complete = False
+            end = End(self, account, names, dispatcher, remarks)
+
+            def rows(flush: Callable[[], None]) -> Iterator["Row"]:
+                found = (read or self.read_records)(names, account, None if dispatcher else flush)
+                return transform(self._watched(found, names, dispatcher, flush), account)
+
+            def watched(sink: Sink) -> Sink:
+                end.hashed = Hashed(sink) if self.manifest else None
+                return end.hashed or sink
+
             try:
-                with self._sink(discard) as sink:
-                    hashed = Hashed(sink) if self.manifest else None
-                    watched = not self.quiet and self._is_watched()
-                    if dispatcher:
-                        rows = (read or read_records)(names, account, None)
-                        dispatcher.before_wait = sink.flush
-                        dispatcher.watch = watch_model(self._name, names) if watched else None
-                    else:
-                        rows = (read or read_records)(names, account, sink.flush)
-                        rows = track(rows, self._name) if watched else rows
-                    checked = load_schema(schema) if schema else None
-                    write_rows(transform(rows, account), hashed or sink, account, checked)
-                    account.close()
-                complete = True
+                if go_on := self.stage.go_on:
+                    link = Link(are_records=schema == "record")
+                    link.rows = handed_on(
+                        rows(link.flush),
+                        self.context,
+                        account,
+                        schema=checked,
+                        sink=watched(Discard()),
+                        end=end,
+                    )
+                    go_on(link)
+                else:
+                    with into or self.sink(discard) as sink:
+                        write_rows(rows(sink.flush), watched(sink), account, checked)
+                        account.close()
+                    end()
             finally:
-                if dispatcher:
-                    account.counts["model"] = asdict(dispatcher.progress)
-                self._close(account, names, complete, hashed.sha256 if hashed else None)
-        if not self.quiet:
-            for line in remarks(account) if remarks else ():
-                say(self.context, line)
-            if dispatcher:
-                say(self.context, describe_asking(dispatcher.progress))
+                end.broken_off()
         if account.failed:
-            sys.exit(SOME_ROWS_FAILED)
+            self.stage.some_failed = True
+            if self.stage.is_alone:
+                sys.exit(SOME_ROWS_FAILED)
+
+    @property
+    def given_options(self) -> dict[str, Any]:
+        """The command's own options that were given, and defaults that say something."""
+        return {name: value for name, value in self.options.items() if was_given(value)}
+
+    @property
+    def stage(self) -> Stage:
+        """The command's place in a pipe of one process."""
+        return Stage.of(self.context)
+
+    def read_records(
+        self, names: Sequence[str], account: "Account", before_read: "Wait | None" = None
+    ) -> Iterator["Row"]:
+        """Yield the records of the sources, or those that the command before hands on."""
+        from seqit.records.stream import read_records, to_records
+
+        link = self.stage.link
+        if link is None:
+            return read_records(names, account, before_read)
+        rows = link.read(account, before_read)
+        return rows if link.are_records else to_records(rows, account)
+
+    def read_rows(
+        self, names: Sequence[str], account: "Account", before_read: "Wait | None" = None
+    ) -> Iterator["Row"]:
+        """Yield the rows of the sources, or those handed on, whatever they hold."""
+        from seqit.records.stream import read_rows
+
+        link = self.stage.link
+        return link.read(account, before_read) if link else read_rows(names, account, before_read)
 
     def check(self) -> tuple[str, ...]:
         """Return the sources; raises where one cannot be read or a target not be written."""
-        from seqit.records.sources import check_sources
+        from seqit.records.sources import STDIN, check_sources
 
-        names = check_sources(self.sources)
+        if self.stage.go_on and self.output not in (None, "-"):
+            raise UsageError(
+                "-o FILE is for the last command of a pipe; this one hands its rows on"
+            )
+        if self.stage.link is None:
+            names = check_sources(self.sources)
+        elif self.sources in ((), (STDIN,)):
+            names = (STDIN,)
+        else:
+            raise UsageError(
+                "the rows come from the command before; a SOURCE is for the first one of a pipe"
+            )
         self._check_targets(names)
         return names
 
@@ -124,13 +174,15 @@ class Job:
     def workers(self, count: int | None) -> Iterator["Workers | None"]:
         """Give the processes that share the work; None where one is to do it.
 
-        A Parquet file is written from values, and what other processes return is bytes.
+        A Parquet file is written from values, as a pipe hands rows on with them, and what other
+        processes return is bytes.
         """
         from seqit.scale import Workers, usable_cpus
 
         self.options.pop("workers", None)  # no part of the manifest: the result is the same
         count = count or min(usable_cpus(), MOST_WORKERS)
-        if count == 1 or (self.output or "").endswith(".parquet"):
+        is_parquet = (self.output or "").endswith(".parquet")
+        if count == 1 or is_parquet or not self.stage.is_alone:
             yield None
             return
         with Workers(count) as pool:
@@ -167,11 +219,29 @@ class Job:
 
         The commands in the middle of a pipe keep silent, so that the last one can be read.
         """
+        if self.stage.go_on:
+            return False
         to_file = bool(self.output) or not stat.S_ISFIFO(os.fstat(1).st_mode)
         return sys.stderr.isatty() and to_file
 
+    def _watched(
+        self,
+        rows: Iterator["Row"],
+        names: tuple[str, ...],
+        dispatcher: "Dispatcher | None",
+        flush: Callable[[], None],
+    ) -> Iterator["Row"]:
+        """Show the progress where somebody looks; a dispatcher, which knows more, shows its own."""
+        watched = not self.quiet and self._is_watched()
+        if dispatcher is None:
+            return track(rows, self._name) if watched else rows
+        dispatcher.before_wait = flush
+        dispatcher.watch = watch_model(self._name, names) if watched else None
+        return rows
+
     @contextlib.contextmanager
-    def _sink(self, discard: bool) -> Iterator["Sink"]:
+    def sink(self, discard: bool = False) -> Iterator["Sink"]:
+        """Open the output: a file, standard output, or nothing."""
         from seqit.records.sink import Discard, open_sink
 
         if discard and self.output is None:
@@ -184,60 +254,6 @@ class Job:
             # Opened first: the file may be /dev/stdout.
             with open_sink(self.output, sys.stdout.buffer) as sink:
                 yield sink
-
-    def _close(
-        self, account: "Account", names: tuple[str, ...], complete: bool, sha256: str | None
-    ) -> None:
-        """Write the manifest and the closing line, also where the run broke off."""
-        from seqit.records.sink import encode, whole_file
-        from seqit.records.validation import schema
-
-        if self.manifest:
-            manifest = account.manifest() | {
-                "version": __version__,
-                "options": {k: v for k, v in self.options.items() if was_given(v)},
-                "sources": list(names),
-                "complete": complete,
-            }
-            if sha256 and complete:
-                manifest["output"] = {"name": self.output or "-", "sha256": sha256}
-            with whole_file(self.manifest) as file:
-                file.write(encode(manifest, schema("manifest")) + b"\n")
-        if not self.quiet and complete:
-            say(self.context, account.summary())
-
-
-class _Reporter:
-    """Keeps each row that was not written in the rejects file, and says the first failures."""
-
-    def __init__(self, ctx: click.Context, file: IO[bytes] | None) -> None:
-        self._ctx = ctx
-        self._file = file
-        self._failures = 0
-
-    def __call__(self, reject: dict[str, Any]) -> None:
-        if self._file:
-            self._file.write(_line(reject))
-        # The error that ends a strict run says the same as its one failure.
-        if reject["outcome"] != "failed" or self._ctx.params.get("strict"):
-            return
-        self._failures += 1
-        if self._failures <= SHOWN_FAILURES:
-            line = f":{reject['line']}" if reject["line"] else ""
-            say(self._ctx, f"{reject['source']}{line}: {reject['message']}")
-        elif self._failures == SHOWN_FAILURES + 1:
-            keeper = self._ctx.params.get("rejects") or "--rejects FILE"
-            say(self._ctx, f"… further rows failed; {keeper} keeps them all")
-
-
-def _line(reject: dict[str, Any]) -> bytes:
-    from seqit.records.sink import encode
-
-    try:
-        return encode(reject) + b"\n"
-    except RowError:  # too deep to stand one level deeper: the row is kept as text
-        row = reject.pop("row")
-        return encode(reject | {"raw": json.dumps(row)}) + b"\n"
 
 
 workers_option = click.option(

@@ -52,9 +52,11 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors become a sentence and an exit code."""
-        ctx.meta["traceback"] = ctx.params.pop("traceback", False)
+        asked = ctx.params.pop("traceback", False)
+        ctx.meta["traceback"] = asked or ctx.meta.get("traceback", False)
         try:
-            return super().invoke(ctx)
+            with spoken(ctx):
+                return super().invoke(ctx)
         except BrokenPipeError:
             # The reader has enough (head): whatever Python still flushes at exit goes nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -62,15 +64,25 @@ class Command(click.Command):
         except KeyboardInterrupt:
             say(ctx, "interrupted")
             sys.exit(INTERRUPTED)
-        except UsageError as error:
-            raise click.UsageError(str(error), ctx) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+
+
+@contextlib.contextmanager
+def spoken(ctx: click.Context) -> Iterator[None]:
+    """Turn an error of the block into a sentence of this command, and its exit code.
+
+    A reader that is gone is none of this command's errors, and passes.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise click.UsageError(str(error), ctx) from None
+    except (BrokenPipeError, click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        if ctx.meta["traceback"]:
             raise
-        except Exception as error:
-            if ctx.meta["traceback"]:
-                raise
-            say(ctx, _sentence(error))
-            sys.exit(error.exit_code if isinstance(error, SeqitError) else 1)
+        say(ctx, _sentence(error))
+        sys.exit(error.exit_code if isinstance(error, SeqitError) else 1)
 
 
 def _sentence(error: Exception) -> str:

@@ -8,32 +8,70 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._job import Job, data_options
+from seqit.commands._job import Job, data_options, workers_option
+from seqit.commands._mixture import SHARD_FORMATS, Targets
 from seqit.commands._shell import Command, say
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
     from seqit.mix.recipe import Recipe
+    from seqit.mix.tokens import Counter
     from seqit.records.account import Account, Row
 
 
 @click.command("mix", cls=Command, short_help="Mix sources by weights or counts.")
 @click.option("--rows", metavar="N", help="Rows of the mixture, which the weights divide.")
 @click.option("--tokens", metavar="N", help="Tokens of the mixture, which the weights divide.")
+@click.option(
+    "--temperature",
+    type=float,
+    metavar="T",
+    help="Sources without a weight share by size to the power of 1/T: 1 by size, inf equally.",
+)
+@click.option(
+    "--cap",
+    "caps",
+    multiple=True,
+    metavar="[FILE=]MOST",
+    help="The most that each source, or FILE, gives: passes over it (2x), rows (5000) or tokens.",
+)
+@click.option(
+    "--shortfall",
+    type=click.Choice(("redistribute", "leave")),
+    help="What a capped source cannot give: the others give it (the default), or nobody does.",
+)
+@click.option(
+    "--stratify",
+    metavar="FIELD=V:SHARE,…",
+    help="Shares of the mixture by operation, iteration, language, source or another field; "
+    "* is all other values, FIELD=equal gives each value the same.",
+)
+@click.option(
+    "--held-out",
+    metavar="FILE[=SHARE]",
+    help="Keep whole roots apart in FILE: a share of them (default 5%) or a number of rows.",
+)
 @click.option("--seed", type=int, help="Decides what is drawn, and the order; default 0.")
-@click.option("--tokenizer", metavar="FILE", help="Count tokens with this tokenizer.json.")
-@click.option("--recipe", "recipe_file", metavar="FILE", help="Read sources and totals from YAML.")
+@click.option(
+    "--tokenizer",
+    metavar="FILE",
+    help="Count tokens with this tokenizer.json, or a model's folder.",
+)
+@click.option("--recipe", "recipe_file", metavar="FILE", help="Read all of this from YAML.")
 @click.option("--plan", is_flag=True, help="Show requested against achieved; write no row.")
+@click.option("--plan-file", metavar="FILE", help="Write requested and achieved as JSON.")
+@click.option(
+    "--shard-rows",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Write a folder (-o DIR): part-00000, … of N rows each, and plan.json.",
+)
+@click.option(
+    "--shard-format", type=click.Choice(SHARD_FORMATS), help="What the shards are; else parquet."
+)
+@workers_option
 @data_options
-def command(  # noqa: PLR0917  (click calls it by name)
-    job: Job,
-    rows: str | None,
-    tokens: str | None,
-    seed: int | None,
-    tokenizer: str | None,
-    recipe_file: str | None,
-    plan: bool,
-) -> None:
+def command(job: Job, *, plan: bool, workers: int | None, **options: Any) -> None:
     """Draw one shuffled mixture from SOURCEs written FILE=AMOUNT.
 
     \b
@@ -42,45 +80,48 @@ def command(  # noqa: PLR0917  (click calls it by name)
     sit.jsonl=2e6tokens                       or tokens
     sit.jsonl                                 all of it
 
-    A source smaller than its share is repeated: whole passes, then a drawn rest.
+    A source smaller than its share is repeated: whole passes, then a drawn rest; --cap bounds it.
     """
     from seqit.mix import report
-    from seqit.mix.mixture import mix
-    from seqit.mix.tokens import tokenizer as load_tokenizer
-    from seqit.records.stream import read_records
+    from seqit.mix.measure import measured_rows, read_measured
+    from seqit.mix.mixture import Output, mix
 
-    recipe = _recipe(job.sources, recipe_file)
-    if rows and tokens:
-        raise UsageError("--rows and --tokens both give the total; choose one")
-    changes = {"total": _total(rows, tokens), "seed": seed, "tokenizer": tokenizer}
-    recipe = dataclasses.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
+    recipe = _changed(_recipe(job.sources, options["recipe_file"]), options)
+    recipe.wish().check()
     job.sources = tuple(path for source in recipe.sources for path in source.paths)
-    counter = None
-    if recipe.tokenizer:
-        text = Path(recipe.tokenizer).read_text(encoding="utf-8")
-        counter = load_tokenizer(text, recipe.tokenizer)
+    targets = Targets(job, recipe, plan, options)
+    targets.check()
+    counter = _counter(recipe)
 
     def read(names: Sequence[str], account: "Account", wait: Any) -> Iterator["Row"]:
-        parts = [(s.name, s.amount, read_records(s.paths, account, wait)) for s in recipe.sources]
-        yield from mix(
-            parts,
-            account,
-            seed=recipe.seed or 0,
-            total=recipe.total,
-            counter=counter,
-            plan_only=plan,
-        )
+        targets.account = account
+        sources = [(s.name, read_measured(s.paths, account, wait, pool)) for s in recipe.sources]
+        if job.stage.link:
+            handed = measured_rows(job.read_records(names, account, wait), account)
+            sources = [(sources[0][0], handed)]
+        output = Output(targets.hold, plan, targets.needs_values)
+        yield from mix(sources, account, recipe.wish(), counter=counter, output=output)
         for line in report.lines(account.counts["plan"]):
             if plan:
                 click.echo(line)
             elif not job.quiet:
                 say(job.context, line)
 
-    job.run(lambda mixed, account: mixed, read, discard=plan)
+    # A tokenizer brings threads of its own, which do not live on in forked processes.
+    with job.workers(1 if counter else workers) as pool:
+        into = targets.opened() if targets.are_several else None
+        job.run(lambda mixed, account: mixed, read, discard=plan, into=into)
+
+
+def _counter(recipe: "Recipe") -> "Counter | None":
+    from seqit.mix.tokens import load_tokenizer
+
+    return load_tokenizer(recipe.tokenizer) if recipe.tokenizer else None
 
 
 def _recipe(sources: tuple[str, ...], file: str | None) -> "Recipe":
-    from seqit.mix.recipe import Recipe, parse_source, read_recipe
+    from seqit.mix.notation import parse_source
+    from seqit.mix.recipe import Recipe, read_recipe
 
     recipe = read_recipe(Path(file).read_bytes(), file) if file else None
     if sources:
@@ -93,9 +134,20 @@ def _recipe(sources: tuple[str, ...], file: str | None) -> "Recipe":
     return Recipe((parse_source("-"),))
 
 
-def _total(rows: str | None, tokens: str | None) -> Any:
-    from seqit.mix.recipe import parse_total
+def _changed(recipe: "Recipe", options: dict[str, Any]) -> "Recipe":
+    """Return the recipe with what the command line says otherwise."""
+    from seqit.mix.notation import parse_cap, parse_held_out, parse_strata, parse_total
 
-    if rows:
-        return parse_total(rows, "rows")
-    return parse_total(tokens, "tokens") if tokens else None
+    if options["rows"] and options["tokens"]:
+        raise UsageError("--rows and --tokens both give the total; choose one")
+    changes = {name: options[name] for name in ("seed", "tokenizer", "temperature", "shortfall")}
+    for unit in ("rows", "tokens"):
+        if options[unit]:
+            changes["total"] = parse_total(options[unit], unit)
+    if options["stratify"]:
+        changes["strata"] = parse_strata(options["stratify"])
+    if options["held_out"]:
+        changes["held_out"] = parse_held_out(options["held_out"])
+    given = {name: value for name, value in changes.items() if value is not None}
+    caps = tuple(parse_cap(text) for text in options["caps"])
+    return dataclasses.replace(recipe, **given).with_caps(caps)

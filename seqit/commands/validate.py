@@ -25,10 +25,10 @@ def command(job: Job, schema: str) -> None:
     Raw rows (Alpaca's columns, no id yet) count as valid where seqit can adopt them. With -o the
     valid rows are written, complete. Exit code 3 means that some rows failed.
     """
-    from seqit.records.stream import keep_valid, read_records, read_rows
+    from seqit.records.stream import keep_valid
 
     def transform(rows: Iterator["Row"], account: "Account") -> Iterator["Row"]:
         return rows if schema == "record" else keep_valid(rows, account, schema)
 
-    read = read_records if schema == "record" else read_rows
+    read = job.read_records if schema == "record" else job.read_rows
     job.run(transform, read, schema=schema, discard=True)

@@ -1,16 +1,22 @@
 """The rules by name: which there are, which run by default, and how a user asks for one."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from seqit.errors import UsageError
 from seqit.filter.chains import FailingCheck, IncompleteChain, Keep
 from seqit.filter.characters import NonPrinting
 from seqit.filter.copies import CopiedInstruction, InstructionEqualsOutput
+from seqit.filter.decontaminate import Decontaminate
 from seqit.filter.duplicates import ExactDuplicate
+from seqit.filter.language import LanguageRule
 from seqit.filter.length import EmptyOutput, Length
+from seqit.filter.masking import Pii, Secrets
+from seqit.filter.near_duplicates import NearDuplicate
 from seqit.filter.placeholder import Placeholder
 from seqit.filter.refusal import Refusal
 from seqit.filter.repetition import Loop, Repetition
+from seqit.filter.retained import Retained
 from seqit.filter.rule import Rule, written
 from seqit.records.validation import did_you_mean
 
@@ -23,11 +29,17 @@ RULES: dict[str, type[Rule]] = {
     "loop": Loop,
     "failing-check": FailingCheck,
     "exact-duplicate": ExactDuplicate,
+    "near-duplicate": NearDuplicate,
     "length": Length,
     "repetition": Repetition,
     "refusal": Refusal,
     "keep": Keep,
     "incomplete-chain": IncompleteChain,
+    "decontaminate": Decontaminate,
+    "language": LanguageRule,
+    "retained": Retained,
+    "pii": Pii,
+    "secrets": Secrets,
 }
 
 # On where nobody says otherwise: rules that hit defects alone. The others depend on what the data
@@ -55,6 +67,17 @@ def parse_rule(text: str) -> Rule:
     Raises UsageError, naming what there is, for an unknown rule or parameter or a bad value.
     """
     name, _, arguments = text.strip().partition(":")
+    given: list[tuple[str, str]] = []
+    for argument in filter(None, arguments.split(",")):
+        key, equals, value = argument.strip().partition("=")
+        if not equals and name in RULES:
+            raise UsageError(f"rule {name!r}: {argument!r} is not written as parameter=value")
+        given.append((key, value))
+    return make_rule(name, given)
+
+
+def make_rule(name: str, parameters: Iterable[tuple[str, str]]) -> Rule:
+    """Return the rule of this name with parameters as a user writes them; raises UsageError."""
     if name not in RULES:
         raise UsageError(
             f"there is no rule {name!r}{did_you_mean(name, RULES)}; "
@@ -62,11 +85,8 @@ def parse_rule(text: str) -> Rule:
         )
     known = {entry.name: entry.option for entry in RULES[name].parameters()}
     given: dict[str, Any] = {}
-    for argument in filter(None, arguments.split(",")):
-        key, equals, value = argument.strip().partition("=")
-        key = key.replace("-", "_")
-        if not equals:
-            raise UsageError(f"rule {name!r}: {argument!r} is not written as parameter=value")
+    for written_key, value in parameters:
+        key = written_key.replace("-", "_")
         if key not in known:
             have = f"it has {', '.join(known)}" if known else "it has none"
             raise UsageError(

@@ -50,21 +50,24 @@ class ExactDuplicate(RememberingRule):
         # One text, so that a task is the same with its input apart and with it in the instruction.
         text = fold("".join(self._texts(record)))
         if "instruction" in self.fields:
-            text += _context(record)
+            text += context_of(record)
         return xxh3_64_intdigest(text) & _KEY
 
     def compare(self, key: int, record_id: str) -> Objection | None:
-        """Return an objection with the id of the record that stays; remember the record if none."""
+        """Return an objection with the id of the record that stays."""
         kept = self._seen.get(key)
         if kept is None:
-            self._seen[key] = record_id
             return None
         what = " and ".join(self.fields)
         message = f"the {what} are those of record {kept}, which came first and stays"
         return Objection("duplicate", message, {"duplicate_of": kept, "fields": list(self.fields)})
 
+    def remember(self, key: int, record_id: str) -> None:
+        """Take note of a record that passed."""
+        self._seen[key] = record_id
 
-def _context(record: Record) -> bytes:
+
+def context_of(record: Record) -> bytes:
     """Return what else the model sees: one question about two images is two questions."""
     if "system" in record or "history" in record or "images" in record:
         context = (record.get("system"), record.get("history"), record.get("images"))

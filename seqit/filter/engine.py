@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from seqit.errors import UsageError
-from seqit.filter.rule import Objection, RememberingRule, Rule
+from seqit.filter.rule import MaskingRule, Objection, RemarkingRule, RememberingRule, Rule
 from seqit.records.account import Account, Row
 from seqit.records.record import Record
 
@@ -17,34 +16,58 @@ class Verdict(NamedTuple):
     objection: Objection
 
 
+Remark = tuple[int, str]
+"""Which rule counts a record that passed, and under which name."""
+
+
+class Mark(NamedTuple):
+    """What the rules that remember compare, their keys of a record and its id, and the remarks."""
+
+    keys: list[Any]
+    record_id: str
+    remarks: list[Remark]
+
+
+class Finished(NamedTuple):
+    """A record that passed the rules that remember nothing, as it is to be written."""
+
+    record: Record
+    remarks: list[Remark]
+
+
 def apply(rows: Iterable[Row], rules: Sequence[Rule], account: Account) -> Iterator[Row]:
     """Yield the rows that no rule objects to; the first rule that objects to a row names it.
 
-    The rules judge in the order given, but one that remembers rows comes last. What each rule saw
-    and removed is in `account.counts["rules"]` at the end. Raises UsageError for two rules that
-    remember.
+    The rules judge in the order given, but those that remember rows come last: they remember a
+    row that all let pass, and no other. What each rule saw, removed and counted is in
+    `account.counts["rules"]` at the end.
     """
     rules = in_order(rules)
-    judge = judge_of(rules)
-    return settle(((row, judge(row.value)) for row in rows), rules, account)
+    judge, finish, memory = judge_of(rules), finish_of(rules), Memory(rules)
+
+    def judged(row: Row) -> tuple[Row, Verdict | None]:
+        if verdict := judge(row.value):
+            return row, verdict
+        finished = finish(row.value)
+        if finished.record is not row.value:
+            row = row.changed(finished.record)
+        return row, memory.judge(memory.mark(finished))
+
+    return settle(map(judged, rows), memory, account)
 
 
 def in_order(rules: Sequence[Rule]) -> list[Rule]:
-    """Return the rules in the order in which they judge: one that remembers rows comes last.
-
-    It must not remember a row that another rule removes. Raises UsageError for two of them.
-    """
-    if sum(isinstance(rule, RememberingRule) for rule in rules) > 1:
-        raise UsageError(
-            "two rules that remember earlier records cannot run together, since one could "
-            "remember what the other removes; run seqit filter twice, with one rule each"
-        )
+    """Return the rules in the order in which they judge: those that remember rows come last."""
     return sorted(rules, key=lambda rule: isinstance(rule, RememberingRule))
 
 
 def judge_of(rules: Sequence[Rule]) -> Callable[[Record], Verdict | None]:
-    """Return the function that asks the rules one after the other until one objects."""
-    judges = list(enumerate(rule.judge for rule in rules))
+    """Return the function that asks the rules that remember nothing, until one objects."""
+    judges = [
+        (number, rule.judge)
+        for number, rule in enumerate(rules)
+        if not isinstance(rule, RememberingRule)
+    ]
 
     def judge(record: Record) -> Verdict | None:
         for number, ask in judges:
@@ -55,12 +78,56 @@ def judge_of(rules: Sequence[Rule]) -> Callable[[Record], Verdict | None]:
     return judge
 
 
+def finish_of(rules: Sequence[Rule]) -> Callable[[Record], Finished]:
+    """Return the function that masks a record that passed, and asks for remarks about it."""
+    maskers = [(n, rule.mask) for n, rule in enumerate(rules) if isinstance(rule, MaskingRule)]
+    remarkers = [
+        (n, rule.remark) for n, rule in enumerate(rules) if isinstance(rule, RemarkingRule)
+    ]
+
+    def finish(record: Record) -> Finished:
+        remarks = [(n, name) for n, remark in remarkers if (name := remark(record))]
+        for number, mask in maskers:
+            before, record = record, mask(record)
+            if record is not before:
+                remarks.append((number, "masked"))
+        return Finished(record, remarks)
+
+    return finish
+
+
+class Memory:
+    """The rules that remember, which see the records in their order, and what all counted."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = rules
+        self.remarks: Counter[Remark] = Counter()
+        self._rules = [
+            (number, rule) for number, rule in enumerate(rules) if isinstance(rule, RememberingRule)
+        ]
+
+    def mark(self, finished: Finished) -> Mark:
+        """Return what the rules compare; it depends on this record alone."""
+        record, remarks = finished
+        return Mark([rule.key(record) for _, rule in self._rules], record["id"], remarks)
+
+    def judge(self, mark: Mark) -> Verdict | None:
+        """Return which rule objects to a record; where none does, all remember it."""
+        for (number, rule), key in zip(self._rules, mark.keys, strict=True):
+            if (objection := rule.compare(key, mark.record_id)) is not None:
+                return Verdict(number, objection)
+        for (_, rule), key in zip(self._rules, mark.keys, strict=True):
+            rule.remember(key, mark.record_id)
+        self.remarks.update(mark.remarks)
+        return None
+
+
 def settle(
-    judged: Iterable[tuple[Row, Verdict | None]], rules: Sequence[Rule], account: Account
+    judged: Iterable[tuple[Row, Verdict | None]], memory: Memory, account: Account
 ) -> Iterator[Row]:
     """Yield the rows without a verdict and reject the others; tells the account what each rule did.
 
-    The rules are in the order in which they judged.
+    The memory's rules are in the order in which they judged.
     """
     passed = 0
     removed: Counter[int] = Counter()
@@ -72,16 +139,18 @@ def settle(
                 continue
             number, (reason, message, evidence) = verdict
             removed[number] += 1
-            account.reject(row, rules[number].name, reason, message, **evidence)
+            account.reject(row, memory.rules[number].name, reason, message, **evidence)
     finally:
-        account.counts["rules"] = _tally(rules, removed, passed)
+        account.counts["rules"] = _tally(memory, removed, passed)
 
 
-def _tally(rules: Sequence[Rule], removed: Counter[int], passed: int) -> dict[str, dict[str, int]]:
-    """Return what each rule, as a user writes it, saw and removed."""
+def _tally(memory: Memory, removed: Counter[int], passed: int) -> dict[str, dict[str, int]]:
+    """Return what each rule, as a user writes it, saw, removed and counted."""
     seen = passed + removed.total()
     tally: dict[str, dict[str, int]] = {}
-    for number, rule in enumerate(rules):
-        tally[str(rule)] = {"seen": seen, "removed": removed[number]}
+    for number, rule in enumerate(memory.rules):
+        counted = {name: n for (place, name), n in memory.remarks.items() if place == number}
+        removal = {"seen": seen, "removed": removed[number]}
+        tally[str(rule)] = removal | dict(sorted(counted.items())) | rule.facts()
         seen -= removed[number]
     return tally

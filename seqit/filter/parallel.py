@@ -12,17 +12,14 @@ from typing import Any
 import orjson
 
 from seqit.errors import RowError
-from seqit.filter.engine import Verdict, in_order, judge_of, settle
-from seqit.filter.rule import RememberingRule, Rule
+from seqit.filter.engine import Mark, Memory, Verdict, finish_of, in_order, judge_of, settle
+from seqit.filter.rule import Rule
 from seqit.records.account import Account, Row
 from seqit.records.ledger import Failure
 from seqit.records.sink import encode
 from seqit.records.sources import opened
 from seqit.records.stream import Part, Unit, parts_of, rows_from, to_records, unit_of, weight
 from seqit.scale import Workers
-
-Mark = tuple[Any, str]
-"""What a remembering rule compares: the key of a record, and its id."""
 
 Judged = tuple[Any, str, int, bytes | None, Verdict | Failure | None, Mark | None]
 """The four fields of a Row, what became of it, and its mark where a rule remembers.
@@ -42,14 +39,14 @@ def read_passing(
 ) -> Iterator[Row]:
     """Yield the rows of the sources that no rule objects to, as `read_records` and `apply` would.
 
-    The rows have bytes and no value. Raises UsageError for two rules that remember, SeqitError
-    where a source cannot be opened or a worker dies.
+    The rows have bytes and no value. Raises SeqitError where a source cannot be opened or a
+    worker dies.
     """
     workers.before_wait = before_read
     rules = in_order(rules)
-    judge = _Judge(rules, account.keeps_rejects)
-    judged = _judged(names, judge, workers)
-    return settle(_told(judged, judge.memory, len(rules) - 1, account), rules, account)
+    memory = Memory(rules)
+    judged = _judged(names, _Judge(rules, memory, account.keeps_rejects), workers)
+    return settle(_told(judged, memory, account), memory, account)
 
 
 def _judged(names: Iterable[str], judge: "_Judge", workers: Workers) -> Iterator[Judged]:
@@ -61,19 +58,19 @@ def _judged(names: Iterable[str], judge: "_Judge", workers: Workers) -> Iterator
 
 
 def _told(
-    judged: Iterable[Judged], memory: RememberingRule | None, last: int, account: Account
+    judged: Iterable[Judged], memory: Memory, account: Account
 ) -> Iterator[tuple[Row, Verdict | None]]:
-    """Tell the account of each row in its turn, and ask the rule that remembers, the last one."""
+    """Tell the account of each row in its turn, and ask the rules that remember."""
     for value, source, line, raw, outcome, mark in judged:
         account.read += 1
         row = Row(value, source, line, raw)
         if isinstance(outcome, Failure):
             stage, reason, message, evidence = outcome
             account.fail(row, stage, reason, message, **evidence)
-        elif memory and mark and (objection := memory.compare(*mark)):
+        elif mark and (verdict := memory.judge(mark)):
             if raw and account.keeps_rejects:
                 row = row.changed(orjson.loads(raw))
-            yield row, Verdict(last, objection)
+            yield row, verdict
         else:
             yield row, outcome
 
@@ -81,9 +78,10 @@ def _told(
 class _Judge:
     """Does with parts of a source all that depends on a row alone; runs in the workers."""
 
-    def __init__(self, rules: Sequence[Rule], keeps_rejects: bool) -> None:
-        self.memory = rules[-1] if isinstance(rules[-1], RememberingRule) else None
-        self._ask = judge_of(rules[:-1] if self.memory else rules)
+    def __init__(self, rules: Sequence[Rule], memory: Memory, keeps_rejects: bool) -> None:
+        self._memory = memory
+        self._ask = judge_of(rules)
+        self._finish = finish_of(rules)
         self._keeps_rejects = keeps_rejects
         self._ledger = _Ledger()
 
@@ -100,14 +98,14 @@ class _Judge:
         return judged
 
     def _passed(self, row: Row) -> Judged:
-        value, raw = None, row.raw
-        if raw is None:  # adopted, and by that valid
+        finished = self._finish(row.value)
+        value, raw = None, row.raw if finished.record is row.value else None
+        if raw is None:  # adopted or masked, and by that valid
             try:
-                raw = encode(row.value)
+                raw = encode(finished.record)
             except RowError:
-                value = row.value  # whoever writes it finds out the same, and says it
-        mark = (self.memory.key(row.value), row.value["id"]) if self.memory else None
-        return value, row.source, row.line, raw, None, mark
+                value = finished.record  # whoever writes it finds out the same, and says it
+        return value, row.source, row.line, raw, None, self._memory.mark(finished)
 
 
 class _Ledger(Account):

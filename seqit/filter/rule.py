@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, cast, get_args
 
+from seqit.records.identity import with_id
 from seqit.records.record import Record
 
 TextField = Literal["instruction", "input", "output"]
@@ -61,6 +62,10 @@ class Rule(ABC):
             if isinstance(option, Option)
         ]
 
+    def facts(self) -> dict[str, int]:
+        """Return numbers about what the rule works with, to stand beside its counts."""
+        return {}
+
     def __str__(self) -> str:
         """Return the rule as a user would write it, the parameters left at default omitted."""
         given = [
@@ -72,26 +77,66 @@ class Rule(ABC):
 
 
 class RememberingRule(Rule):
-    """A rule whose verdict depends on the records before.
+    """A rule whose verdict depends on the records that passed before.
 
     What it looks at, the key, depends on one record alone: it may be made in another process.
+    `remember` is called for a record that all rules let pass, and for no other.
     """
 
     @abstractmethod
     def key(self, record: Record) -> Any:
-        """Return what of the record is compared with earlier ones."""
+        """Return what of the record is compared with earlier ones; it can be pickled."""
 
     @abstractmethod
     def compare(self, key: Any, record_id: str) -> Objection | None:
-        """Return why the record with this key shall not pass; remember it if none."""
+        """Return why the record with this key shall not pass."""
+
+    @abstractmethod
+    def remember(self, key: Any, record_id: str) -> None:
+        """Take note of a record that passed."""
 
     def judge(self, record: Record) -> Objection | None:
         """Return why the record shall not pass, given those before; remember it if none."""
-        return self.compare(self.key(record), record["id"])
+        key = self.key(record)
+        objection = self.compare(key, record["id"])
+        if objection is None:
+            self.remember(key, record["id"])
+        return objection
+
+
+class MaskingRule(Rule):
+    """A rule that may also change a record: it puts something else in the place of what it finds.
+
+    Records that no rule objects to are masked, in the order of the rules, before the rules that
+    remember see them: what these compare is what is written.
+    """
+
+    @abstractmethod
+    def mask(self, record: Record) -> Record:
+        """Return the record without what it must not hold; the record itself where nothing is."""
+
+
+class RemarkingRule(Rule):
+    """A rule that counts something about records that pass."""
+
+    @abstractmethod
+    def remark(self, record: Record) -> str | None:
+        """Return the name to count a record under that the rule let pass; None for no count."""
+
+
+def masked(record: Record, changes: dict[str, Any]) -> Record:
+    """Return the record with other texts: under the id of its new content, its old one as parent.
+
+    The root stays, so that what was made from one seed remains together.
+    """
+    lineage = record["lineage"] | {"parent": record["id"]}
+    return with_id(cast(Record, {**record, **changes, "lineage": lineage}))
 
 
 def written(value: Any) -> str:
-    """Return a parameter's value as a user writes it: ``512``, ``instruction+input``."""
+    """Return a parameter's value as a user writes it: ``512``, ``instruction+input``, ``true``."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -111,6 +156,32 @@ def positive_number(text: str) -> float:
     if not 0 < value < float("inf"):
         raise ValueError("a number above 0")
     return value
+
+
+def proportion(text: str) -> float:
+    """Read a proportion: above 0, at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise ValueError("a number above 0, at most 1")
+    return value
+
+
+def yes_or_no(text: str) -> bool:
+    """Read ``true`` or ``false``."""
+    if text not in ("true", "false"):
+        raise ValueError("true or false")
+    return text == "true"
+
+
+def files(text: str) -> tuple[str, ...]:
+    """Read names of files joined by ``+``; standard input holds the rows to be judged."""
+    names = tuple(text.split("+"))
+    if not all(names) or "-" in names:
+        raise ValueError("one file or more, joined by '+'; standard input is none")
+    return names
 
 
 def one_of(*names: str) -> Callable[[str], str]:

@@ -1,6 +1,6 @@
-"""What a mixture is made of, from the command line (FILE=AMOUNT) or from a YAML recipe."""
+"""What a mixture is made of, as a whole: a YAML recipe, and the wish that it comes to."""
 
-import re
+import dataclasses
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -8,22 +8,18 @@ from typing import Any
 import orjson
 
 from seqit.errors import SeqitError, UsageError
-from seqit.mix.plan import Amount
+from seqit.mix.amounts import Amount, Shortfall, Wish
+from seqit.mix.notation import (
+    Cap,
+    HeldOut,
+    Source,
+    cap_text,
+    parse_cap_amount,
+    parse_held_out_amount,
+    share_of,
+)
+from seqit.mix.strata import Strata
 from seqit.records.validation import schema
-
-_AMOUNT = re.compile(r"(?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)(?P<unit>%|tokens|)")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One source: its files, read as one, and how much of it (None: all)."""
-
-    paths: tuple[str, ...]
-    amount: Amount | None = None
-
-    @property
-    def name(self) -> str:
-        return ", ".join(self.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +30,43 @@ class Recipe:
     total: Amount | None = None
     seed: int | None = None
     tokenizer: str | None = None
+    temperature: float | None = None
+    cap: Amount | None = None
+    shortfall: Shortfall | None = None
+    strata: Strata | None = None
+    held_out: HeldOut | None = None
 
+    def with_caps(self, caps: tuple[Cap, ...]) -> "Recipe":
+        """Return the recipe under caps from the command line.
 
-def parse_source(text: str) -> Source:
-    """Return the source of ``FILE=AMOUNT``, or all of ``FILE``.
+        Raises UsageError for a file that is no source.
+        """
+        general, own = self.cap, dict[str, Amount]()
+        names = [source.name for source in self.sources]
+        for name, amount in caps:
+            if name is None:
+                general = amount
+            elif name in names:
+                own[name] = amount
+            else:
+                raise UsageError(
+                    f"--cap {name}: there is no such source; there are {', '.join(names)}"
+                )
+        sources = (dataclasses.replace(s, cap=own.get(s.name, s.cap)) for s in self.sources)
+        return dataclasses.replace(self, sources=tuple(sources), cap=general)
 
-    The amount is a weight where it has a dot, an exponent below 0 or a percent sign (0.4, 2.0,
-    40%), a count of rows where it is a whole number (2000, 1e6), and a count of tokens where
-    ``tokens`` follows it (2e6tokens). What follows the last ``=`` and is no number belongs to the
-    file's name. Raises UsageError for a file without a name.
-    """
-    path, equals, ending = text.rpartition("=")
-    amount = _AMOUNT.fullmatch(ending) if equals else None
-    if amount is None:
-        return Source((text,))
-    if not path:
-        raise UsageError(f"{text!r} names no file; write FILE=AMOUNT, such as sit.jsonl=0.4")
-    number = Fraction(amount["number"])
-    if amount["unit"] == "%":
-        return Source((path,), Amount(number / 100, "weight"))
-    is_whole = "." not in amount["number"] and number.denominator == 1
-    if amount["unit"] == "tokens":
-        if not is_whole:
-            raise UsageError(f"{text!r}: a number of tokens must be whole")
-        return Source((path,), Amount(number, "tokens"))
-    return Source((path,), Amount(number, "rows" if is_whole else "weight"))
-
-
-def parse_total(text: str, unit: str) -> Amount:
-    """Return a total of rows or tokens, written 50000, 50_000 or 1e6; UsageError if not whole."""
-    amount = _AMOUNT.fullmatch(text)
-    number = Fraction(amount["number"]) if amount and not amount["unit"] else Fraction(0)
-    if number < 1 or number.denominator != 1:
-        raise UsageError(f"{text!r} is not a whole number of {unit} above 0, such as 50000 or 1e6")
-    return Amount(number, "rows" if unit == "rows" else "tokens")
+    def wish(self) -> Wish:
+        """Return what the mixture is to be."""
+        return Wish(
+            tuple(source.amount for source in self.sources),
+            total=self.total,
+            temperature=self.temperature,
+            caps=tuple(source.cap or self.cap for source in self.sources),
+            shortfall=self.shortfall or "redistribute",
+            strata=self.strata,
+            held_out=self.held_out.amount if self.held_out else None,
+            seed=self.seed or 0,
+        )
 
 
 def read_recipe(text: bytes, name: str) -> Recipe:
@@ -81,12 +80,31 @@ def read_recipe(text: bytes, name: str) -> Recipe:
     if not check.is_valid(document):
         raise SeqitError(f"{name}: {check.problems(document)[0]}")
     totals = [Amount(Fraction(document[u]), u) for u in ("rows", "tokens") if u in document]
+    strata, held = document.get("stratify"), document.get("held_out")
     return Recipe(
         tuple(_source(item) for item in document["sources"]),
         totals[0] if totals else None,
         document.get("seed"),
         document.get("tokenizer"),
+        document.get("temperature"),
+        parse_cap_amount(str(document["cap"])) if "cap" in document else None,
+        document.get("shortfall"),
+        _strata(strata) if strata else None,
+        _held_out(held) if held else None,
     )
+
+
+def _held_out(item: dict[str, Any]) -> HeldOut:
+    if "amount" not in item:
+        return HeldOut(item["path"])
+    return HeldOut(item["path"], parse_held_out_amount(str(item["amount"])))
+
+
+def _strata(item: dict[str, Any]) -> Strata:
+    shares = item["shares"]
+    if shares == "equal":
+        return Strata(item["by"])
+    return Strata(item["by"], {value: share_of(str(share)) for value, share in shares.items()})
 
 
 def _load(text: bytes, name: str) -> Any:
@@ -119,15 +137,13 @@ def _check_choices(document: Any, name: str) -> None:
 def _source(item: dict[str, Any]) -> Source:
     path = item["path"]
     paths = (path,) if isinstance(path, str) else tuple(path)
+    cap = parse_cap_amount(str(item["cap"])) if "cap" in item else None
     for unit in ("rows", "tokens"):
         if unit in item:
-            return Source(paths, Amount(Fraction(item[unit]), unit))
-    weight = item.get("weight")
-    if weight is None:
-        return Source(paths)
-    text = str(weight)
-    number = Fraction(text.removesuffix("%"))
-    return Source(paths, Amount(number / 100 if text.endswith("%") else number, "weight"))
+            return Source(paths, Amount(Fraction(item[unit]), unit), cap)
+    if "weight" in item:
+        return Source(paths, Amount(share_of(str(item["weight"])), "weight"), cap)
+    return Source(paths, None, cap)
 
 
 def as_document(recipe: Recipe) -> dict[str, Any]:
@@ -135,10 +151,19 @@ def as_document(recipe: Recipe) -> dict[str, Any]:
     document: dict[str, Any] = {"sources": [_item(source) for source in recipe.sources]}
     if recipe.total:
         document[recipe.total.unit] = int(recipe.total.number)
-    if recipe.seed is not None:
-        document["seed"] = recipe.seed
-    if recipe.tokenizer is not None:
-        document["tokenizer"] = recipe.tokenizer
+    for name in ("seed", "tokenizer", "temperature", "shortfall"):
+        if (value := getattr(recipe, name)) is not None:
+            document[name] = value
+    if recipe.cap:
+        document["cap"] = cap_text(recipe.cap)
+    if (strata := recipe.strata) is not None:
+        shares = strata.shares
+        given = "equal" if shares is None else {name: float(q) for name, q in shares.items()}
+        document["stratify"] = {"by": strata.by, "shares": given}
+    if held := recipe.held_out:
+        number = held.amount.number
+        amount = float(number) if held.amount.unit == "weight" else int(number)
+        document["held_out"] = {"path": held.path, "amount": amount}
     return document
 
 
@@ -147,4 +172,6 @@ def _item(source: Source) -> dict[str, Any]:
     if source.amount:
         unit, number = source.amount.unit, source.amount.number
         item[unit] = float(number) if unit == "weight" else int(number)
+    if source.cap:
+        item["cap"] = cap_text(source.cap)
     return item

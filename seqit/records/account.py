@@ -1,4 +1,4 @@
-"""The account: nothing vanishes. read + added = written + rejected + failed + merged."""
+"""The account: nothing vanishes. read + added = written + held out + rejected + failed + merged."""
 
 import threading
 from collections import Counter
@@ -59,6 +59,7 @@ class Account:
         self.strict = strict
         self.keeps_rejects = keeps_rejects and on_reject is not None
         self.read = self.added = self.written = self.rejected = self.failed = self.merged = 0
+        self.held_out = 0  # written too, but to a file of their own
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.counts: dict[str, Any] = {}
         self._comparison = Comparison()
@@ -72,6 +73,13 @@ class Account:
             self._tell(
                 row, evidence, outcome="rejected", stage=stage, reason=reason, message=message
             )
+
+    def reject_unseen(self, count: int, stage: str, reason: str) -> None:
+        """Count rows that a rule decided not to write, where nobody keeps rejects."""
+        with self._lock:
+            self.rejected += count
+            if count:
+                self.reasons[stage, reason] += count
 
     def fail(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
         """Count a row that should have been written and could not.
@@ -109,7 +117,7 @@ class Account:
     @property
     def balance(self) -> int:
         """Rows read or added whose fate is unknown: 0 at the end of a complete run."""
-        gone = self.written + self.rejected + self.failed + self.merged
+        gone = self.written + self.held_out + self.rejected + self.failed + self.merged
         return self.read + self.added - gone
 
     def close(self) -> None:
@@ -126,6 +134,8 @@ class Account:
         if self.added:
             parts.append(f"added {self.added:,}")
         parts.append(f"written {self.written:,}")
+        if self.held_out:
+            parts.append(f"held out {self.held_out:,}")
         if self.merged:
             parts.append(f"merged {self.merged:,}")
         parts.append(f"rejected {self.rejected:,}")
@@ -146,6 +156,8 @@ class Account:
             reasons.setdefault(stage, {})[reason] = count
         keys = ("read", "added", "written", "rejected", "failed", "merged")
         manifest: dict[str, Any] = {"command": self.command} | {k: getattr(self, k) for k in keys}
+        if self.held_out:
+            manifest["held_out"] = self.held_out
         manifest["reasons"] = reasons
         if self.counts:
             manifest["counts"] = self.counts

@@ -30,11 +30,16 @@ def with_id(record: Record) -> Record:
     return {**record, "id": content_id(record)}
 
 
-def draw(seed: int, record_id: str, iteration: int, stage: str) -> random.Random:
-    """Return the generator for one decision about one record.
+def lot(seed: int, record_id: str, iteration: int, stage: str) -> int:
+    """Return the number, of 128 uniform bits, that decides one thing about one record.
 
     Every random choice in seqit comes from here, so no choice depends on the order of the rows,
     on other rows, or on the number of workers.
     """
     key = f"{seed}\n{record_id}\n{iteration}\n{stage}".encode()
-    return random.Random(int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "big"))
+    return int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "big")
+
+
+def draw(seed: int, record_id: str, iteration: int, stage: str) -> random.Random:
+    """Return a generator from the lot, for a decision that needs more than one number."""
+    return random.Random(lot(seed, record_id, iteration, stage))

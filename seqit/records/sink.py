@@ -96,7 +96,16 @@ class Hashed:
 
 
 def write_rows(rows: Iterable[Row], sink: Sink, account: Account, schema: Schema | None) -> None:
-    """Write all rows and count them; a row that does not match the schema fails instead.
+    """Write all rows and count them; a row that does not match the schema fails instead."""
+    for row, line in with_lines(rows, account, schema):
+        sink.write(line, row.value)
+        account.written += 1
+
+
+def with_lines(
+    rows: Iterable[Row], account: Account, schema: Schema | None
+) -> Iterator[tuple[Row, bytes]]:
+    """Yield each row with its JSON text; a row that does not match the schema fails instead.
 
     A row nobody changed (`raw`) was validated when it was read, and is written byte for byte.
     """
@@ -108,8 +117,7 @@ def write_rows(rows: Iterable[Row], sink: Sink, account: Account, schema: Schema
             except RowError as error:
                 fail_row(account, row, error, "write")
                 continue
-        sink.write(line, row.value)
-        account.written += 1
+        yield row, line
 
 
 def encode(value: Any, schema: Schema | None = None) -> bytes:

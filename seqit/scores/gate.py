@@ -63,3 +63,22 @@ def _walk(tree: Any) -> Iterator[dict[str, Any]]:
             left.extend(value.values())
         elif isinstance(value, list):
             left.extend(value)
+
+
+def check_expression(syntax: str) -> list[str]:
+    """Return the columns that ``SELECT (expression) FROM scores`` names.
+
+    Raises SeqitError unless the expression is one, and does nothing but read.
+    """
+    check_query(syntax)
+    node = orjson.loads(syntax)["statements"][0]["node"]
+    parts = ("where_clause", "group_expressions", "having", "qualify", "sample", "modifiers")
+    is_one = (
+        len(node.get("select_list", ())) == 1
+        and node["from_table"].get("table_name") == "scores"
+        and not any(node.get(part) for part in parts)
+    )
+    if not is_one:
+        raise SeqitError("Write one expression over the scores, such as quality >= 4.")
+    columns = [part for part in _walk(node) if part.get("class") == "COLUMN_REF"]
+    return [part["column_names"][-1] for part in columns]

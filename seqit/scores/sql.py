@@ -37,11 +37,11 @@ class Database:
         self._views: dict[str, list[str]] = {}
         try:
             folder = Path(self._folder.name)
-            self._connection = _connect(duckdb, folder)
+            self._connection = connect(duckdb, folder)
             for number, name in enumerate(check_sources(tuple(names))):
                 self._files.append(stage(name, folder, number))
             self._create_views()
-            _lock(self._connection, [*(f.path for f in self._files), folder / _RESULT])
+            lock(self._connection, [*(f.path for f in self._files), folder / _RESULT])
         except BaseException:
             self._folder.cleanup()
             raise
@@ -136,7 +136,8 @@ class Database:
         return list(value) if isinstance(value, dict) else []
 
 
-def _connect(duckdb: Any, folder: Path) -> Any:
+def connect(duckdb: Any, folder: Path) -> Any:
+    """Return a connection that spills into the folder and loads nothing by itself."""
     return duckdb.connect(
         ":memory:",
         config={
@@ -150,7 +151,8 @@ def _connect(duckdb: Any, folder: Path) -> Any:
     )
 
 
-def _lock(connection: Any, paths: Sequence[Path]) -> None:
+def lock(connection: Any, paths: Sequence[Path]) -> None:
+    """Put every file but these, and every setting, out of a query's reach."""
     allowed = ", ".join(literal(str(path)) for path in paths)
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")

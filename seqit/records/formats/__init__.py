@@ -27,6 +27,7 @@ FORMATS = {
     "gsm8k": "seqit.records.formats.gsm8k",
     "humaneval": "seqit.records.formats.humaneval",
     "vqa": "seqit.records.formats.vqa",
+    "multiple-choice": "seqit.records.formats.multiple_choice",
 }
 """Name → module; each module has its Format as FORMAT."""
 
@@ -38,7 +39,10 @@ EXPORTS = ("alpaca", "messages", "prompt-completion", "sharegpt")
 _RANKS = (
     ("record",),
     ("seq-instruct",),
-    ("messages", "sharegpt", "self-instruct", "dolly", "xquad", "gsm8k", "humaneval", "vqa"),
+    (
+        *("messages", "sharegpt", "self-instruct", "dolly", "xquad", "gsm8k", "humaneval", "vqa"),
+        "multiple-choice",
+    ),
     ("flancot", "mgsm", "flancot-json", "alpaca", "prompt-completion"),
 )
 

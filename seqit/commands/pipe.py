@@ -1,0 +1,113 @@
+"""seqit pipe: several commands in one process, records passed on as objects."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+
+from seqit.commands import augment, export, filter, import_, mix, validate
+from seqit.commands._job import SOME_ROWS_FAILED
+from seqit.commands._shell import Command
+from seqit.commands._stage import Link, Stage
+from seqit.errors import UsageError
+
+STAGES: dict[str, click.Command] = {
+    str(module.command.name): module.command
+    for module in (import_, augment, filter, mix, export, validate)
+}
+SIGNS = "<>;&$`()"
+"""What a shell would act on, outside quotes."""
+
+
+@click.command("pipe", cls=Command, short_help="Run several commands in one process.")
+@click.argument("commands", nargs=-1, metavar="'COMMAND | COMMAND …'", required=True)
+@click.pass_context
+def command(ctx: click.Context, commands: tuple[str, ...]) -> None:
+    """Run a pipe of commands as a shell would, without writing and reading between them.
+
+    \b
+        seqit pipe 'import --format alpaca seeds.json | augment --seed 7 | filter -o sit.jsonl'
+
+    Rows, rejects and manifests are those of the shell's pipe; --workers has no effect. Words
+    are quoted as in a shell; nothing else of a shell is there. Where a command fails, the pipe
+    stops, and no file of -o appears. Commands: import (the first one alone), augment, filter,
+    mix of one source, export, validate (the last one).
+    """
+    if len(commands) > 1:
+        raise UsageError("put the whole pipe in quotes: seqit pipe 'filter a.jsonl | mix'")
+    Pipe(ctx, [shlex.split(text) for text in stages_of(commands[0])]).run()
+
+
+class Pipe:
+    """Commands of which each runs inside the one before, and takes rows from it one by one."""
+
+    def __init__(self, ctx: click.Context, stages: list[list[str]]) -> None:
+        self._parent = ctx.parent
+        self._contexts: list[click.Context] = []
+        for words in stages:
+            self._contexts.append(self._context(words))
+        for number, context in enumerate(self._contexts[:-1], start=1):
+            context.obj.go_on = self._behind(number)
+
+    def run(self) -> None:
+        """Run all commands; exits with 3 where rows failed in one of them."""
+        self._invoke(0)
+        if any(context.obj.some_failed for context in self._contexts):
+            sys.exit(SOME_ROWS_FAILED)
+
+    def _context(self, words: list[str]) -> click.Context:
+        name, arguments = words[0].removeprefix("seqit-"), words[1:]
+        if name == "seqit" and arguments:
+            name, *arguments = arguments
+        if name not in STAGES:
+            from seqit.records.validation import did_you_mean
+
+            raise UsageError(
+                f"there is no command {name!r} for a pipe{did_you_mean(name, list(STAGES))}; "
+                f"those are {', '.join(STAGES)}"
+            )
+        if name == "import" and self._contexts:
+            raise UsageError("import reads rows of other formats: it can only be the first command")
+        # The name that the command has by itself, for what it says.
+        shown = name if self._parent else f"seqit-{name}"
+        return STAGES[name].make_context(shown, arguments, self._parent, obj=Stage())
+
+    def _behind(self, number: int) -> Callable[[Link], None]:
+        def go_on(link: Link) -> None:
+            self._contexts[number].obj.link = link
+            self._invoke(number)
+
+        return go_on
+
+    def _invoke(self, number: int) -> None:
+        with self._contexts[number] as context:
+            context.command.invoke(context)
+
+
+def stages_of(text: str) -> Iterator[str]:
+    """Yield what stands between the bars of a pipe; a bar in quotes is text.
+
+    Raises UsageError for an empty stage, an open quote, and for signs that a shell would act on.
+    """
+    stage, quote, escaped = "", "", False
+    for sign in f"{text}|":
+        if escaped or (quote and sign != quote):
+            escaped = not escaped and sign == "\\" and quote == '"'
+        elif sign == "\\" or sign in "'\"":
+            escaped = sign == "\\"
+            quote = "" if escaped or quote else sign
+        elif sign in SIGNS:
+            raise UsageError(
+                f"{sign!r} stands outside quotes: a pipe has no redirections, variables or other "
+                "parts of a shell; quote it, or name files with -o, --rejects and SOURCE"
+            )
+        elif sign == "|":
+            if not stage.strip():
+                raise UsageError("a command is missing: write 'import a.json | filter -o b.jsonl'")
+            yield stage
+            stage = ""
+            continue
+        stage += sign
+    if stage:
+        raise UsageError("a quote is not closed, or nothing follows a backslash")

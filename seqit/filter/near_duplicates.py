@@ -1,0 +1,198 @@
+"""A rule about records that say nearly the same as one that came before, or that is in a file."""
+
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import orjson
+
+from seqit.filter.duplicates import context_of
+from seqit.filter.lsh import Entry, Index
+from seqit.filter.minhash import Sketch, bands_for, estimate, least_estimate, sketcher
+from seqit.filter.rule import (
+    TEXT_FIELDS,
+    Objection,
+    Option,
+    RememberingRule,
+    TextField,
+    files,
+    some_of,
+)
+from seqit.filter.shingles import jaccard, pack, shingler, unpack
+from seqit.filter.spill import Spill
+from seqit.records.record import Record
+
+_SIZES = {"GB": 10**9, "MB": 10**6}
+_LEAST_MEMORY = 10**6
+_LEAST_THRESHOLD = 0.1
+
+
+class _Size(int):
+    """Bytes, as a user writes them."""
+
+    def __str__(self) -> str:
+        unit, size = next((unit, size) for unit, size in _SIZES.items() if self >= size)
+        return f"{self / size:g}{unit}"
+
+
+def _size(text: str) -> _Size:
+    number, size = text[:-2], _SIZES.get(text[-2:])
+    try:
+        value = _Size(float(number) * size) if size and number[:1].isdigit() else 0
+    except (ValueError, OverflowError):
+        value = 0
+    if value < _LEAST_MEMORY:
+        raise ValueError("a size such as 400MB or 2GB, 1MB or more")
+    return _Size(value)
+
+
+def _threshold(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not _LEAST_THRESHOLD <= value <= 1:
+        raise ValueError(f"a number from {_LEAST_THRESHOLD} to 1")
+    return value
+
+
+def _length(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
+        raise ValueError("a whole number from 1 to 100")
+    return int(text)
+
+
+def _files(text: str) -> tuple[str, ...]:
+    names = files(text)
+    if "-" in names:
+        raise ValueError("one file or more, joined by '+'; standard input is none")
+    return names
+
+
+class _Key(NamedTuple):
+    """What of a record is compared: its sketch finds others, its shingles decide."""
+
+    sketch: Sketch
+    shingles: bytes
+
+
+@dataclass
+class NearDuplicate(RememberingRule):
+    """Object to a record that shares most of its shingles with an earlier one that passed.
+
+    MinHash and banding find the earlier records that may be similar enough (a pair at the
+    threshold is found with 99 %, more similar ones with more); the Jaccard index of their
+    shingles, 32-bit hashes kept in a temporary file, decides. A record takes 350 bytes of memory,
+    and where all take more than `memory`, their tables go to the temporary file, too.
+    """
+
+    name: ClassVar[str] = "near-duplicate"
+    explanation: ClassVar[str] = (
+        "An earlier record, or one of the files `against`, shares nearly all runs of 5 words with "
+        "it (the Jaccard index of the sets, computed exactly); the first stays. A long text with "
+        "one number changed is a near-duplicate. With the instruction, the system message, "
+        "earlier turns and images must be equal."
+    )
+
+    fields: Annotated[
+        tuple[TextField, ...],
+        Option("the fields that are compared, as one text", some_of(*TEXT_FIELDS)),
+    ] = ("instruction", "input")
+    threshold: Annotated[
+        float, Option("the least Jaccard index of a near-duplicate", _threshold)
+    ] = 0.8
+    ngram: Annotated[
+        int,
+        Option("words in a run; characters in scripts without spaces, as Chinese or Thai", _length),
+    ] = 5
+    against: Annotated[
+        tuple[str, ...] | None,
+        Option("files of records that count as earlier ones, joined by '+'", _files),
+    ] = None
+    memory: Annotated[
+        int, Option("what the tables of records may take before they go to the disk", _size)
+    ] = _Size(400_000_000)
+
+    def __post_init__(self) -> None:
+        self._texts = itemgetter(*self.fields)
+        self._shingles = shingler(self.ngram)
+        self._sketch = sketcher(self.threshold)
+        self._least = least_estimate(self.threshold)
+        self._spill = Spill()
+        self._index = Index(bands_for(self.threshold)[0], self.memory, self._spill)
+        if self.against:
+            from seqit.records.sources import check_sources
+
+            check_sources(self.against)
+        self._unread = list(self.against or ())
+        self._against = 0
+
+    def key(self, record: Record) -> _Key | None:
+        """Return the record's shingles and their sketch; None where the fields hold no word."""
+        texts = self._texts(record)
+        text = texts if isinstance(texts, str) else "\n".join(texts)
+        context = context_of(record) if "instruction" in self.fields else b""
+        shingles = self._shingles(text, context)
+        return _Key(self._sketch(shingles), pack(shingles)) if len(shingles) else None
+
+    def compare(self, key: _Key | None, record_id: str) -> Objection | None:
+        """Return an objection with the record that stays, and how similar both are."""
+        while self._unread:
+            self._read(self._unread.pop(0))
+        if key is None:
+            return None
+        mine: set[int] | None = None
+        for entry in self._index.find(key.sketch):
+            estimated = estimate(key.sketch.signature, entry.signature)
+            if estimated < self._least:
+                continue
+            mine = mine or unpack(key.shingles)
+            theirs, kept, file = self._recall(entry)
+            exact = jaccard(mine, theirs)
+            if exact >= self.threshold:
+                return self._objection(kept, file, estimated, exact)
+        return None
+
+    def remember(self, key: _Key | None, record_id: str) -> None:
+        """Take note of a record that passed."""
+        self._take_in(key, record_id)
+
+    def facts(self) -> dict[str, int]:
+        """Return how many records the files hold."""
+        return {"against": self._against} if self.against else {}
+
+    def _take_in(self, key: _Key | None, record_id: str, file: str | None = None) -> None:
+        if key is None:
+            return
+        label = orjson.dumps((record_id, file))
+        data = len(label).to_bytes(4, "little") + label + key.shingles
+        self._index.add(key.sketch, self._spill.append(data), len(data))
+
+    def _recall(self, entry: Entry) -> tuple[set[int], str, str | None]:
+        """Return the shingles of an earlier record, its id and the file that it is in."""
+        data = self._spill.read(entry.place, entry.size)
+        end = 4 + int.from_bytes(data[:4], "little")
+        kept, file = orjson.loads(data[4:end])
+        return unpack(data[end:]), kept, file
+
+    def _objection(self, kept: str, file: str | None, estimated: float, exact: float) -> Objection:
+        what = f"runs of {self.ngram} words in the {' and '.join(self.fields)}"
+        where = f"{kept} of {file}" if file else f"{kept}, which came first and stays"
+        message = (
+            f"{exact:.1%} of the {what} are common to it and record {where}; "
+            f"the limit is {self.threshold:.1%}"
+        )
+        evidence: dict[str, Any] = {"duplicate_of": kept, "fields": list(self.fields)}
+        if file:
+            evidence["file"] = file
+        evidence |= {"jaccard": round(exact, 4), "estimated_jaccard": round(estimated, 4)}
+        return Objection("near-duplicate", message, evidence)
+
+    def _read(self, name: str) -> None:
+        """Take in the records of a file; raises SeqitError at the first that is none."""
+        from seqit.records.account import Account
+        from seqit.records.stream import read_records
+
+        for row in read_records([name], Account("near-duplicate", strict=True)):
+            self._take_in(self.key(row.value), row.value["id"], name)
+            self._against += 1

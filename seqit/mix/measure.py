@@ -1,0 +1,165 @@
+"""All that a mixture asks of one row alone: its lots, tokens and stratum; workers find it too."""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from typing import Any, TypeVar
+
+from seqit.errors import RowError
+from seqit.mix.strata import Strata
+from seqit.mix.tokens import Counter
+from seqit.records.account import Account, Row
+from seqit.records.identity import lot
+from seqit.records.ledger import Failure
+from seqit.records.record import Record
+from seqit.records.sink import encode
+from seqit.records.sources import opened
+from seqit.records.stream import (
+    Part,
+    Unit,
+    fail_row,
+    parts_of,
+    rows_from,
+    to_records,
+    unit_of,
+    weight,
+)
+from seqit.scale import Workers
+
+T = TypeVar("T")
+
+_BATCH = 256
+"""Parts of a source that one process measures at once: enough for the threads of a tokenizer."""
+
+Measured = tuple[bytes, str, int, int, int, int, int, str]
+"""A row's bytes, source and line, then what is known of it: lot, check sum, tokens, lot of its
+root, stratum.
+
+A plain tuple: hundreds of thousands a second go through a pipe.
+"""
+
+Failed = tuple[Any, str, int, bytes | None, Failure]
+"""The four fields of a Row, and how it failed."""
+
+Entry = Measured | Failed
+"""What became of a row; told apart by their lengths."""
+
+Feed = Callable[["Measure"], Iterator[Measured]]
+"""Reads one source; tells the account of what fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Measures records, each by itself."""
+
+    seed: int
+    counter: Counter
+    strata: Strata | None = None
+    is_held_out: bool = False
+
+    def parts(self, parts: list[Part], name: str, unit: Unit) -> list[Entry]:
+        """Return what is known of the rows that stand in parts of the source NAME, in order."""
+        ledger = _Ledger()
+        return self.rows(to_records(rows_from(parts, name, unit, ledger), ledger), ledger)
+
+    def rows(self, records: Iterable[Row], ledger: "_Ledger | None" = None) -> list[Entry]:
+        """Return what is known of the rows of records, in order, with what the ledger holds."""
+        ledger = ledger or _Ledger()
+        for row in records:
+            ledger.take(row)
+        values = [entry.value for entry in ledger.entries if isinstance(entry, Row)]
+        tokens = iter(self.counter.count(values))
+        return [
+            self._measured(entry, next(tokens)) if isinstance(entry, Row) else entry
+            for entry in ledger.entries
+        ]
+
+    def _measured(self, row: Row, tokens: int) -> Measured:
+        value: Record = row.value
+        raw = row.raw or b""
+        root = lot(self.seed, value["lineage"]["root"], 0, "held-out") if self.is_held_out else 0
+        stratum = self.strata.of(value) if self.strata else ""
+        own = lot(self.seed, value["id"], 0, "mix")
+        return raw, row.source, row.line, own, zlib.crc32(raw), tokens, root >> 64, stratum
+
+
+class _Ledger(Account):
+    """Keeps what became of each row of a batch, in order."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.entries: list[Row | Failed] = []
+
+    def take(self, row: Row) -> None:
+        """Keep a row with the bytes that it will be written as."""
+        if row.raw is None:
+            try:
+                row.raw = encode(row.value)
+            except RowError as error:  # too deep, since it was adopted
+                fail_row(self, row, error, "write")
+                return
+        self.entries.append(row)
+
+    def fail(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
+        failure = Failure(stage, reason, message, evidence)
+        self.entries.append((row.value, row.source, row.line, row.raw, failure))
+
+
+def read_measured(
+    names: Sequence[str],
+    account: Account,
+    before_read: Callable[[], None] | None = None,
+    workers: Workers | None = None,
+) -> Feed:
+    """Return what reads and measures the records of the files, here or in workers.
+
+    The rows and what the account is told are the same. Raises SeqitError, once it is read, where
+    a file cannot be opened or a worker dies.
+    """
+
+    def feed(measure: Measure) -> Iterator[Measured]:
+        for name in names:
+            with opened(name, workers.about_to_wait if workers else before_read) as source:
+                function = partial(measure.parts, name=source.name, unit=unit_of(source))
+                parts = parts_of(source)
+                if workers:
+                    found = workers.map(function, parts, weight)
+                else:
+                    found = chain.from_iterable(map(function, _batches(parts)))
+                yield from _told(_counted(found, account), account)
+
+    if workers and before_read:
+        workers.before_wait = before_read
+    return feed
+
+
+def measured_rows(records: Iterable[Row], account: Account) -> Feed:
+    """Return what measures rows of records that are read, and counted, already."""
+
+    def feed(measure: Measure) -> Iterator[Measured]:
+        batches = map(measure.rows, _batches(iter(records)))
+        return _told(chain.from_iterable(batches), account)
+
+    return feed
+
+
+def _told(entries: Iterable[Entry], account: Account) -> Iterator[Measured]:
+    for entry in entries:
+        if len(entry) == 5:
+            *row, (stage, reason, message, evidence) = entry
+            account.fail(Row(*row), stage, reason, message, **evidence)
+        else:
+            yield entry
+
+
+def _counted(entries: Iterable[Entry], account: Account) -> Iterator[Entry]:
+    for entry in entries:
+        account.read += 1
+        yield entry
+
+
+def _batches(items: Iterator[T]) -> Iterator[list[T]]:
+    while batch := list(islice(items, _BATCH)):
+        yield batch
