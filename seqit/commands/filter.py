@@ -98,7 +98,7 @@ def command(
     workers: int | None,
     **settings: Any,
 ) -> None:
-    """Write the rows that pass every rule, byte for byte as they came.
+    """Write the rows that pass every rule, byte for byte as they came, unless a rule masks.
 
     A rejected row is counted under its rule; --rejects keeps it with the evidence.
     """
