@@ -1,7 +1,6 @@
 """One run of a command over rows: sources, targets, the account and its closing line."""
 
 import contextlib
-import functools
 import os
 import stat
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seqit.commands._progress import track, watch_model
-from seqit.commands._shell import claim_stdout
+from seqit.commands._shell import claim_stdout, was_given
 from seqit.commands._stage import Link, Stage, handed_on
 from seqit.commands._telling import End, Reporter
 from seqit.errors import UsageError
@@ -30,17 +29,6 @@ SOME_ROWS_FAILED = 3
 
 Transform = Callable[[Iterator["Row"], "Account"], Iterator["Row"]]
 Reader = Callable[..., Iterator["Row"]]
-
-
-def was_given(value: Any) -> bool:
-    """Tell whether an option's value says that it was given; 0 says so, too."""
-    return value is not None and value is not False and value not in ((), {}, "")
-
-
-def was_typed(name: str) -> bool:
-    """Tell whether a parameter was given on the command line, not by the environment."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is click.core.ParameterSource.COMMANDLINE
 
 
 @dataclass
@@ -254,42 +242,3 @@ class Job:
             # Opened first: the file may be /dev/stdout.
             with open_sink(self.output, sys.stdout.buffer) as sink:
                 yield sink
-
-
-workers_option = click.option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help=f"Work in N processes; the result is the same. Default: one a CPU, at most {MOST_WORKERS}."
-    " Small sources and Parquet, in or out, take one.",
-)
-
-
-def data_options(body: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that all commands over rows share; it gets a Job first."""
-
-    @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
-    @click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all; "
-                  "its ending may be .jsonl, .jsonl.gz, .jsonl.zst or .parquet.")  # fmt: skip
-    @click.option("--rejects", metavar="FILE", help="Keep every row not written, with the reason.")
-    @click.option("--manifest", metavar="FILE", help="Write the account of the run as JSON.")
-    @click.option("--strict", is_flag=True, help="Stop at the first row that fails.")
-    @click.option("-q", "--quiet", is_flag=True, help="No progress and no closing account.")
-    @click.pass_context
-    @functools.wraps(body)
-    def command(
-        ctx: click.Context,
-        /,
-        *,
-        sources: tuple[str, ...],
-        output: str | None,
-        rejects: str | None,
-        manifest: str | None,
-        strict: bool,
-        quiet: bool,
-        **options: Any,
-    ) -> None:
-        job = Job(sources, output, rejects, manifest, strict, quiet, options, ctx)
-        body(job, **options)
-
-    return command

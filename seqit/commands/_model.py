@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._job import was_given, was_typed
-from seqit.commands._shell import SectionOption
+from seqit.commands._shell import SectionOption, was_given, was_typed
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:

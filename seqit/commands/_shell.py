@@ -97,6 +97,17 @@ def _sentence(error: Exception) -> str:
     )
 
 
+def was_given(value: Any) -> bool:
+    """Tell whether an option's value says that it was given; 0 says so, too."""
+    return value is not None and value is not False and value not in ((), {}, "")
+
+
+def was_typed(name: str) -> bool:
+    """Tell whether a parameter was given on the command line, not by the environment."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
 def say(ctx: click.Context, message: str) -> None:
     """Write one line to standard error, after the command's name; progress gives way to it."""
     start = CLEAR if sys.stderr.isatty() else ""

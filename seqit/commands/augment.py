@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from seqit.commands._job import Job, data_options, was_given, was_typed
+from seqit.commands._job import Job
 from seqit.commands._model import ModelOptions, model_options
-from seqit.commands._shell import Command, say
+from seqit.commands._options import data_options
+from seqit.commands._shell import Command, say, was_given, was_typed
 from seqit.errors import UsageError
 
 MODULES = {

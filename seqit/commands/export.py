@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seqit.commands._job import Job, data_options
+from seqit.commands._job import Job
+from seqit.commands._options import data_options
 from seqit.commands._shell import Command
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._job import Job, data_options, workers_option
+from seqit.commands._job import Job
 from seqit.commands._mixture import SHARD_FORMATS, Targets
+from seqit.commands._options import data_options, workers_option
 from seqit.commands._shell import Command, say
 from seqit.errors import UsageError
 

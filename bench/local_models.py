@@ -1,0 +1,101 @@
+"""Measure tokens a second of the backend `vllm:` beside raw `LLM.chat` on the same prompts.
+
+    .venv-vllm/bin/python bench/local_models.py MODEL [--rows 512] [--new-tokens 128] [--runs 3]
+                          [--engine NAME=VALUE ...]
+
+Each run is a process of its own, which loads the model, answers a few prompts to warm up, and then
+all of them; loading is not counted. The two take turns and sample alike, each request by its seed.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+from seqit.backends.catalogue import engine_options
+
+WARM = 16  # prompts
+TOP_K = 50
+
+
+def prompts(count: int) -> list[list[dict[str, str]]]:
+    """Return chats whose first words differ, so that no prefix is shared by chance."""
+    tasks = ("List five uses of", "Write a short story about", "Explain to a child what is", "Rate")
+    return [
+        [{"role": "user", "content": f"{n}: {tasks[n % 4]} a number of {n % 97 + 2} old bridges."}]
+        for n in range(count)
+    ]
+
+
+def raw(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
+    """Return tokens a second of one LLM.chat call over all prompts."""
+    from vllm import LLM, SamplingParams
+
+    llm = LLM(model, enable_prefix_caching=True, **engine)
+    draws = [SamplingParams(max_tokens=tokens, top_k=TOP_K, seed=n) for n in range(rows)]
+    llm.chat(prompts(WARM), draws[:WARM], use_tqdm=False)
+    start = time.perf_counter()
+    outputs = llm.chat(prompts(rows + WARM)[WARM:], draws, use_tqdm=False)
+    seconds = time.perf_counter() - start
+    return sum(len(each.outputs[0].token_ids) for each in outputs) / seconds
+
+
+def ours(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
+    """Return tokens a second of the backend under its dispatcher, without a cache."""
+    from seqit.backends.asking import ask
+    from seqit.backends.budget import Budget
+    from seqit.backends.dispatch import Dispatcher
+    from seqit.backends.pace import Pace
+    from seqit.backends.request import Request, Sampling
+    from seqit.backends.sending import Sender
+    from seqit.backends.vllm import VLLM
+
+    sampling = Sampling(top_p=1.0, top_k=TOP_K, max_new_tokens=tokens)
+
+    def work(chat: list[dict[str, str]]) -> Any:
+        request = Request(chat, sampling, 0, record_id=chat[0]["content"], stage="bench")  # type: ignore[arg-type]
+        return (yield from ask(request, 0, str, attempts=1))
+
+    backend = VLLM(model, **engine)
+    most = backend.capacity
+    sender: Sender[Any] = Sender(backend, cache=None, pace=Pace(most), budget=Budget(), retries=0)
+    with Dispatcher(sender, 2 * most) as dispatcher:
+        list(dispatcher.run(prompts(WARM), work))
+        before = dispatcher.progress.completion_tokens
+        start = time.perf_counter()
+        for _ in dispatcher.run(prompts(rows + WARM)[WARM:], work):
+            pass
+        seconds = time.perf_counter() - start
+        return (dispatcher.progress.completion_tokens - before) / seconds
+
+
+def main() -> None:
+    """Run both in turn, and print the medians and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("--rows", type=int, default=512)
+    parser.add_argument("--new-tokens", type=int, default=128)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--engine", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--only", choices=["raw", "ours"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    engine = engine_options("vllm", dict(each.split("=", 1) for each in options.engine))
+    if options.only:
+        run = {"raw": raw, "ours": ours}[options.only]
+        print(f"rate {run(options.model, options.rows, options.new_tokens, engine)}")
+        return
+    rates: dict[str, list[float]] = {"raw": [], "ours": []}
+    for number in range(options.runs):
+        for name in ("raw", "ours") if number % 2 else ("ours", "raw"):
+            command = [sys.executable, __file__, *sys.argv[1:], "--only", name]
+            lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            rate = next(line for line in lines.splitlines() if line.startswith("rate "))
+            rates[name].append(float(rate.split()[1]))
+    floor, own = (statistics.median(rates[name]) for name in ("raw", "ours"))
+    print(f"LLM.chat {floor:,.0f} tokens/s, vllm: {own:,.0f} tokens/s, ratio {own / floor:.3f}")
+
+
+if __name__ == "__main__":
+    main()
