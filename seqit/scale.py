@@ -65,29 +65,30 @@ class Workers:
         self._stop()
 
     def about_to_wait(self) -> None:
-        """Hand on what has been gathered; to be called by `items` before a read that may wait."""
+        """Hand on what has been gathered; `batches` calls it before a read that may wait."""
         self.before_wait()
 
     def map(
-        self, function: Function[T, R], items: Iterable[T], weigh: Callable[[T], int]
+        self, function: Function[T, R], batches: Iterable[list[T]], weigh: Callable[[T], int]
     ) -> Iterator[R]:
         """Yield the results of `function` over lists of items, in the order of the items.
 
-        `weigh` gives an item's size in bytes; items of weight 0 alone never start a worker. Once
-        workers have started, `items` goes on in another process: what it changes stays there. An
-        exception in either is raised here, in its turn. Raises SeqitError where a process died.
+        A batch holds what has come when the next may have to be waited for. `weigh` gives an
+        item's size in bytes; items of weight 0 alone never start a worker. Once workers have
+        started, `batches` goes on in another process: what it changes stays there. An exception
+        in either is raised here, in its turn. Raises SeqitError where a process died.
         """
-        rest = iter(items)
+        rest = iter(batches)
         weight = 0
-        for item in rest:
-            yield from function([item])
-            weight += weigh(item)
+        for batch in rest:
+            yield from function(batch)
+            weight += sum(map(weigh, batch))
             if self._count > 1 and weight >= ALONE:
                 yield from self._spread(function, rest, weigh)
                 return
 
     def _spread(
-        self, function: Function[T, R], items: Iterator[T], weigh: Callable[[T], int]
+        self, function: Function[T, R], batches: Iterator[list[T]], weigh: Callable[[T], int]
     ) -> Iterator[R]:
         feeds = [Channel() for _ in range(self._count)]
         returns = [Channel() for _ in range(self._count)]
@@ -96,7 +97,7 @@ class Workers:
         with _signals_held() as held:
             for feed, back in zip(feeds, returns, strict=True):
                 self._fork(held, (feed.reader, back.writer), partial(_work, function, feed, back))
-            body = partial(self._feed, _Dealer(feeds), items, weigh, life)
+            body = partial(self._feed, _Dealer(feeds), batches, weigh, life)
             self._fork(held, (life.reader, *(feed.writer for feed in feeds)), body)
         self._close_all_but([life.writer, *(back.reader for back in returns)])
         try:
@@ -118,14 +119,18 @@ class Workers:
             yield from message
 
     def _feed(
-        self, dealer: "_Dealer[T]", items: Iterator[T], weigh: Callable[[T], int], life: Channel
+        self,
+        dealer: "_Dealer[T]",
+        batches: Iterator[list[T]],
+        weigh: Callable[[T], int],
+        life: Channel,
     ) -> None:
         """Deal out all items; runs in the feeder."""
         # Blocked in a read it would not notice that nobody is left to read for.
         threading.Thread(target=_die_with, args=(life,), daemon=True).start()
         self.before_wait = dealer.send
         try:
-            dealer.deal(items, weigh)
+            dealer.deal(batches, weigh)
             dealer.send()
         except Exception as error:
             dealer.send()
@@ -191,12 +196,13 @@ class _Dealer(Generic[T]):
         self._batch: list[T] = []
         self._weight = 0
 
-    def deal(self, items: Iterable[T], weigh: Callable[[T], int]) -> None:
-        for item in items:
-            self._batch.append(item)
-            self._weight += weigh(item)
-            if self._weight >= BATCH:
-                self.send()
+    def deal(self, batches: Iterable[list[T]], weigh: Callable[[T], int]) -> None:
+        for batch in batches:
+            for item in batch:
+                self._batch.append(item)
+                self._weight += weigh(item)
+                if self._weight >= BATCH:
+                    self.send()
 
     def send(self) -> None:
         if self._batch:

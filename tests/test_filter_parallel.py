@@ -279,7 +279,7 @@ def test_a_killed_worker_gets_a_sentence(clean, tmp_path):
     process = start("--workers", 2, "-o", tmp_path / "out")
     children = started_workers(process, clean)
     os.kill(children[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(clean, timeout=30)
     assert process.returncode == 1
     assert err.decode().startswith("seqit filter: a worker process was ended by SIGKILL, perhaps")
     assert len(err.splitlines()) == 1

@@ -20,6 +20,10 @@ def a_batch_each(item: object) -> int:
     return scale.ALONE
 
 
+def singly(items):
+    return ([item] for item in items)
+
+
 def doubled(items: list[int]) -> list[tuple[int, int]]:
     return [(2 * item, os.getpid()) for item in items]
 
@@ -36,7 +40,7 @@ def is_gone(process: int) -> bool:
 @pytest.mark.parametrize("weight", [0, 1, scale.BATCH // 3, scale.ALONE])
 def test_results_come_in_the_order_of_the_items(workers, weight):
     with Workers(workers) as pool:
-        results = list(pool.map(doubled, range(500), lambda item: weight))
+        results = list(pool.map(doubled, singly(range(500)), lambda item: weight))
     assert [result for result, _ in results] == list(range(0, 1000, 2))
     processes = {process for _, process in results}
     assert len(processes - {os.getpid()}) == (workers if weight > 1 and workers > 1 else 0)
@@ -46,7 +50,7 @@ def test_results_come_in_the_order_of_the_items(workers, weight):
 def test_one_pool_maps_several_times():
     with Workers(2) as pool:
         for _ in range(3):
-            assert sum(n for n, _ in pool.map(doubled, range(20), a_batch_each)) == 380
+            assert sum(n for n, _ in pool.map(doubled, singly(range(20)), a_batch_each)) == 380
 
 
 def test_items_are_taken_no_further_than_the_pipes_hold(tmp_path):
@@ -58,7 +62,7 @@ def test_items_are_taken_no_further_than_the_pipes_hold(tmp_path):
             yield number, b"x" * scale.BATCH
 
     with Workers(2) as pool:
-        results = pool.map(lambda items: items, items(), lambda item: len(item[1]))
+        results = pool.map(lambda items: items, singly(items()), lambda item: len(item[1]))
         assert [number for number, _ in islice(results, 40)] == list(range(40))
         time.sleep(0.2)
         # Two pipes a worker, and what the processes have in hand.
@@ -76,7 +80,7 @@ def test_what_has_come_goes_out_before_a_read_that_waits():
 
         os.write(writer, b"1\n2\n3\n")
         weights = {1: scale.ALONE}
-        results = pool.map(doubled, lines(), lambda item: weights.get(item, 1))
+        results = pool.map(doubled, singly(lines()), lambda item: weights.get(item, 1))
         assert [next(results)[0] for _ in range(3)] == [2, 4, 6]
         os.write(writer, b"4\n")
         assert next(results)[0] == 8
@@ -87,7 +91,7 @@ def test_this_process_is_told_before_it_waits():
     told = []
     with Workers(2) as pool:
         pool.before_wait = lambda: told.append(True)
-        list(pool.map(doubled, range(10), a_batch_each))
+        list(pool.map(doubled, singly(range(10)), a_batch_each))
     assert len(told) >= 10
 
 
@@ -100,7 +104,7 @@ def fails_at_7(items: list[int]) -> list[int]:
 def test_an_error_of_the_function_is_raised_in_its_turn():
     seen = []
     with Workers(3) as pool, pytest.raises(RowError, match="seven") as caught:
-        seen.extend(pool.map(fails_at_7, range(20), a_batch_each))
+        seen.extend(pool.map(fails_at_7, singly(range(20)), a_batch_each))
     assert seen == list(range(7))
     assert caught.value.field == "field"
     assert "fails_at_7" in "".join(caught.value.__notes__)  # where it rose, for --traceback
@@ -113,7 +117,7 @@ def test_an_error_of_the_items_is_raised_after_the_results_before_it():
 
     seen = []
     with Workers(2) as pool, pytest.raises(SeqitError, match="no more"):
-        for result, _ in pool.map(doubled, items(), a_batch_each):
+        for result, _ in pool.map(doubled, singly(items()), a_batch_each):
             seen.append(result)
     assert seen == list(range(0, 18, 2))
 
@@ -129,7 +133,7 @@ def test_an_error_that_cannot_travel_is_told_in_words():
         raise Odd("this", "that")
 
     with Workers(2) as pool, pytest.raises(RuntimeError, match="Odd: this and that"):
-        list(pool.map(fail, range(5), a_batch_each))
+        list(pool.map(fail, singly(range(5)), a_batch_each))
 
 
 @pytest.mark.parametrize("how", ["kill", "exit"])
@@ -144,7 +148,7 @@ def test_a_worker_that_dies_is_an_error_and_no_result_is_skipped(how):
     seen = []
     told = "ended by SIGKILL, perhaps since memory" if how == "kill" else "with exit code 3"
     with Workers(2) as pool, pytest.raises(SeqitError, match=told):
-        seen.extend(pool.map(die, range(1000), a_batch_each))
+        seen.extend(pool.map(die, singly(range(1000)), a_batch_each))
     assert seen == list(range(11))
 
 
@@ -155,14 +159,14 @@ def test_a_feeder_that_dies_is_an_error():
 
     seen = []
     with Workers(2) as pool, pytest.raises(SeqitError, match="ended by SIGKILL"):
-        for result, _ in pool.map(doubled, items(), a_batch_each):
+        for result, _ in pool.map(doubled, singly(items()), a_batch_each):
             seen.append(result)
     assert seen == list(range(0, 20, 2))
 
 
 def test_no_process_is_left_when_the_results_are_left_alone():
     with Workers(2) as pool:
-        results = pool.map(doubled, count(), a_batch_each)
+        results = pool.map(doubled, singly(count()), a_batch_each)
         processes = {process for _, process in islice(results, 10)} - {os.getpid()}
         assert not any(map(is_gone, processes))
     assert len(processes) == 2
@@ -174,10 +178,10 @@ import os, time
 from seqit import channel, scale
 
 def items():
-    yield 0
+    yield [0]
     os.write(1, b"%d\\n" % os.getpid())  # in one piece, since several write
-    yield 1
-    yield 2
+    yield [1]
+    yield [2]
     time.sleep(600)
 
 def function(items):

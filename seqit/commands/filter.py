@@ -124,7 +124,7 @@ def command(
         remarks = _remarks(table or bool(recipe_file))
         resolved = recipe if recipe_file else None
         pool = stack.enter_context(job.workers(workers))
-        if pool is None:
+        if job.stage.link:
             from seqit.filter import apply
 
             def passing(rows: Iterator["Row"], account: "Account") -> Iterator["Row"]:

@@ -23,7 +23,7 @@ Remark = tuple[int, str]
 class Mark(NamedTuple):
     """What the rules that remember compare, their keys of a record and its id, and the remarks."""
 
-    keys: list[Any]
+    keys: tuple[Any, ...]
     record_id: str
     remarks: list[Remark]
 
@@ -51,7 +51,9 @@ def apply(rows: Iterable[Row], rules: Sequence[Rule], account: Account) -> Itera
         finished = finish(row.value)
         if finished.record is not row.value:
             row = row.changed(finished.record)
-        return row, memory.judge(memory.mark(finished))
+        marks = memory.marks([finished])
+        memory.look_up(marks)
+        return row, memory.judge(marks[0])
 
     return settle(map(judged, rows), memory, account)
 
@@ -106,10 +108,16 @@ class Memory:
             (number, rule) for number, rule in enumerate(rules) if isinstance(rule, RememberingRule)
         ]
 
-    def mark(self, finished: Finished) -> Mark:
-        """Return what the rules compare; it depends on this record alone."""
-        record, remarks = finished
-        return Mark([rule.key(record) for _, rule in self._rules], record["id"], remarks)
+    def marks(self, finished: Sequence[Finished]) -> list[Mark]:
+        """Return what the rules compare of each record; it depends on this record alone."""
+        records = [each.record for each in finished]
+        keys = zip(*(rule.keys(records) for _, rule in self._rules), strict=True)
+        return [Mark(next(keys, ()), record["id"], remarks) for record, remarks in finished]
+
+    def look_up(self, marks: Sequence[Mark]) -> None:
+        """Let the rules look for the keys of records that are to be judged next."""
+        for place, (_, rule) in enumerate(self._rules):
+            rule.look_up([mark.keys[place] for mark in marks])
 
     def judge(self, mark: Mark) -> Verdict | None:
         """Return which rule objects to a record; where none does, all remember it."""
@@ -118,7 +126,8 @@ class Memory:
                 return Verdict(number, objection)
         for (_, rule), key in zip(self._rules, mark.keys, strict=True):
             rule.remember(key, mark.record_id)
-        self.remarks.update(mark.remarks)
+        if mark.remarks:
+            self.remarks.update(mark.remarks)
         return None
 
 

@@ -48,7 +48,9 @@ def fates(rows: Iterable[Row], rules: Sequence[Rule], wanted: str) -> list[Fate]
                 findings = [Finding(str(each), _ask(each, record, finished)) for each in rules]
                 told.append(Fate(row.place, record["id"], findings))
         if judge(record) is None:
-            memory.judge(memory.mark(finish(record)))
+            marks = memory.marks([finish(record)])
+            memory.look_up(marks)
+            memory.judge(marks[0])
     if wanted in found:
         return found[wanted]
     if not found:
@@ -60,7 +62,9 @@ def fates(rows: Iterable[Row], rules: Sequence[Rule], wanted: str) -> list[Fate]
 
 def _ask(rule: Rule, record: Record, finished: Record) -> Objection | None:
     if isinstance(rule, RememberingRule):
-        return rule.compare(rule.key(finished), finished["id"])
+        key = rule.key(finished)
+        rule.look_up([key])
+        return rule.compare(key, finished["id"])
     return rule.judge(record)
 
 

@@ -1,4 +1,4 @@
-"""The filter in several processes: all that depends on one row alone is found by workers.
+"""The filter over files, batch by batch, in several processes or in this one.
 
 A worker reads, validates, adopts and judges with the functions that one process uses. What
 depends on other rows, the memory of a rule and the account, stays here and hears of the rows in
@@ -12,20 +12,30 @@ from typing import Any
 import orjson
 
 from seqit.errors import RowError
-from seqit.filter.engine import Mark, Memory, Verdict, finish_of, in_order, judge_of, settle
+from seqit.filter.engine import (
+    Finished,
+    Mark,
+    Memory,
+    Verdict,
+    finish_of,
+    in_order,
+    judge_of,
+    settle,
+)
 from seqit.filter.rule import Rule
 from seqit.records.account import Account, Row
 from seqit.records.ledger import Failure
+from seqit.records.record import Record
 from seqit.records.sink import encode
 from seqit.records.sources import opened
-from seqit.records.stream import Part, Unit, parts_of, rows_from, to_records, unit_of, weight
+from seqit.records.stream import Part, Unit, batches_of, rows_from, to_records, unit_of, weight
 from seqit.scale import Workers
 
 Judged = tuple[Any, str, int, bytes | None, Verdict | Failure | None, Mark | None]
 """The four fields of a Row, what became of it, and its mark where a rule remembers.
 
-A plain tuple: hundreds of thousands a second go through a pipe. A row that passed comes as the
-bytes to write, without its value.
+A plain tuple: hundreds of thousands a second go through a pipe. A row that passed in another
+process comes as the bytes to write, without its value.
 """
 
 
@@ -35,77 +45,93 @@ def read_passing(
     before_read: Callable[[], None],
     *,
     rules: Sequence[Rule],
-    workers: Workers,
+    workers: Workers | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of the sources that no rule objects to, as `read_records` and `apply` would.
 
-    The rows have bytes and no value. Raises SeqitError where a source cannot be opened or a
-    worker dies.
+    With workers the rows have bytes and no value. Raises SeqitError where a source cannot be
+    opened or a worker dies.
     """
-    workers.before_wait = before_read
+    pool = workers or Workers(1)
+    pool.before_wait = before_read
     rules = in_order(rules)
     memory = Memory(rules)
-    judged = _judged(names, _Judge(rules, memory, account.keeps_rejects), workers)
+    judge = _Judge(rules, memory, account.keeps_rejects, keeps_values=workers is None)
+    judged = _judged(names, judge, pool)
     return settle(_told(judged, memory, account), memory, account)
 
 
-def _judged(names: Iterable[str], judge: "_Judge", workers: Workers) -> Iterator[Judged]:
+def _judged(names: Iterable[str], judge: "_Judge", workers: Workers) -> Iterator[list[Judged]]:
     for name in names:
         with opened(name, workers.about_to_wait) as source:
             unit = unit_of(source)
             function = partial(judge, name=source.name, unit=unit)
-            yield from workers.map(function, parts_of(source, unit), weight)
+            yield from workers.map(function, batches_of(source, unit), weight)
 
 
 def _told(
-    judged: Iterable[Judged], memory: Memory, account: Account
+    batches: Iterable[list[Judged]], memory: Memory, account: Account
 ) -> Iterator[tuple[Row, Verdict | None]]:
     """Tell the account of each row in its turn, and ask the rules that remember."""
-    for value, source, line, raw, outcome, mark in judged:
-        account.read += 1
-        row = Row(value, source, line, raw)
-        if isinstance(outcome, Failure):
-            stage, reason, message, evidence = outcome
-            account.fail(row, stage, reason, message, **evidence)
-        elif mark and (verdict := memory.judge(mark)):
-            if raw and account.keeps_rejects:
-                row = row.changed(orjson.loads(raw))
-            yield row, verdict
-        else:
-            yield row, outcome
+    for batch in batches:
+        memory.look_up([mark for *_, mark in batch if mark])
+        for value, source, line, raw, outcome, mark in batch:
+            account.read += 1
+            row = Row(value, source, line, raw)
+            if isinstance(outcome, Failure):
+                stage, reason, message, evidence = outcome
+                account.fail(row, stage, reason, message, **evidence)
+            elif mark and (verdict := memory.judge(mark)):
+                if value is None and raw and account.keeps_rejects:
+                    row = row.changed(orjson.loads(raw))
+                yield row, verdict
+            else:
+                yield row, outcome
 
 
 class _Judge:
     """Does with parts of a source all that depends on a row alone; runs in the workers."""
 
-    def __init__(self, rules: Sequence[Rule], memory: Memory, keeps_rejects: bool) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], memory: Memory, keeps_rejects: bool, keeps_values: bool
+    ) -> None:
         self._memory = memory
         self._ask = judge_of(rules)
         self._finish = finish_of(rules)
-        self._keeps_rejects = keeps_rejects
+        self._keeps_values = keeps_values
+        self._keeps_rejects = keeps_rejects or keeps_values
         self._ledger = _Ledger()
 
-    def __call__(self, parts: Iterable[Part], name: str, unit: Unit) -> list[Judged]:
+    def __call__(self, parts: Iterable[Part], name: str, unit: Unit) -> list[list[Judged]]:
+        """Return one batch, with the marks of all that passed, which are made together."""
         ledger = self._ledger
         judged = ledger.judged = []
+        passed: list[Finished] = []
+        places: list[int] = []
         for row in to_records(rows_from(parts, name, unit, ledger), ledger):
             verdict = self._ask(row.value)
             if verdict is None:
-                judged.append(self._passed(row))
+                places.append(len(judged))
+                passed.append(self._finish(row.value))
+                judged.append(self._passed(row, passed[-1].record))
             else:
                 value = row.value if self._keeps_rejects else None
                 judged.append((value, name, row.line, None, verdict, None))
-        return judged
+        for place, mark in zip(places, self._memory.marks(passed), strict=True):
+            judged[place] = (*judged[place][:-1], mark)
+        return [judged]
 
-    def _passed(self, row: Row) -> Judged:
-        finished = self._finish(row.value)
-        value, raw = None, row.raw if finished.record is row.value else None
+    def _passed(self, row: Row, record: Record) -> Judged:
+        raw = row.raw if record is row.value else None
+        if self._keeps_values:
+            return record, row.source, row.line, raw, None, None
+        value = None
         if raw is None:  # adopted or masked, and by that valid
             try:
-                raw = encode(finished.record)
+                raw = encode(record)
             except RowError:
-                value = finished.record  # whoever writes it finds out the same, and says it
-        return value, row.source, row.line, raw, None, self._memory.mark(finished)
+                value = record  # whoever writes it finds out the same, and says it
+        return value, row.source, row.line, raw, None, None
 
 
 class _Ledger(Account):

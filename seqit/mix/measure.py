@@ -19,8 +19,8 @@ from seqit.records.sources import opened
 from seqit.records.stream import (
     Part,
     Unit,
+    batches_of,
     fail_row,
-    parts_of,
     rows_from,
     to_records,
     unit_of,
@@ -123,11 +123,11 @@ def read_measured(
         for name in names:
             with opened(name, workers.about_to_wait if workers else before_read) as source:
                 function = partial(measure.parts, name=source.name, unit=unit_of(source))
-                parts = parts_of(source)
+                batches = batches_of(source)
                 if workers:
-                    found = workers.map(function, parts, weight)
+                    found = workers.map(function, batches, weight)
                 else:
-                    found = chain.from_iterable(map(function, _batches(parts)))
+                    found = chain.from_iterable(map(function, batches))
                 yield from _told(_counted(found, account), account)
 
     if workers and before_read:

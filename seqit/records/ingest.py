@@ -19,6 +19,7 @@ from seqit.records.stream import (
     Part,
     Unit,
     Wait,
+    batches_of,
     document_of,
     fail_row,
     parts_of,
@@ -92,7 +93,7 @@ class Spread(Protocol):
     def __call__(
         self,
         function: Callable[[list[Part]], list[Entry]],
-        items: Iterable[Part],
+        batches: Iterable[list[Part]],
         weigh: Callable[[Part], int],
     ) -> Iterator[Entry]: ...
 
@@ -122,7 +123,7 @@ class _Reader:
                 return
             unit: Unit = "lines" if layout == "lines" else unit_of(source)
             batch = partial(self._batch, name=source.name, unit=unit, layout=layout)
-            yield from replay(spread(batch, parts_of(source, unit), weight), self._account)
+            yield from replay(spread(batch, batches_of(source, unit), weight), self._account)
 
     def _batch(self, parts: list[Part], name: str, unit: Unit, layout: Layout) -> list[Entry]:
         ledger = Ledger(schema("record"))

@@ -81,8 +81,8 @@ class ParquetRecords:
         self._writer.close()
 
 
-def read_parquet(source: Source) -> Iterator[Any]:
-    """Yield the rows as JSON values: absent parts left out, JSON text columns decoded.
+def read_parquet(source: Source) -> Iterator[list[Any]]:
+    """Yield the rows in batches as JSON values: absent parts left out, JSON columns decoded.
 
     A pipe is copied to a temporary file first, since Parquet keeps its table of contents at its
     end. Raises BrokenSource where the file is damaged.
@@ -96,8 +96,7 @@ def read_parquet(source: Source) -> Iterator[Any]:
                 spool.write(chunk)
             spool.seek(0)
         for rows in _batches(file):
-            for row in rows:
-                yield _json(row)
+            yield list(map(_json, rows))
             if source.before_read:  # may fail too: the reader of the output may be gone
                 source.before_read()
 

@@ -13,8 +13,11 @@ Part = tuple[int, bytes | RowError]
 """Line number, from 1, and the row's bytes or why there are none."""
 
 
-def lines(chunks: Iterator[bytes]) -> Iterator[Part]:
-    """Yield each line that is not blank with its number; a line over MAX_ROW as a RowError."""
+def lines(chunks: Iterator[bytes]) -> Iterator[list[Part]]:
+    """Yield the lines that each chunk completes, blank ones left out, with their numbers.
+
+    A line over MAX_ROW comes as a RowError.
+    """
     number = 1
     held: list[bytes] = []  # the unfinished line, in pieces
     size = 0
@@ -25,24 +28,23 @@ def lines(chunks: Iterator[bytes]) -> Iterator[Part]:
             held.append(first)
         if not whole:
             continue
-        yield from _line(number, held, size)
+        found = _line(number, held, size)
         number += 1
         last = whole.pop()
         for line in whole:
             if line and not line.isspace():
-                yield number, line
+                found.append((number, line))
             number += 1
         held, size = [last], len(last)
-    yield from _line(number, held, size)
+        yield found
+    yield _line(number, held, size)
 
 
-def _line(number: int, pieces: list[bytes], size: int) -> Iterator[Part]:
+def _line(number: int, pieces: list[bytes], size: int) -> list[Part]:
     if size > MAX_ROW:
-        yield number, too_long(size)
-        return
+        return [(number, too_long(size))]
     line = b"".join(pieces)
-    if line and not line.isspace():
-        yield number, line
+    return [(number, line)] if line and not line.isspace() else []
 
 
 def too_long(size: int) -> RowError:
@@ -115,8 +117,8 @@ class ArraySplitter:
         self.begin = position
 
 
-def elements(chunks: Iterator[bytes]) -> Iterator[Part]:
-    """Yield each element of a JSON array with the line that it begins on.
+def elements(chunks: Iterator[bytes]) -> Iterator[list[Part]]:
+    """Yield the elements of a JSON array that each chunk completes, with their first lines.
 
     Raises BrokenSource where the array is not closed, or something follows it.
     """
@@ -125,7 +127,14 @@ def elements(chunks: Iterator[bytes]) -> Iterator[Part]:
         if splitter.closed:
             splitter.buffer += chunk
             continue
-        yield from splitter.feed(chunk)
+        found: list[Part] = []
+        try:  # what comes before a break is good
+            for part in splitter.feed(chunk):
+                found.append(part)  # noqa: PERF402
+        except BrokenSource:
+            yield found
+            raise
+        yield found
     if not splitter.closed:
         raise BrokenSource("the JSON array is not closed with ']': the file is cut off")
     if splitter.buffer[splitter.begin :].strip():

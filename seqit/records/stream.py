@@ -1,6 +1,7 @@
 """Rows in: one reader for JSONL, JSON arrays and Parquet, plain or compressed."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Literal
 
 from seqit.errors import RowError
@@ -71,19 +72,32 @@ def parts_of(source: Source, unit: Unit | None = None) -> Iterator[Part]:
 
     A source that breaks off ends with its BrokenSource.
     """
-    unit = unit or unit_of(source)
+    return chain.from_iterable(batches_of(source, unit))
+
+
+def batches_of(source: Source, unit: Unit | None = None) -> Iterator[list[Part]]:
+    """Yield the same in lists, each of what has come with one read."""
     number = 0
     try:
-        for number, part in _SPLIT[unit](source):
-            yield number, part
+        for batch in _SPLIT[unit or unit_of(source)](source):
+            if batch:
+                number = batch[-1][0]
+                yield batch
     except BrokenSource as broken:
-        yield number, broken
+        yield [(number, broken)]
 
 
-_SPLIT: dict[Unit, Callable[[Source], Iterator[Part]]] = {
+def _values(source: Source) -> Iterator[list[Part]]:
+    number = 1
+    for rows in read_parquet(source):
+        yield list(enumerate(rows, number))
+        number += len(rows)
+
+
+_SPLIT: dict[Unit, Callable[[Source], Iterator[list[Part]]]] = {
     "lines": lambda source: lines(source.chunks()),
     "elements": lambda source: elements(source.chunks()),
-    "values": lambda source: enumerate(read_parquet(source), start=1),
+    "values": _values,
 }
 
 
