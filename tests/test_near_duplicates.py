@@ -1,9 +1,11 @@
 """near-duplicate: what is found is exactly what a comparison of all pairs of n-grams says."""
 
+import itertools
 import json
 import math
 import random
 import re
+import struct
 import weakref
 from collections import Counter
 
@@ -14,9 +16,9 @@ from hypothesis import strategies as st
 
 from seqit.errors import SeqitError, UsageError
 from seqit.filter import apply, parse_rule
-from seqit.filter.lsh import Index
-from seqit.filter.minhash import SLOTS, Sketch, bands_for, estimate, sketcher
-from seqit.filter.shingles import jaccard, pack, shingler, unpack, words
+from seqit.filter.lsh import Index, Key
+from seqit.filter.minhash import SLOTS, bands_for, equal_slots, estimate, sketcher
+from seqit.filter.shingles import _PIECE, folded, jaccard, pack, shingler, unpack
 from seqit.filter.spill import Spill
 from seqit.records.account import Account, Row
 
@@ -121,24 +123,60 @@ def test_the_bands_find_99_in_100_pairs_at_the_threshold(threshold):
 @given(st.integers(2, 150), st.integers(0, 150), st.integers(0, 150), st.integers(0, 2**32))
 def test_the_estimate_is_near_the_exact_index(both, first, second, seed):
     rng = random.Random(seed)
-    sketch, shingles = sketcher(0.8), shingler(1)
     pool = [f"w{rng.getrandbits(40)}" for _ in range(both + first + second)]
-    mine = shingles(" ".join(pool[: both + first]))
-    theirs = shingles(" ".join(pool[:both] + pool[both + first :]))
-    exact = jaccard(unpack(pack(mine)), unpack(pack(theirs)))
+    texts = [" ".join(pool[: both + first]), " ".join(pool[:both] + pool[both + first :])]
+    shingles = shingler(1)(texts, [b"", b""])
+    exact = jaccard(*sets(shingles))
     assert exact == pytest.approx(both / (both + first + second), abs=1e-4)
-    assert abs(estimate(sketch(mine).signature, sketch(theirs).signature) - exact) < 0.33
+    mine, theirs = (row.tobytes() for row in sketcher(0.8)(shingles).signatures)
+    assert abs(estimate(equal_slots(mine, theirs)) - exact) < 0.33
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.integers(1, 6))
-def test_any_text_has_the_shingles_of_its_words(given, n):
-    found = words(given)
-    hashes = unpack(pack(shingler(n)(given)))
-    most = max(1, len(found) - n + 1) if found else 0
-    assert bool(hashes) == bool(found)
-    assert len(hashes) <= most
-    assert hashes == unpack(pack(shingler(n)(f"  {given} \n")))
+def sets(shingles) -> list[set[int]]:
+    """The shingles of each text."""
+    starts = [0, *shingles.ends.tolist()]
+    return [unpack(pack(shingles.hashes[a:b])) for a, b in itertools.pairwise(starts)]
+
+
+def words(given: str) -> list[bytes]:
+    return folded(given).split()
+
+
+TEXTS = st.lists(
+    st.text(alphabet=st.characters(exclude_categories=["Cs"]) | st.sampled_from(" \n\0ab")),
+    max_size=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, st.integers(1, 6))
+def test_the_shingles_of_texts_are_those_of_each_by_itself(texts, n):
+    """Whatever stands beside it, a text has one hash for each run of words, and no other."""
+    shingle = shingler(n)
+    together = sets(shingle(texts, [b""] * len(texts)))
+    hashes: dict[tuple[bytes, ...], set[int]] = {}
+    for text, found in zip(texts, together, strict=True):
+        assert sets(shingle([f"  {text} \n"], [b""])) == [found]
+        assert sets(shingle([text], [b"context"])) != [found] or not found
+        each = words(text)
+        runs = {tuple(each[at : at + n]) for at in range(max(1, len(each) - n + 1)) if each}
+        assert len(found) == len(runs)
+        for run in runs:
+            one = hashes.setdefault(run, sets(shingle([b" ".join(run).decode()], [b""]))[0])
+            assert one <= found
+    assert len(set().union(*hashes.values())) == len(hashes)
+
+
+def test_long_texts_and_words_are_hashed_piece_by_piece():
+    shingle = shingler(3)
+    text = " ".join(f"word{number}" for number in range(60_000))
+    assert len(text) > 2 * _PIECE
+    whole, parts = sets(shingle([text, "a b c"], [b"", b""])), text.split()
+    assert len(whole[0]) == len(parts) - 2
+    assert whole[1] == sets(shingle(["a b c"], [b""]))[0]
+    for at in range(0, len(parts) - 2, 997):
+        assert sets(shingle([" ".join(parts[at : at + 3])], [b""]))[0] <= whole[0]
+    assert len(sets(shingle(["x" * (2 * _PIECE + 5)], [b""]))[0]) == 1
 
 
 def test_words():
@@ -295,22 +333,37 @@ def test_parameters_are_written_as_a_user_writes_them():
     assert str(parse_rule("near-duplicate:memory=400MB")) == "near-duplicate"
 
 
-def test_the_disk_tells_the_same_as_memory():
+@pytest.mark.parametrize("together", [1, 7, 400])
+def test_the_disk_tells_the_same_as_memory(together):
     """Tables of a few hundred records each: all but the last are on disk."""
     rng = random.Random(5)
     bands = bands_for(0.8)[0]
     spill = Spill()
-    small, large = Index(bands, 60_000, spill), Index(bands, 1 << 30, spill)
+    small, large = Index(bands, 40, 60_000, spill), Index(bands, 40, 1 << 30, spill)
     first = weakref.ref(small._open)
-    keys = [tuple(rng.randrange(3000) << 20 for _ in range(bands)) for _ in range(1200)]
-    for number, each in enumerate(keys):
-        sketch = Sketch(each, bytes([number % 256]) * SLOTS)
-        found = list(large.find(sketch))
-        assert list(small.find(sketch)) == found
-        expected = [place for place in range(number) if any(map(int.__eq__, keys[place], each))]
-        assert [entry.place for entry in found] == expected
+    numbers = [tuple(rng.randrange(3000) << 20 for _ in range(bands)) for _ in range(1200)]
+    signatures = [rng.choice((b"a", b"b")) * 30 + b"c" * (SLOTS - 30) for _ in numbers]
+    keys = [
+        Key(struct.pack(f"{bands}I", *each), signature, b"")
+        for each, signature in zip(numbers, signatures, strict=True)
+    ]
+    for start in range(0, len(keys), together):
+        batch = keys[start : start + together]
         for index in (small, large):
-            index.add(sketch, number, 7)
+            index.look_up(batch)
+        for number, key in enumerate(batch, start):
+            found = large.find(key)
+            assert small.find(key) == found
+            expected = [
+                place
+                for place in range(number)
+                if any(map(int.__eq__, numbers[place], numbers[number]))
+                and signatures[place] == signatures[number]
+            ]
+            assert [each.place for each in found] == expected
+            assert all(each.equal == SLOTS for each in found)
+            for index in (small, large):
+                index.add(key, number, 7)
     assert len(small._filed) > 4 and not large._filed
     assert first() is None  # at once: what is on disk takes no memory until a collection
 

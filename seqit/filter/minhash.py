@@ -5,16 +5,16 @@ The sketch is rensa's R-MinHash: 64 slots of 32 bits. Of a slot 8 bits are kept 
 """
 
 import math
+import os
 from collections.abc import Callable
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xxhash import xxh32_intdigest
-
-from seqit.filter.shingles import missing
+from seqit.filter.shingles import Shingles, missing
 
 if TYPE_CHECKING:
-    from seqit.filter.shingles import Shingles
+    from numpy import uint8, uint32
+    from numpy.typing import NDArray
 
 SLOTS = 64
 
@@ -22,13 +22,14 @@ _SEED = 42
 _MISSED = 0.01  # of the pairs whose Jaccard index is the threshold; of more similar ones, fewer
 _CHANCE = 1 / 256  # two slots that differ have the same 8 bits
 _LOWEST_BITS = int.from_bytes(b"\1" * SLOTS)
+_FACTOR = 0x9E3779B97F4A7C15
 
 
-class Sketch(NamedTuple):
-    """What is compared of a set: a key a band, 32 bits each, and 8 bits a slot."""
+class Sketches(NamedTuple):
+    """What is compared of several sets: a key a band, 32 bits each, and 8 bits a slot."""
 
-    keys: tuple[int, ...]
-    signature: bytes
+    keys: "NDArray[uint32]"  # sets × bands
+    signatures: "NDArray[uint8]"  # sets × slots
 
 
 def bands_for(threshold: float) -> tuple[int, int]:
@@ -44,8 +45,8 @@ def bands_for(threshold: float) -> tuple[int, int]:
     raise ValueError(f"no bands of {SLOTS} slots find pairs at {threshold}")
 
 
-def sketcher(threshold: float) -> Callable[["Shingles"], Sketch]:
-    """Return the function that sketches shingles, of which there is one at least.
+def sketcher(threshold: float) -> Callable[[Shingles], Sketches]:
+    """Return the function that sketches the texts that have shingles, in their order.
 
     Raises SeqitError where rensa is not installed.
     """
@@ -53,27 +54,60 @@ def sketcher(threshold: float) -> Callable[["Shingles"], Sketch]:
         from rensa import RMinHash
     except ImportError:
         raise missing("rensa") from None
+    import numpy as np
+
     bands, rows = bands_for(threshold)
-    cut = Struct(f"{4 * rows}s" * bands).unpack_from
     join = Struct(f"{SLOTS}I").pack
     matrix = RMinHash.digest_matrix_from_flat_token_hashes
+    _keep_to_one_thread(matrix)
+    # Odd, so that no bit of a slot is lost; of the sum the upper half depends on all bits.
+    factors = np.array([pow(_FACTOR, place + 1, 1 << 64) for place in range(rows)], np.uint64)
 
-    def sketch(shingles: "Shingles") -> Sketch:
-        raw = join(*matrix(shingles, [0, len(shingles)], SLOTS, _SEED).to_rows()[0])
-        return Sketch(tuple(map(xxh32_intdigest, cut(raw))), raw[::4])
+    def sketch(shingles: Shingles) -> Sketches:
+        hashes, ends = shingles
+        offsets = [0, *np.unique(ends[ends > 0]).tolist()]
+        found = matrix(hashes, offsets, SLOTS, _SEED).to_rows() if len(offsets) > 1 else []
+        slots = np.frombuffer(b"".join([join(*row) for row in found]), "<u4").reshape(-1, SLOTS)
+        cut = slots[:, : bands * rows].reshape(-1, bands, rows)
+        keys = ((cut * factors).sum(axis=2, dtype=np.uint64) >> np.uint64(32)).astype(np.uint32)
+        return Sketches(keys, slots.astype(np.uint8))
 
     return sketch
 
 
-def estimate(one: bytes, other: bytes) -> float:
-    """Return the Jaccard index as two signatures tell it, within 0.1 or so."""
+def _keep_to_one_thread(matrix: Callable[..., Any]) -> None:
+    """Let rensa settle for one thread, which it does when it first has much to do.
+
+    Else it starts a pool of threads, which does not live on in a forked process: a worker of
+    `seqit.scale` would wait for it for ever.
+    """
+    import numpy as np
+
+    name, count = "RAYON_NUM_THREADS", 1 << 18
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        matrix(np.zeros(count, np.uint64), [0, count // 2, count], SLOTS, _SEED)
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+def equal_slots(one: bytes, other: bytes) -> int:
+    """Return in how many slots two signatures are equal."""
     differing = int.from_bytes(one) ^ int.from_bytes(other)
     for shift in (4, 2, 1):  # a byte's lowest bit becomes 1 where any of its bits is
         differing |= differing >> shift
-    equal = 1 - (differing & _LOWEST_BITS).bit_count() / SLOTS
-    return max(0.0, (equal - _CHANCE) / (1 - _CHANCE))
+    return SLOTS - (differing & _LOWEST_BITS).bit_count()
 
 
-def least_estimate(threshold: float) -> float:
-    """Return the estimate below which a pair is not at the threshold: four deviations less."""
-    return threshold - 4 * math.sqrt(threshold * (1 - threshold) / SLOTS)
+def estimate(equal: int) -> float:
+    """Return the Jaccard index that so many equal slots tell, within 0.1 or so."""
+    return max(0.0, (equal / SLOTS - _CHANCE) / (1 - _CHANCE))
+
+
+def least_equal(threshold: float) -> int:
+    """Return how many slots of a pair at the threshold are equal at least: four deviations."""
+    least = threshold - 4 * math.sqrt(threshold * (1 - threshold) / SLOTS)
+    return math.ceil((least * (1 - _CHANCE) + _CHANCE) * SLOTS)

@@ -1,14 +1,16 @@
 """A rule about records that say nearly the same as one that came before, or that is in a file."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import orjson
 
 from seqit.filter.duplicates import context_of
-from seqit.filter.lsh import Entry, Index
-from seqit.filter.minhash import Sketch, bands_for, estimate, least_estimate, sketcher
+from seqit.filter.lsh import Index, Key
+from seqit.filter.minhash import bands_for, estimate, least_equal, sketcher
 from seqit.filter.rule import (
     TEXT_FIELDS,
     Objection,
@@ -20,11 +22,16 @@ from seqit.filter.rule import (
 )
 from seqit.filter.shingles import jaccard, pack, shingler, unpack
 from seqit.filter.spill import Spill
+from seqit.filter.tables import Found
 from seqit.records.record import Record
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SIZES = {"GB": 10**9, "MB": 10**6}
 _LEAST_MEMORY = 10**6
 _LEAST_THRESHOLD = 0.1
+_AT_ONCE = 256  # records of a file
 
 
 class _Size(int):
@@ -62,18 +69,10 @@ def _length(text: str) -> int:
     return int(text)
 
 
-def _files(text: str) -> tuple[str, ...]:
-    names = files(text)
-    if "-" in names:
-        raise ValueError("one file or more, joined by '+'; standard input is none")
-    return names
-
-
-class _Key(NamedTuple):
-    """What of a record is compared: its sketch finds others, its shingles decide."""
-
-    sketch: Sketch
-    shingles: bytes
+def _rows(table: "NDArray[Any]") -> Iterator[bytes]:
+    """Yield the bytes of each row."""
+    data, width = table.tobytes(), table.shape[1] * table.itemsize
+    return (data[start : start + width] for start in range(0, len(data), width))
 
 
 @dataclass
@@ -107,7 +106,7 @@ class NearDuplicate(RememberingRule):
     ] = 5
     against: Annotated[
         tuple[str, ...] | None,
-        Option("files of records that count as earlier ones, joined by '+'", _files),
+        Option("files of records that count as earlier ones, joined by '+'", files),
     ] = None
     memory: Annotated[
         int, Option("what the tables of records may take before they go to the disk", _size)
@@ -117,9 +116,9 @@ class NearDuplicate(RememberingRule):
         self._texts = itemgetter(*self.fields)
         self._shingles = shingler(self.ngram)
         self._sketch = sketcher(self.threshold)
-        self._least = least_estimate(self.threshold)
         self._spill = Spill()
-        self._index = Index(bands_for(self.threshold)[0], self.memory, self._spill)
+        bands, _ = bands_for(self.threshold)
+        self._index = Index(bands, least_equal(self.threshold), self.memory, self._spill)
         if self.against:
             from seqit.records.sources import check_sources
 
@@ -127,33 +126,48 @@ class NearDuplicate(RememberingRule):
         self._unread = list(self.against or ())
         self._against = 0
 
-    def key(self, record: Record) -> _Key | None:
+    def key(self, record: Record) -> Key | None:
         """Return the record's shingles and their sketch; None where the fields hold no word."""
-        texts = self._texts(record)
-        text = texts if isinstance(texts, str) else "\n".join(texts)
-        context = context_of(record) if "instruction" in self.fields else b""
-        shingles = self._shingles(text, context)
-        return _Key(self._sketch(shingles), pack(shingles)) if len(shingles) else None
+        return self.keys([record])[0]
 
-    def compare(self, key: _Key | None, record_id: str) -> Objection | None:
-        """Return an objection with the record that stays, and how similar both are."""
+    def keys(self, records: Sequence[Record]) -> list[Key | None]:
+        """Return the same of each record, at a fraction of the cost."""
+        texts = map(self._texts, records)
+        joined = [each if isinstance(each, str) else "\n".join(each) for each in texts]
+        has_context = "instruction" in self.fields
+        contexts = [context_of(record) if has_context else b"" for record in records]
+        shingles = self._shingles(joined, contexts)
+        sketches = self._sketch(shingles)
+        bands, signatures = _rows(sketches.keys), _rows(sketches.signatures)
+        packed = pack(shingles.hashes)
+        found: list[Key | None] = []
+        start = 0
+        for end in (shingles.ends * 4).tolist():
+            shown = packed[start:end]
+            found.append(Key(next(bands), next(signatures), shown) if shown else None)
+            start = end
+        return found
+
+    def look_up(self, keys: Sequence[Key | None]) -> None:
+        """Read the files, once, and find the earlier records of all keys together."""
         while self._unread:
             self._read(self._unread.pop(0))
+        self._index.look_up([key for key in keys if key])
+
+    def compare(self, key: Key | None, record_id: str) -> Objection | None:
+        """Return an objection with the record that stays, and how similar both are."""
         if key is None:
             return None
         mine: set[int] | None = None
-        for entry in self._index.find(key.sketch):
-            estimated = estimate(key.sketch.signature, entry.signature)
-            if estimated < self._least:
-                continue
+        for found in self._index.find(key):
             mine = mine or unpack(key.shingles)
-            theirs, kept, file = self._recall(entry)
+            theirs, kept, file = self._recall(found)
             exact = jaccard(mine, theirs)
             if exact >= self.threshold:
-                return self._objection(kept, file, estimated, exact)
+                return self._objection(kept, file, estimate(found.equal), exact)
         return None
 
-    def remember(self, key: _Key | None, record_id: str) -> None:
+    def remember(self, key: Key | None, record_id: str) -> None:
         """Take note of a record that passed."""
         self._take_in(key, record_id)
 
@@ -161,14 +175,14 @@ class NearDuplicate(RememberingRule):
         """Return how many records the files hold."""
         return {"against": self._against} if self.against else {}
 
-    def _take_in(self, key: _Key | None, record_id: str, file: str | None = None) -> None:
+    def _take_in(self, key: Key | None, record_id: str, file: str | None = None) -> None:
         if key is None:
             return
         label = orjson.dumps((record_id, file))
         data = len(label).to_bytes(4, "little") + label + key.shingles
-        self._index.add(key.sketch, self._spill.append(data), len(data))
+        self._index.add(key, self._spill.append(data), len(data))
 
-    def _recall(self, entry: Entry) -> tuple[set[int], str, str | None]:
+    def _recall(self, entry: Found) -> tuple[set[int], str, str | None]:
         """Return the shingles of an earlier record, its id and the file that it is in."""
         data = self._spill.read(entry.place, entry.size)
         end = 4 + int.from_bytes(data[:4], "little")
@@ -193,6 +207,10 @@ class NearDuplicate(RememberingRule):
         from seqit.records.account import Account
         from seqit.records.stream import read_records
 
-        for row in read_records([name], Account("near-duplicate", strict=True)):
-            self._take_in(self.key(row.value), row.value["id"], name)
-            self._against += 1
+        rows = read_records([name], Account("near-duplicate", strict=True))
+        while records := [row.value for row in islice(rows, _AT_ONCE)]:
+            keys = self.keys(records)
+            self._index.look_up([key for key in keys if key])
+            for key, record in zip(keys, records, strict=True):
+                self._take_in(key, record["id"], name)
+            self._against += len(records)
