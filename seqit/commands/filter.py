@@ -83,6 +83,12 @@ SCORING = partial(click.option, cls=SectionOption, section="Scores")
     help="Draw N rows whose tasks differ from one another as much as can be.",
 )
 @DRAWING("--seed", type=int, help="Decides what is drawn; default 0.")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What the rules that remember rows may take together, as 400MB; the rest goes to a "
+    "temporary file. Default: 400MB each.",
+)
 @workers_option
 @data_options
 def command(
@@ -150,7 +156,7 @@ def _recipe(
 ) -> "Recipe":
     """Return what the run does: the recipe's rules or the default ones, and the command line's."""
     from seqit.filter import RULES, default_rules, parse_rule
-    from seqit.filter.recipe import Recipe, override, read_recipe
+    from seqit.filter.recipe import Recipe, override, read_recipe, share_memory
     from seqit.records.validation import did_you_mean
 
     for name in skip:
@@ -164,6 +170,9 @@ def _recipe(
     chosen = override(recipe.rules, [parse_rule(text) for text in rules], skip)
     given = {name: value for name, value in settings.items() if value not in (None, ())}
     recipe = dataclasses.replace(recipe, rules=tuple(chosen), **given)
+    if recipe.memory:
+        shared = share_memory(recipe.rules, recipe.memory)
+        recipe = dataclasses.replace(recipe, rules=tuple(shared))
     if recipe.keep and not recipe.scores:
         raise UsageError("--keep looks at scores: name their files with --scores")
     if recipe.scores and not recipe.keep:

@@ -1,6 +1,6 @@
 """A rule about records that came before."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Annotated, ClassVar
 
@@ -11,9 +11,12 @@ from seqit.filter.rule import (
     Objection,
     Option,
     RememberingRule,
+    Size,
     TextField,
+    size,
     some_of,
 )
+from seqit.filter.seen import Seen
 from seqit.filter.text import fold
 from seqit.records.record import Record
 
@@ -24,8 +27,9 @@ _KEY = (1 << 60) - 1  # the largest integers that Python keeps in 32 bytes
 class ExactDuplicate(RememberingRule):
     """Object to a record whose fields equal those of an earlier one that passed.
 
-    Keeps 60 bits of XXH3 and the id of a record, not the text: 150 bytes a record. In a million
-    different records, the probability that one is taken for another is 4e-7; in ten million, 4e-5.
+    Keeps 60 bits of XXH3 and the id of a record, not the text: 200 bytes a record, and where all
+    take more than `memory`, they go to a temporary file. In a million different records, the
+    probability that one is taken for another is 4e-7; in ten million, 4e-5.
     """
 
     name: ClassVar[str] = "exact-duplicate"
@@ -37,9 +41,12 @@ class ExactDuplicate(RememberingRule):
     fields: Annotated[
         tuple[TextField, ...], Option("the fields that must be equal", some_of(*TEXT_FIELDS))
     ] = ("instruction", "input")
-    _seen: dict[int, str] = field(init=False, repr=False, compare=False, default_factory=dict)
+    memory: Annotated[
+        int, Option("what keys and ids may take before they go to the disk", size)
+    ] = Size(400_000_000)
 
     def __post_init__(self) -> None:
+        self._seen = Seen(self.memory)
         # A tuple of texts also for one field, which itemgetter alone does not make of it; and at
         # half the cost of a loop over the fields.
         get = itemgetter(*self.fields)
@@ -64,7 +71,7 @@ class ExactDuplicate(RememberingRule):
 
     def remember(self, key: int, record_id: str) -> None:
         """Take note of a record that passed."""
-        self._seen[key] = record_id
+        self._seen.add(key, record_id)
 
 
 def context_of(record: Record) -> bytes:

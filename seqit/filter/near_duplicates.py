@@ -16,8 +16,10 @@ from seqit.filter.rule import (
     Objection,
     Option,
     RememberingRule,
+    Size,
     TextField,
     files,
+    size,
     some_of,
 )
 from seqit.filter.shingles import jaccard, pack, shingler, unpack
@@ -28,29 +30,8 @@ from seqit.records.record import Record
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SIZES = {"GB": 10**9, "MB": 10**6}
-_LEAST_MEMORY = 10**6
 _LEAST_THRESHOLD = 0.1
 _AT_ONCE = 256  # records of a file
-
-
-class _Size(int):
-    """Bytes, as a user writes them."""
-
-    def __str__(self) -> str:
-        unit, size = next((unit, size) for unit, size in _SIZES.items() if self >= size)
-        return f"{self / size:g}{unit}"
-
-
-def _size(text: str) -> _Size:
-    number, size = text[:-2], _SIZES.get(text[-2:])
-    try:
-        value = _Size(float(number) * size) if size and number[:1].isdigit() else 0
-    except (ValueError, OverflowError):
-        value = 0
-    if value < _LEAST_MEMORY:
-        raise ValueError("a size such as 400MB or 2GB, 1MB or more")
-    return _Size(value)
 
 
 def _threshold(text: str) -> float:
@@ -109,8 +90,8 @@ class NearDuplicate(RememberingRule):
         Option("files of records that count as earlier ones, joined by '+'", files),
     ] = None
     memory: Annotated[
-        int, Option("what the tables of records may take before they go to the disk", _size)
-    ] = _Size(400_000_000)
+        int, Option("what the tables of records may take before they go to the disk", size)
+    ] = Size(400_000_000)
 
     def __post_init__(self) -> None:
         self._texts = itemgetter(*self.fields)

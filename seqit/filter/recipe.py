@@ -1,12 +1,12 @@
 """A filter as a whole: its rules in order and what is drawn of the rest, from a YAML recipe."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from seqit.errors import SeqitError, UsageError
 from seqit.filter.catalogue import make_rule, parse_rule
-from seqit.filter.rule import Rule, written
+from seqit.filter.rule import Rule, Size, size, written
 from seqit.records.document import read_document
 
 
@@ -21,6 +21,7 @@ class Recipe:
     tokenizer: str | None = None
     diverse: int | None = None
     seed: int | None = None
+    memory: str | None = None
 
 
 def read_recipe(text: bytes, name: str) -> Recipe:
@@ -66,6 +67,26 @@ def override(rules: Iterable[Rule], added: Sequence[Rule], skip: Iterable[str]) 
     return chosen + left
 
 
+def share_memory(rules: Sequence[Rule], text: str) -> list[Rule]:
+    """Return the rules, those that remember records with equal parts of so much memory.
+
+    A rule whose own parameter says how much keeps to that. Raises UsageError for no size.
+    """
+    try:
+        whole = size(text)
+    except ValueError as error:
+        raise UsageError(f"the memory must be {error}; found {text!r}") from None
+    sharing = [
+        ("memory", getattr(rule, "memory", None)) in [entry[:2] for entry in rule.parameters()]
+        for rule in rules
+    ]
+    part = Size(max(whole // max(1, sum(sharing)), size("1MB")))
+    return [
+        replace(rule, **{"memory": part}) if shares else rule
+        for rule, shares in zip(rules, sharing, strict=True)
+    ]
+
+
 def as_document(recipe: Recipe) -> dict[str, Any]:
     """Return the resolved recipe, as schemas/filter.schema.json has it, every parameter told."""
     document: dict[str, Any] = {"rules": [_item(rule) for rule in recipe.rules]}
@@ -82,7 +103,8 @@ def _item(rule: Rule) -> dict[str, Any]:
     for name, _, _ in rule.parameters():
         value = getattr(rule, name)
         if value is not None:
-            item[name] = list(value) if isinstance(value, tuple) else value
+            listed = list(value) if isinstance(value, tuple) else value
+            item[name] = str(value) if isinstance(value, Size) else listed
     return item
 
 

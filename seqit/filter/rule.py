@@ -184,6 +184,29 @@ def yes_or_no(text: str) -> bool:
     return text == "true"
 
 
+class Size(int):
+    """Bytes, as a user writes them: ``400MB``."""
+
+    def __str__(self) -> str:
+        unit, size = next((unit, size) for unit, size in _SIZES.items() if self >= size)
+        return f"{self / size:g}{unit}"
+
+
+_SIZES = {"GB": 10**9, "MB": 10**6}
+
+
+def size(text: str) -> Size:
+    """Read bytes of memory: 1MB or more."""
+    number, unit = text[:-2], _SIZES.get(text[-2:])
+    try:
+        value = Size(float(number) * unit) if unit and number[:1].isdigit() else Size(0)
+    except (ValueError, OverflowError):
+        value = Size(0)
+    if value < _SIZES["MB"]:
+        raise ValueError("a size such as 400MB or 2GB, 1MB or more")
+    return value
+
+
 def files(text: str) -> tuple[str, ...]:
     """Read names of files joined by ``+``; standard input holds the rows to be judged."""
     names = tuple(text.split("+"))

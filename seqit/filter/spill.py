@@ -41,7 +41,7 @@ class Spill:
 
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="seqit-near-", buffering=0)  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(prefix="seqit-filter-", buffering=0)  # noqa: SIM115
             weakref.finalize(self, self._file.close)
         rest = memoryview(data)
         while rest:
