@@ -25,11 +25,16 @@ def draws_of(recipe: "Recipe") -> list[Draw]:
         lengths, measure = _baseline(recipe.match_length, recipe.tokenizer)
         draws.append(partial(match_length, baseline=lengths, measure=measure, seed=seed))
     if recipe.diverse:
-        from seqit.filter.diverse import diverse
+        from seqit.filter.diverse import Embed, diverse, hashed
 
         if find_spec("numpy") is None:
             raise SeqitError("--diverse computes with numpy: pip install 'seqit[near]'")
-        draws.append(partial(diverse, count=recipe.diverse, seed=seed))
+        embed: Embed = hashed
+        if recipe.embeddings:
+            from seqit.filter.embedding import EmbeddingModel
+
+            embed = EmbeddingModel(recipe.embeddings).embed
+        draws.append(partial(diverse, count=recipe.diverse, seed=seed, embed=embed))
     return draws
 
 

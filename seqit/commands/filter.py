@@ -82,6 +82,11 @@ SCORING = partial(click.option, cls=SectionOption, section="Scores")
     metavar="N",
     help="Draw N rows whose tasks differ from one another as much as can be.",
 )
+@DRAWING(
+    "--embeddings",
+    metavar="DIR",
+    help="Tell how much they differ by this sentence-embedding model, not by their words.",
+)
 @DRAWING("--seed", type=int, help="Decides what is drawn; default 0.")
 @click.option(
     "--memory",
@@ -177,6 +182,8 @@ def _recipe(
         raise UsageError("--keep looks at scores: name their files with --scores")
     if recipe.scores and not recipe.keep:
         raise UsageError("--scores is for --keep, which says what the scores shall be")
+    if recipe.embeddings and not recipe.diverse:
+        raise UsageError("--embeddings is for --diverse; give both")
     if recipe.tokenizer and not recipe.match_length:
         raise UsageError("--tokenizer measures for --match-length; give both")
     return recipe

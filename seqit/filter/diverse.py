@@ -7,8 +7,8 @@ that no record is farther from the subset than twice what the best subset of thi
 import re
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from typing import Any
 
 from xxhash import xxh3_64_intdigest
@@ -16,10 +16,9 @@ from xxhash import xxh3_64_intdigest
 from seqit.filter.spool import Spool, value_of
 from seqit.records.account import Account, Row
 from seqit.records.identity import lot
-from seqit.records.record import Record
 
 WIDTH = 256
-"""Numbers of an embedding."""
+"""Numbers of a hashed embedding."""
 LENGTH = 1000
 """Length of an embedding. Its numbers are whole: every product and sum of theirs below is under
 2^24, which 32-bit floats hold exactly, so that the subset is the same on every machine."""
@@ -30,14 +29,25 @@ STEPS = 1 << 29
 STAGE = "diverse"
 
 _WORD = re.compile(r"\w+|[^\w\s]")
+_AT_ONCE = 256  # rows that are embedded together
+
 Array = Any  # numpy's
 
+Embed = Callable[[Sequence[str]], Array]
+"""Gives a vector of length 1, or of zeros, for each text."""
 
-def embed(record: Record) -> Array:
-    """Return the embedding of a task: hashed words and pairs of words of instruction and input."""
+
+def hashed(tasks: Sequence[str]) -> Array:
+    """Return embeddings of tasks, tasks × WIDTH: hashed words and pairs of words."""
     import numpy as np
 
-    words = _WORD.findall(f"{record['instruction']}\n{record['input']}".lower())
+    return np.stack([_hashed(task) for task in tasks])
+
+
+def _hashed(task: str) -> Array:
+    import numpy as np
+
+    words = _WORD.findall(task.lower())
     counts: dict[str, int] = {}
     for feature in (*words, *map(" ".join, pairwise(words))):
         counts[feature] = counts.get(feature, 0) + 1
@@ -47,24 +57,28 @@ def embed(record: Record) -> Array:
         # The sign makes features that share a place cancel out, on average.
         vector[place % WIDTH] += count**0.5 if place >> 63 else -(count**0.5)
     norm = float(np.sqrt((vector * vector).sum()))
-    return np.rint(vector * (LENGTH / norm) if norm else vector).astype(np.float32)
+    return vector / norm if norm else vector
 
 
-def diverse(rows: Iterable[Row], account: Account, *, count: int, seed: int) -> Iterator[Row]:
+def diverse(
+    rows: Iterable[Row], account: Account, *, count: int, seed: int, embed: Embed = hashed
+) -> Iterator[Row]:
     """Yield `count` rows in their order, each far from the others; the rest is rejected.
 
-    The first is drawn by the seed. Rows and embeddings, 1 KB a row, wait in temporary files; the
-    memory holds 40 bytes a row, and the embeddings as far as the system has room for files. Above
-    STEPS distances, rows are first parted by the nearest of some far points, and each group gives
+    The first is drawn by the seed. `embed` is given instruction and input as one text. Rows and
+    embeddings, 1 KB a row where words are hashed, wait in temporary files; the memory holds 40
+    bytes a row, and the embeddings as far as the system has room for files. Above STEPS
+    distances, rows are first parted by the nearest of some far points, and each group gives
     in proportion to how much it spreads. `account.counts["diverse"]` tells rows, drawn, and the
     mean and largest distance to the nearest drawn one (0: the same words, 1.41: none in common).
     """
     with Spool(account) as spool, tempfile.NamedTemporaryFile(prefix="seqit-filter-") as file:
         lots = array("Q")
-        for row in map(value_of, rows):
-            if spool.add(row):
-                file.write(embed(row.value).tobytes())
-                lots.append(lot(seed, row.value["id"], 0, STAGE) >> 64)
+        fitting = (row for row in map(value_of, rows) if spool.add(row))
+        while batch := list(islice(fitting, _AT_ONCE)):
+            tasks = [f"{row.value['instruction']}\n{row.value['input']}" for row in batch]
+            file.write(_whole(embed(tasks)).tobytes())
+            lots.extend(lot(seed, row.value["id"], 0, STAGE) >> 64 for row in batch)
         file.flush()
         drawn, away = choose(_mapped(file.name, len(lots)), lots, count)
         account.counts["diverse"] = {
@@ -95,7 +109,7 @@ def report_line(told: dict[str, Any]) -> str:
 def choose(points: Array, lots: "array[int]", count: int) -> tuple[Array, Array]:
     """Return which points are drawn, and how far each is from the nearest of them.
 
-    `points` are rows of WIDTH whole numbers as float32; the point with the lowest of `lots` comes
+    `points` are rows of whole numbers as float32; the point with the lowest of `lots` comes
     first. Distances are of unit vectors.
     """
     import numpy as np
@@ -201,10 +215,16 @@ def _norms(points: Array) -> Array:
     return norms
 
 
+def _whole(vectors: Array) -> Array:
+    import numpy as np
+
+    return np.rint(vectors * LENGTH).astype(np.float32)
+
+
 def _mapped(name: str, rows: int) -> Array:
     """Return the embeddings in the file, which the system reads as they are needed."""
     import numpy as np
 
     if not rows:
         return np.zeros((0, WIDTH), np.float32)
-    return np.memmap(name, np.float32, "r", shape=(rows, WIDTH))
+    return np.memmap(name, np.float32, "r").reshape(rows, -1)

@@ -20,6 +20,7 @@ class Recipe:
     match_length: str | None = None
     tokenizer: str | None = None
     diverse: int | None = None
+    embeddings: str | None = None
     seed: int | None = None
     memory: str | None = None
 

@@ -115,9 +115,13 @@ def _shares(text: str, words: Sequence[str]) -> Iterator[tuple[str, float, float
         yield f"characters are in {unit} said before", share, most_characters
     characters = _size(words)
     for n, limit in _TOP_NGRAM.items():
+        if not _recurs(words, n):
+            return  # nor does any longer group
         share = _most_frequent(words, n) / characters
         yield f"characters are in one recurring group of {n} words", share, limit
     for n, limit in _DUPLICATE_NGRAMS.items():
+        if not _recurs(words, n):
+            return
         share = _duplicated(words, n) / characters
         yield f"characters are in groups of {n} words said before", share, limit
 
@@ -135,6 +139,12 @@ def _said_before(parts: Sequence[str]) -> list[str]:
             again.append(part)
         seen.add(part)
     return again
+
+
+def _recurs(words: Sequence[str], n: int) -> bool:
+    """Tell whether any group of n words stands there twice: quicker than to count them."""
+    groups = set(zip(*(words[start:] for start in range(n)), strict=False))
+    return len(groups) < len(words) - n + 1
 
 
 def _most_frequent(words: Sequence[str], n: int) -> int:
