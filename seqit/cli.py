@@ -8,7 +8,20 @@ from types import FrameType
 import click
 
 from seqit import __version__
-from seqit.commands import augment, cache, demo, export, filter, import_, mix, pipe, sql, validate
+from seqit.commands import (
+    augment,
+    cache,
+    demo,
+    export,
+    filter,
+    import_,
+    merge,
+    mix,
+    pipe,
+    sql,
+    train,
+    validate,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +36,20 @@ def group() -> None:
     """
 
 
-for module in (import_, export, validate, augment, filter, mix, pipe, sql, cache, demo):
+for module in (
+    import_,
+    export,
+    validate,
+    augment,
+    filter,
+    mix,
+    train,
+    merge,
+    pipe,
+    sql,
+    cache,
+    demo,
+):
     group.add_command(module.command)
 
 

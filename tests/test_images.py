@@ -7,7 +7,7 @@ from base64 import b64decode
 import pytest
 
 from seqit.backends import images
-from seqit.backends.images import as_data_url
+from seqit.backends.images import as_data_url, read_image
 from seqit.backends.openai import OpenAI
 from seqit.backends.request import Request, Sampling
 from seqit.errors import RowError, SeqitError
@@ -109,3 +109,46 @@ def test_a_file_that_would_unpack_to_gigabytes_is_refused(tmp_path, pillow, monk
     monkeypatch.setattr(pillow, "MAX_IMAGE_PIXELS", 100_000)
     with pytest.raises(RowError, match="cannot be read"):
         as_data_url(str(tmp_path / "a.png"), 100)
+
+
+# --- read for a model in this process ------------------------------------------------------------
+
+
+def test_an_image_is_read_upright_and_in_rgb(tmp_path, pillow):
+    path = tmp_path / "turned.jpg"
+    exif = pillow.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    pillow.new("L", (40, 30), 200).save(path, exif=exif)
+    image = read_image(str(path))
+    assert (image.mode, image.size) == ("RGB", (30, 40))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white(mode, tmp_path, pillow):
+    path = tmp_path / "a.png"
+    clear = pillow.new("RGBA", (4, 4), (0, 0, 0, 0))
+    clear.convert(mode).save(path, **({"transparency": 0} if mode == "P" else {}))
+    assert read_image(str(path)).getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_a_data_url_is_read_too(tmp_path, pillow):
+    path = tmp_path / "a.png"
+    pillow.new("RGB", (5, 4), "blue").save(path)
+    assert read_image(as_data_url(str(path), 9)).getpixel((0, 0)) == (0, 0, 255)
+    for url in ("data:image/png;base64,????", "data:image/png,abc", "data:"):
+        with pytest.raises(RowError, match="cannot be read"):
+            read_image(url)
+
+
+def test_what_is_no_image_here_is_one_sentence(tmp_path, pillow, monkeypatch):
+    with pytest.raises(RowError, match="is not on this machine; fetch it first"):
+        read_image("https://example.com/a.png")
+    with pytest.raises(RowError, match="is not there"):
+        read_image(str(tmp_path / "none.png"))
+    (tmp_path / "a.png").write_text("x")
+    with pytest.raises(RowError, match="cannot be read"):
+        read_image(str(tmp_path / "a.png"))
+    pillow.new("RGB", (60, 60)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(pillow, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(RowError, match="DecompressionBomb"):
+        read_image(str(tmp_path / "bomb.png"))

@@ -2,10 +2,11 @@
 
 import io
 import warnings
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from seqit.errors import RowError, SeqitError
 
@@ -14,6 +15,28 @@ if TYPE_CHECKING:
 
 _SENT = ("JPEG", "PNG", "GIF", "WEBP")
 """Formats that vision models read; others are sent as PNG."""
+
+
+def read_image(image: str) -> "Image":
+    """Return an image by its path or data URL: decoded, upright, in RGB.
+
+    What is transparent becomes white. Raises RowError where it is no image, or lies on another
+    machine, and SeqitError where Pillow is missing.
+    """
+    if image.startswith(("http://", "https://")):
+        raise RowError(f"the image {image!r} is not on this machine; fetch it first", "images")
+    shown = repr(image if len(image) < 200 else f"{image[:60]}…")
+    is_data = image.startswith("data:")
+    if not is_data and not Path(image).is_file():
+        raise RowError(f"the image {shown} is not there", "images")
+    try:
+        content = _of_data_url(image) if is_data else Path(image).read_bytes()
+        return _opened(content)
+    except SeqitError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever they like over broken files
+        problem = f"{type(error).__name__}: {error}"
+        raise RowError(f"the image {shown} cannot be read ({problem})", "images") from None
 
 
 def as_data_url(image: str, longest_side: int) -> str:
@@ -47,6 +70,26 @@ def _prepare(content: bytes, longest_side: int) -> tuple[str, bytes]:
             return pillow.MIME[form], content
         form = "JPEG" if form == "JPEG" else "PNG"
         return pillow.MIME[form], _scaled(image, longest_side, form)
+
+
+def _opened(content: bytes) -> "Image":
+    pillow = _pillow()
+    from PIL import ImageOps
+
+    with pillow.open(io.BytesIO(content)) as image:
+        image.load()
+        upright: Image = ImageOps.exif_transpose(image)
+        if not upright.has_transparency_data:
+            return upright.convert("RGB")
+        layer = upright.convert("RGBA")
+        ground: Image = pillow.new("RGBA", layer.size, "white")
+        plain: Image = pillow.alpha_composite(ground, layer).convert("RGB")
+        return plain
+
+
+def _of_data_url(url: str) -> bytes:
+    head, _, body = url.partition(",")
+    return b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
 
 
 def _scaled(image: "Image", longest_side: int, form: str) -> bytes:

@@ -1,11 +1,14 @@
 """YAML files that tell a command what to do: read, and checked against a schema of schemas/."""
 
+import re
 from typing import Any
 
 import orjson
 
 from seqit.errors import SeqitError
 from seqit.records.validation import schema
+
+_EXPONENT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+\Z")
 
 
 def read_document(text: bytes, name: str, schema_name: str) -> Any:
@@ -15,8 +18,12 @@ def read_document(text: bytes, name: str, schema_name: str) -> Any:
     """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Reads 2e-5 as a number, as JSON and YAML 1.2 have it; YAML 1.1 wants 2.0e-5."""
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SeqitError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
     try:

@@ -1,0 +1,53 @@
+"""seqit merge: one model folder out of adapters and their base, or of weights in pieces."""
+
+from pathlib import Path
+
+import click
+
+from seqit.commands._shell import Command, claim_stdout, say
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@click.command("merge", cls=Command, short_help="Make one model of adapters or of pieces.")
+@click.argument("source", metavar="DIR")
+@click.option(
+    "-o", "--output", required=True, metavar="OUT", help="The new folder, whole or not at all."
+)
+@click.option(
+    "--base",
+    metavar="MODEL",
+    help="The model it belongs to, a folder or a hub name, where DIR does not say so or it moved.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="auto",
+    show_default=True,
+    help="Of the weights that are written; auto: the base's.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No closing line.")
+@click.pass_context
+def command(
+    ctx: click.Context, *, source: str, output: str, base: str | None, dtype: str, quiet: bool
+) -> None:
+    """Write a model that opens as it is, with transformers:OUT or vllm:OUT.
+
+    \b
+    DIR may hold
+      a LoRA adapter       it is added to its base
+      a run of seqit train, not finished, or one of its checkpoints
+      a checkpoint of DeepSpeed's, ZeRO 0 to 3: the ranks' pieces are put together
+
+    Tokenizer and chat template come with it. Works on the CPU, and needs memory for the weights.
+    """
+    from seqit.train.merge import merge
+
+    with claim_stdout():
+        made = merge(Path(source), Path(output), base=base, dtype=dtype)
+    if not quiet:
+        say(
+            ctx,
+            f"{made.folder} holds {made.parameters:,} parameters in {made.dtype}: the "
+            f"{made.kind} in {source} over {made.base}",
+        )

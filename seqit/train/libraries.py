@@ -1,0 +1,25 @@
+"""The libraries of training: told to say less, and which device there is before they look."""
+
+import logging
+import os
+import warnings
+
+from seqit.backends.local_model import keep_quiet
+
+
+def has_gpu() -> bool:
+    """Tell whether there is a GPU; where not, DeepSpeed is told so by its environment."""
+    import torch
+
+    found = bool(torch.cuda.is_available())
+    if not found:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    return found
+
+
+def quiet() -> None:
+    """Let no library speak of what is not needed here: kernels, devices, names of next year."""
+    keep_quiet()
+    has_gpu()  # transformers imports DeepSpeed, which else warns of what it finds
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore", FutureWarning)
