@@ -59,15 +59,15 @@ def merge(source: Path, out: Path, *, base: str | None = None, dtype: str = "aut
     so. dtype auto: the base's. Everything is computed on the CPU. Raises SeqitError, and UsageError
     where the folders do not fit.
     """
-    for module in ("torch", "transformers"):
-        library(module, "train")
-    quiet()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is there already; name a folder that is not")
     part = part_of(source)
     name = base or part.base
     if not name:
         raise UsageError(f"{source} does not say which model it belongs to; name it with --base")
+    for module in ("torch", "transformers"):
+        library(module, "train")
+    quiet()
     found = _found(name, None if base else part.revision, source)
     model = _loaded(found.folder(), dtype)
     model = part.change(model)
