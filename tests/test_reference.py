@@ -21,8 +21,8 @@ reads `SEQIT_<COMMAND>_<OPTION>` from the environment.
 def reference() -> str:
     parts = [HEAD]
     for name in (
-        *("import", "augment", "filter", "mix", "train", "merge", "pipe", "sql", "export"),
-        *("validate", "cache", "demo"),
+        *("import", "augment", "filter", "mix", "train", "merge", "pipe", "respond", "judge"),
+        *("score", "bench", "sql", "compare", "export", "validate", "cache", "demo"),
     ):
         command = group.commands[name]
         settings = command.context_settings | {"terminal_width": 80}

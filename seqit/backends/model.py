@@ -42,6 +42,7 @@ class Model:
         seed: int,
         schema: dict[str, Any] | None = None,
         sampling: Sampling | None = None,
+        logprobs: int = 0,
         attempts: int = 3,
     ) -> Asking[T]:
         """Ask one stage's question about a record, until `read` can read the completion.
@@ -53,6 +54,7 @@ class Model:
             sampling or self.sampling,
             seed=0,
             schema=schema if self.structured else None,
+            logprobs=logprobs,
             record_id=record["id"],
             iteration=record["lineage"]["iteration"] + 1,
             stage=stage,

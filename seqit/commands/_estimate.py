@@ -12,6 +12,7 @@ from seqit.commands._shell import say
 if TYPE_CHECKING:
     from seqit.augment.prompt import Prompt
     from seqit.backends.prices import Price
+    from seqit.backends.request import Message
 
 KEPT = (0.168, 0.63, 0.935, 0.99)
 """Share of records kept in iteration 1, 2, …: the paper's, on Alpaca."""
@@ -82,31 +83,47 @@ def estimate(
 ) -> None:
     """Read the rows, and print what the run would take, on standard error."""
     from seqit.augment.prompt import load_prompt
-    from seqit.backends.budget import CHARACTERS_A_TOKEN, TOKENS_AN_IMAGE
+    from seqit.backends.budget import CHARACTERS_A_TOKEN
     from seqit.backends.chat import chat_of
     from seqit.records.account import Account
 
-    rows = characters = images = 0
+    rows, text = 0, 0.0
     for row in job.read_records(job.check(), Account("augment")):
         rows += 1
-        for message in chat_of(row.value):
-            content = message["content"]
-            parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-            characters += sum(len(str(part.get("text", ""))) for part in parts)
-            images += sum(part["type"] == "image" for part in parts)
-    text = characters / CHARACTERS_A_TOKEN + images * TOKENS_AN_IMAGE
-    price = model.price(teacher)
-    say(job.context, f"an estimate for {rows:,} rows and {teacher}; nothing was asked")
+        text += tokens_of(chat_of(row.value))
     lines: list[Line] = []
     for stage in stages_of(method, given):
         file = _size(load_prompt(stage.prompt)) / CHARACTERS_A_TOKEN if stage.prompt else 0.0
         prompt = stage.share * (rows * file + text)
         completion = stage.share * (rows * stage.completion + text * stage.echo)
         lines.append(Line(stage.name, stage.share * rows, prompt, completion))
+    tell_estimate(job, rows, teacher, model, lines)
+    sys.stderr.write(
+        "  Counted at 4 characters a token, the paper's shares of kept records and answers of 400\n"
+        "  tokens; retries come on top, and what the cache holds already is free.\n"
+    )
+
+
+def tokens_of(messages: "list[Message]") -> float:
+    """Return about how many tokens a chat has."""
+    from seqit.backends.budget import CHARACTERS_A_TOKEN, TOKENS_AN_IMAGE
+
+    characters = images = 0
+    for message in messages:
+        content = message["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        characters += sum(len(str(part.get("text", ""))) for part in parts)
+        images += sum(part["type"] == "image" for part in parts)
+    return characters / CHARACTERS_A_TOKEN + images * TOKENS_AN_IMAGE
+
+
+def tell_estimate(job: Job, rows: int, name: str, model: ModelOptions, lines: list[Line]) -> None:
+    """Print what asking the model KIND:MODEL about so many rows would take."""
+    say(job.context, f"an estimate for {rows:,} rows and {name}; nothing was asked")
     if len(lines) > 1:
         _, *columns = zip(*lines, strict=True)
-        lines.append(Line("all", *map(sum, columns)))
-    _print_table(lines, price)
+        lines = [*lines, Line("all", *map(sum, columns))]
+    _print_table(lines, model.price(name))
 
 
 def _size(prompt: "Prompt") -> int:
@@ -127,7 +144,3 @@ def _print_table(lines: list[Line], price: "Price | None") -> None:
         cells = [first.ljust(widths[0])]
         cells += [each.rjust(width) for each, width in zip(others, widths[1:], strict=True)]
         sys.stderr.write("  " + "  ".join(cells) + "\n")
-    sys.stderr.write(
-        "  Counted at 4 characters a token, the paper's shares of kept records and answers of 400\n"
-        "  tokens; retries come on top, and what the cache holds already is free.\n"
-    )

@@ -43,6 +43,10 @@ class Job:
     quiet: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     context: click.Context = field(default_factory=click.get_current_context)
+    asked_each: int = 1
+    """How many pieces of work a dispatcher makes of a row."""
+    has_sources: bool = True
+    """Whether the rows come from somewhere; else the command makes them."""
 
     def run(
         self,
@@ -147,7 +151,11 @@ class Job:
             raise UsageError(
                 "-o FILE is for the last command of a pipe; this one hands its rows on"
             )
-        if self.stage.link is None:
+        if not self.has_sources:
+            if self.stage.link:
+                raise UsageError(f"{self._name} takes no rows: it can only be the first command")
+            names: tuple[str, ...] = ()
+        elif self.stage.link is None:
             names = check_sources(self.sources)
         elif self.sources in ((), (STDIN,)):
             names = (STDIN,)
@@ -224,7 +232,7 @@ class Job:
         if dispatcher is None:
             return track(rows, self._name) if watched else rows
         dispatcher.before_wait = flush
-        dispatcher.watch = watch_model(self._name, names) if watched else None
+        dispatcher.watch = watch_model(self._name, names, self.asked_each) if watched else None
         return rows
 
     @contextlib.contextmanager

@@ -1,11 +1,11 @@
 """The options of every command that asks a model, and the model that they describe."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -57,9 +57,31 @@ ANSWERS = functools.partial(_option, "Asking a model")
 LIMITS = functools.partial(_option, "Limits of asking")
 KEEPING = functools.partial(_option, "Keeping completions")
 
+
+class Manner(NamedTuple):
+    """How a command asks where nothing else was said, and which of its options names the model."""
+
+    option: str
+    temperature: float
+    top_p: float
+
+    @property
+    def is_greedy(self) -> bool:
+        return self.temperature == 0
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """What --help says of the temperature and of top-p."""
+        if self.is_greedy:
+            return "Default 0, which is greedy.", f"Default {self.top_p:g}; greedy, nothing."
+        return f"Default {self.temperature:g}; 0 is greedy.", f"Default {self.top_p:g}."
+
+
+TEACHER = Manner("--teacher", 1.0, 0.9)
+"""The paper's way to write and answer chains."""
+
+
 _OPTIONS = [
-    ANSWERS("--temperature", type=click.FloatRange(0), help="Default 1; 0 is greedy."),
-    ANSWERS("--top-p", type=click.FloatRange(0, 1), help="Default 0.9."),
     ANSWERS("--top-k", type=click.IntRange(1), metavar="N", help="Sample among N tokens; "
                    "default 50 in process, not sent to servers."),
     ANSWERS("--max-new-tokens", type=click.IntRange(1), metavar="N",
@@ -95,22 +117,37 @@ _OPTIONS = [
     KEEPING("--cache", metavar="FILE", help="Where completions are kept; default "
                    "~/.cache/seqit/completions.sqlite."),
     KEEPING("--no-cache", is_flag=True, help="Keep no completions: a killed run is lost."),
-    KEEPING("--record", metavar="FILE", help="Write all requests and completions of the run "
-                   "to FILE; --teacher replay:FILE answers from it."),
 ]  # fmt: skip
 
 
-def model_options(body: Callable[..., None]) -> Callable[..., None]:
+def _options(manner: Manner) -> list[Callable[..., Any]]:
+    temperature, top_p = manner.told
+    return [
+        ANSWERS("--temperature", type=click.FloatRange(0), help=temperature),
+        ANSWERS("--top-p", type=click.FloatRange(0, 1), help=top_p),
+        *_OPTIONS,
+        KEEPING("--record", metavar="FILE", help="Write all requests and completions of the run "
+                f"to FILE; {manner.option} replay:FILE answers from it."),
+    ]  # fmt: skip
+
+
+def asking_options(manner: Manner) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of asking a model; it gets them as `model`, a ModelOptions."""
 
-    @functools.wraps(body)
-    def command(*args: Any, **options: Any) -> None:
-        given = {name: options.pop(name) for name in _NAMES}
-        body(*args, model=ModelOptions(given), **options)
+    def decorate(body: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(body)
+        def command(*args: Any, **options: Any) -> None:
+            given = {name: options.pop(name) for name in _NAMES}
+            body(*args, model=ModelOptions(given, manner), **options)
 
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        for option in reversed(_options(manner)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+model_options = asking_options(TEACHER)
 
 
 _NAMES = (
@@ -142,6 +179,15 @@ class ModelOptions:
     """How a model is asked: what the command line says of it."""
 
     given: dict[str, Any]  # by parameter name; what was not given is None, False or ()
+    manner: Manner = TEACHER
+
+    def of_kind(self, kind: str, others: Collection[str]) -> "ModelOptions":
+        """Return the options for a model of one kind, without those for the `others` alone."""
+        given = dict(self.given)
+        for option, kinds in _KINDS.items():
+            if kind not in kinds and not set(kinds).isdisjoint(others):
+                given[option] = () if option == "engine" else None
+        return ModelOptions(given, self.manner)
 
     @property
     def names(self) -> list[str]:
@@ -191,7 +237,12 @@ class ModelOptions:
         from seqit.backends.request import Sampling
 
         names = ("temperature", "top_p", "top_k", "max_new_tokens")
-        return Sampling(**{k: self.given[k] for k in names if self.given[k] is not None})
+        given = {k: self.given[k] for k in names if self.given[k] is not None}
+        temperature = given.get("temperature", self.manner.temperature)
+        chosen: dict[str, Any] = {"temperature": temperature, "top_p": self.manner.top_p}
+        if self.manner.is_greedy and temperature == 0:
+            chosen["top_p"] = None  # there is nothing to cut
+        return Sampling(**chosen | given)
 
     def _check(self, name: str) -> None:
         kind = name.partition(":")[0]

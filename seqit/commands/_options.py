@@ -19,8 +19,12 @@ workers_option = click.option(
 
 def data_options(body: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that all commands over rows share; it gets a Job first."""
+    return click.argument("sources", nargs=-1, metavar="[SOURCE]...")(output_options(body))
 
-    @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+
+def output_options(body: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the same without SOURCEs: it makes its rows itself."""
+
     @click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all; "
                   "its ending may be .jsonl, .jsonl.gz, .jsonl.zst or .parquet.")  # fmt: skip
     @click.option("--rejects", metavar="FILE", help="Keep every row not written, with the reason.")
@@ -33,7 +37,7 @@ def data_options(body: Callable[..., None]) -> Callable[..., None]:
         ctx: click.Context,
         /,
         *,
-        sources: tuple[str, ...],
+        sources: tuple[str, ...] = (),
         output: str | None,
         rejects: str | None,
         manifest: str | None,

@@ -33,24 +33,26 @@ def track(rows: Iterator[T], name: str) -> Iterator[T]:
             _show("")
 
 
-def watch_model(name: str, sources: tuple[str, ...]) -> Callable[["Progress"], None]:
+def watch_model(name: str, sources: tuple[str, ...], each: int = 1) -> Callable[["Progress"], None]:
     """Return what shows a dispatcher's progress: rows, tokens, cost, and the time left.
 
-    The time left is known where all sources are plain files of lines.
+    The time left is known where all sources are plain files of lines; `each` row is so many of
+    the dispatcher's items.
     """
     start = time.monotonic()
     total = _count_lines(sources)
 
     def show(progress: "Progress") -> None:
         seconds = max(time.monotonic() - start, 0.001)
+        done = progress.items // each
         tokens = progress.prompt_tokens + progress.completion_tokens
-        rows = f"{progress.items:,}" if total is None else f"{progress.items:,} of {total:,}"
-        text = f"{name}: {rows} rows, {progress.items / seconds:,.1f} rows/s"
+        rows = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        text = f"{name}: {rows} rows, {done / seconds:,.1f} rows/s"
         text += f", {tokens / seconds:,.0f} tokens/s"
         if progress.cost is not None:
             text += f", ${progress.cost:,.2f}"
-        if total and progress.items:
-            left = round((total - progress.items) * seconds / progress.items)
+        if total and done:
+            left = round((total - done) * seconds / done)
             text += f", {timedelta(seconds=max(left, 0))} left"
         _show(text)
 

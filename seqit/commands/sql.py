@@ -37,8 +37,12 @@ def command(
 ) -> None:
     """Run one SELECT (DuckDB's SQL) over files; they are readable, all else is locked.
 
-    Files of one kind are one view: records, rejects, manifests; its column `file` tells which.
-    Other files are views under their own names. With --tables the first argument is a SOURCE.
+    Files of one kind are one view: records, rejects, manifests, responses, scores; its column
+    `file` tells which. Other files are views under their own names. With --tables the first
+    argument is a SOURCE.
+
+    Scores bring summary (means with intervals), by_iteration, by_operation, by_position,
+    judge_health, and traced, which joins them to item, seed and training run.
 
     \b
         seqit sql "SELECT lineage.operation, count(*) FROM records GROUP BY ALL" sit.jsonl

@@ -12,7 +12,7 @@ from seqit.commands._shell import Command
 if TYPE_CHECKING:
     from seqit.records.account import Account, Row
 
-SCHEMAS = ("record", "reject", "manifest")
+SCHEMAS = ("record", "response", "score", "reject", "manifest")
 
 
 @click.command("validate", cls=Command, short_help="Check rows against a schema.")

@@ -34,19 +34,34 @@ class Schema:
     """One schema of schemas/; `is_valid(value)` answers in about a microsecond."""
 
     def __init__(self, name: str) -> None:
-        text = files("seqit").joinpath("schemas", f"{name}.schema.json").read_bytes()
-        self.document: dict[str, Any] = orjson.loads(text)
-        self.is_valid = jsonschema_rs.validator_for(self.document).is_valid
+        self.document = _document(f"{name}.schema.json")
+        # One schema names another by its file: a response holds a record.
+        self.is_valid = jsonschema_rs.validator_for(self.document, retriever=_referred).is_valid
 
     def problems(self, value: Any) -> list[Problem]:
         """Return everything that is wrong with the value, in sentences."""
         from jsonschema import Draft202012Validator
+        from referencing import Registry, Resource
 
-        errors = Draft202012Validator(self.document).iter_errors(value)
+        def retrieve(uri: str) -> Resource[Any]:
+            return Resource.from_contents(_referred(uri))
+
+        registry: Registry[Any] = Registry(retrieve=retrieve)  # type: ignore[call-arg]
+        errors = Draft202012Validator(self.document, registry=registry).iter_errors(value)
         found = [Problem(_field(error.absolute_path), _sentence(error)) for error in errors]
         # The two validators implement one standard; should they ever differ, the fast one, which
         # let the row be refused, is not contradicted by silence.
         return found or [Problem("", "the row does not match the schema")]
+
+
+def _document(file: str) -> dict[str, Any]:
+    text = files("seqit").joinpath("schemas", file).read_bytes()
+    document: dict[str, Any] = orjson.loads(text)
+    return document
+
+
+def _referred(uri: str) -> dict[str, Any]:
+    return _document(uri.rpartition("/")[2])
 
 
 @cache

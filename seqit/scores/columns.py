@@ -6,7 +6,13 @@ from typing import Any
 
 from seqit.records.validation import schema
 
-KINDS = {"records": "record", "rejects": "reject", "manifests": "manifest"}
+KINDS = {
+    "records": "record",
+    "rejects": "reject",
+    "manifests": "manifest",
+    "responses": "response",
+    "scores": "score",
+}
 """View name → the schema of its rows."""
 
 _SCALARS = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}
@@ -39,7 +45,11 @@ def path_of(field: str) -> str | None:
 
 
 def _type(node: dict[str, Any]) -> str:
+    if "$ref" in node:  # one schema names another by its file
+        node = schema(node["$ref"].removesuffix(".schema.json")).document
     kind = node.get("type", "string" if "enum" in node else None)
+    if isinstance(kind, list):
+        kind = next(each for each in kind if each != "null")  # any column may be NULL
     if kind in _SCALARS:
         return _SCALARS[kind]
     if kind == "array":

@@ -7,6 +7,7 @@ from seqit.errors import SeqitError
 from seqit.records.validation import did_you_mean
 from seqit.scores.columns import KINDS, path_of
 from seqit.scores.staging import Staged, first_fault
+from seqit.scores.views import NAMES
 
 _ROW = re.compile(r'JSON transform error in file "(.*?)", in (line|record/value) (\d+): (.*)')
 _MALFORMED = re.compile(r'Malformed JSON in file "(.*?)"')
@@ -50,6 +51,8 @@ def _names(text: str, files: Sequence[Staged]) -> str:
 
 def _no_view(name: str, views: Mapping[str, Sequence[str]]) -> str:
     there = f"The files given hold: {', '.join(views)}" if views else "No file holds a row"
+    if name in NAMES:
+        return f"{name} is a view over scores: give a file of scores. {there}."
     if name in KINDS:
         hint = "; seqit import makes records of other formats" if name == "records" else ""
         return f"No {name} given: give a file of {name}{hint}. {there}."

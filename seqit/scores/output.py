@@ -65,17 +65,19 @@ def _csv_cell(text: str | None) -> str:
 
 
 def _markdown(result: Result) -> Iterator[str]:
-    yield _markdown_line([_markdown_cell(name) for name in result.columns])
-    yield _markdown_line(["--:" if number else "---" for number in result.are_numbers])
+    yield markdown_line([markdown_cell(name) for name in result.columns])
+    yield markdown_line(["--:" if number else "---" for number in result.are_numbers])
     for row in result.texts():
-        yield _markdown_line([_markdown_cell(text) for text in row])
+        yield markdown_line([markdown_cell(text) for text in row])
 
 
-def _markdown_line(cells: Sequence[str]) -> str:
+def markdown_line(cells: Sequence[str]) -> str:
+    """Return a row of a table; the cells are Markdown already."""
     return f"| {' | '.join(cells)} |"
 
 
-def _markdown_cell(text: str | None) -> str:
+def markdown_cell(text: str | None) -> str:
+    """Return text as a cell that shows it to the letter."""
     if text is None:
         return "NULL"
     lines = text.replace("\r\n", "\n").split("\n")

@@ -1,5 +1,6 @@
 """SQL over files: one view for each kind of row, everything else locked; the home of DuckDB."""
 
+import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,16 +15,20 @@ from seqit.scores.explain import explain
 from seqit.scores.gate import check_query
 from seqit.scores.result import Result
 from seqit.scores.staging import Staged, stage
+from seqit.scores.views import NAMES, macros, views
 
 _RESULT = "result.parquet"
 _BATCH = 1024
+_TRAINING = {"recipe", "base", "data", "steps"}
+"""Keys that tell a training.json from other files."""
 
 
 class Database:
     """Views over the given files, and nothing else within a query's reach.
 
-    Rows of one kind are united in one view (records, rejects, manifests) whose column `file`
-    tells their file; a file of other rows is a view under its own name, with inferred types.
+    Rows of one kind are united in one view (records, rejects, manifests, responses, scores) whose
+    column `file` tells their file; a file of other rows is a view under its own name, with
+    inferred types. Scores bring the views of seqit.scores.views.
     A context manager: the temporary folder is gone when it ends. Raises SeqitError for files that
     cannot be read.
     """
@@ -75,6 +80,11 @@ class Database:
         described = self._describe(f"FROM {table}")
         return Result(described, table, self._rows, self._parquet)
 
+    def fetch(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement of seqit's own, which may make temporary tables, and return its rows."""
+        found: list[tuple[Any, ...]] = self._execute(text, values).fetchall()
+        return found
+
     def _describe(self, query: str) -> dict[str, Any]:
         try:
             relation = self._connection.sql(f"{query} LIMIT 0")
@@ -114,14 +124,20 @@ class Database:
                 has_empty = True
             elif view := kind_of(keys):
                 parts.setdefault(view, []).append(_select(file, view, keys))
+            elif not file.is_parquet and set(keys) >= _TRAINING:
+                parts.setdefault("trainings", []).append(_training(file))
             else:
-                name = _free_name(file.stem, {*KINDS, *parts})
+                name = _free_name(file.stem, {*KINDS, *NAMES, "trainings", *parts})
                 parts[name] = [f"FROM {_reader(file)}"]
         if has_empty:  # no rows of any kind: a query for them finds none, instead of no view
             for view in KINDS:
                 parts.setdefault(view, [_nothing(view)])
-        for view, selects in parts.items():
-            self._execute(f"CREATE VIEW {quoted(view)} AS {' UNION ALL '.join(selects)}")
+        queries = {view: " UNION ALL ".join(selects) for view, selects in parts.items()}
+        if made := views(queries):
+            for macro in macros():
+                self._execute(macro)
+        for view, query in (queries | made).items():
+            self._execute(f"CREATE VIEW {quoted(view)} AS {query}")
             self._views[view] = list(self._describe(f"FROM {quoted(view)}"))
 
     def _first_keys(self, file: Staged) -> list[str] | None:
@@ -180,6 +196,16 @@ def _select(file: Staged, view: str, keys: Sequence[str]) -> str:
     else:
         listing = ", ".join(map(quoted, types))
     return f"SELECT {listing}, {literal(file.name)} AS file FROM {_reader(file, types)}"
+
+
+def _training(file: Staged) -> str:
+    """Return a query for a training.json, under its path and its hash: scores name either."""
+    path = literal(str(file.path))
+    digest = hashlib.sha256(file.path.read_bytes()).hexdigest()
+    reader = f"read_json_objects({path}, format = 'auto')"
+    return (
+        f"SELECT {literal(file.name)} AS file, '{digest}' AS sha256, json AS training FROM {reader}"
+    )
 
 
 def _nothing(view: str) -> str:

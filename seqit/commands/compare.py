@@ -1,0 +1,220 @@
+"""seqit compare: models side by side, with differences and intervals."""
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seqit.commands._shell import Command, claim_stdout
+from seqit.errors import RowError, SeqitError, UsageError
+
+if TYPE_CHECKING:
+    from seqit.scores.agreement import Agreement
+    from seqit.scores.alpacaeval import Standing
+    from seqit.scores.compare import Comparison, Options, Task
+    from seqit.scores.length_adjusted import Adjustment
+    from seqit.scores.sql import Database
+
+ENDINGS = {".md": "markdown", ".tex": "latex", ".jsonl": "jsonl"}
+FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
+
+
+@click.command("compare", cls=Command, short_help="Compare models on the same items.")
+@click.argument("names", nargs=-1, metavar="[MODEL]... SOURCE...")
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="A model, where its name is a file's."
+)
+@click.option("--power", is_flag=True, help="Add which differences the items can show.")
+@click.option("--equal-length", is_flag=True, help="Add what scores would be at equal length.")
+@click.option("--agreement", is_flag=True, help="Add how far several judges agree.")
+@click.option(
+    "--interval",
+    type=click.Choice(["analytic", "bootstrap"]),
+    default="analytic",
+    show_default=True,
+    help="Intervals by formula or by resampling; both cluster by root.",
+)
+@click.option(
+    "--test",
+    type=click.Choice(["auto", "mcnemar", "permutation", "t"]),
+    default="auto",
+    show_default=True,
+    help="auto: McNemar's for scores of 0 and 1, else a clustered t-test.",
+)
+@click.option(
+    "--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, metavar="P",
+    help="Of the intervals.",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, help="Of bootstrap and permutation; default 0.")
+@click.option(
+    "--reference", metavar="FILE", help="AlpacaEval's df_gamed.csv, for length-controlled wins."
+)
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "latex", "jsonl"]),
+    help="How to write; default: by the ending of -o (.md, .tex, .jsonl), else markdown.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
+def command(names: tuple[str, ...], models: tuple[str, ...], **asked: Any) -> None:
+    """Compare MODELs, by default all, with the first one on the items that they share.
+
+    SOURCEs hold scores, or AlpacaEval's annotations. A name that is a file's is a SOURCE.
+
+    \b
+        seqit compare it it-regenerated sit scores.jsonl -o table.tex
+    """
+    from seqit.records.sink import check_target, whole_file
+
+    form = asked["form"] or _format_of(asked["output"])
+    sources = [name for name in names if _is_source(name)]
+    models = (*models, *(name for name in names if not _is_source(name)))
+    if not sources and (sys.stdin.isatty() or any(name.endswith(FILES) for name in names)):
+        raise UsageError(f"name a file of scores{_lost(names)}: seqit compare it sit scores.jsonl")
+    if asked["output"] not in (None, "-"):
+        check_target(asked["output"])
+    pieces = _pieces(models, sources or ["-"], form, asked)
+    if asked["output"] in (None, "-"):
+        with claim_stdout() as stdout:
+            stdout.writelines(pieces)
+        return
+    with whole_file(asked["output"]) as file:
+        file.writelines(pieces)
+
+
+def _pieces(
+    models: Sequence[str], sources: Sequence[str], form: str, asked: dict[str, Any]
+) -> list[bytes]:
+    import orjson
+
+    from seqit.scores import paper, showing
+    from seqit.scores.compare import Options, compare, powers
+    from seqit.scores.sql import Database
+
+    options = Options(asked["level"], asked["interval"], asked["test"], asked["seed"])
+    with (
+        _scores_of(sources, models, asked["reference"]) as (files, standings),
+        Database(files) as database,
+    ):
+        found = compare(database, models, options)
+        able = list(powers(found, level=options.level)) if asked["power"] else []
+        adjusted = _adjusted(database, found, options) if asked["equal_length"] else []
+        agreed = _agreements(database, found) if asked["agreement"] else []
+    if form == "jsonl":
+        rows = showing.comparison_rows(found, able, adjusted, agreed, standings)
+        return [orjson.dumps(row) + b"\n" for row in rows]
+    tables = [showing.comparison_table(found, options)]
+    tables += [showing.power_table(able)] if asked["power"] else []
+    tables += [showing.length_table(adjusted, options.level)] if adjusted else []
+    tables += [showing.agreement_table(agreed)] if agreed else []
+    tables += [showing.standings_table(standings)] if standings else []
+    write = paper.latex if form == "latex" else paper.markdown
+    return [f"{line}\n".encode() for line in write(tables)]
+
+
+def _adjusted(
+    database: "Database", found: "Comparison", options: "Options"
+) -> list[tuple["Task", "Adjustment | str"]]:
+    from seqit.scores.length_adjusted import adjust_task
+
+    done: list[tuple[Task, Adjustment | str]] = []
+    for task in found.tasks:
+        where = task.benchmark, task.metric
+        try:
+            if adjustment := adjust_task(database, *where, found.models, options.level):
+                done.append((task, adjustment))
+        except SeqitError as error:
+            done.append((task, str(error)))
+    if not done:
+        raise SeqitError("--equal-length: no score in the files given has the length of its answer")
+    return done
+
+
+def _agreements(database: "Database", found: "Comparison") -> list[tuple["Task", "Agreement"]]:
+    from seqit.scores.agreement import judge_agreement
+
+    pairs = ((task, judge_agreement(database, task.benchmark, task.metric)) for task in found.tasks)
+    done = [(task, agreement) for task, agreement in pairs if agreement]
+    if not done:
+        raise SeqitError("--agreement: no answer in the files given has scores of two judges")
+    return done
+
+
+@contextlib.contextmanager
+def _scores_of(
+    sources: Sequence[str], models: Sequence[str], reference: str | None
+) -> Iterator[tuple[list[str], list["Standing"]]]:
+    """Give files of scores, written here for annotations, and the annotations' standings."""
+    import orjson
+
+    from seqit.scores.alpacaeval import annotation_scores, standings
+    from seqit.scores.length_controlled import read_reference
+
+    known = read_reference(reference) if reference else None
+    files: list[str] = []
+    found: list[Standing] = []
+    with tempfile.TemporaryDirectory(prefix="seqit-compare-") as folder:
+        for number, name in enumerate(sources):
+            rows = _annotations(name)
+            if rows is None:
+                files.append(name)
+                continue
+            files.append(str(Path(folder) / f"{number}.jsonl"))
+            try:
+                lines = [orjson.dumps(row) + b"\n" for row in annotation_scores(rows)]
+                found += standings(rows, known)
+            except RowError as error:
+                where = f"{error.field}: " if error.field else ""
+                raise SeqitError(f"{name}: {where}{error}") from None
+            Path(files[-1]).write_bytes(b"".join(lines))
+        if known and not found:
+            raise UsageError("--reference is for AlpacaEval's annotations; no SOURCE holds any")
+        yield files, [each for each in found if not models or each.model in models]
+
+
+def _annotations(name: str) -> list[Any] | None:
+    """Return the rows of a file of AlpacaEval's annotations; None for any other file."""
+    from seqit.records.account import Account
+    from seqit.records.stream import read_rows
+    from seqit.scores.alpacaeval import is_annotation
+
+    if name == "-" or not Path(name).is_file():
+        return None  # what is a stream can be read only once
+    faults: list[str] = []
+    account = Account(
+        "compare", lambda fault: faults.append(f"{fault['line']}: {fault['message']}")
+    )
+    rows: list[Any] = []
+    for row in read_rows([name], account):
+        if not rows and not is_annotation(row.value):
+            return None
+        rows.append(row.value)
+    if rows and faults:
+        raise SeqitError(f"{name}:{faults[0]}")
+    return rows or None
+
+
+def _is_source(name: str) -> bool:
+    return name == "-" or (Path(name).exists() and not Path(name).is_dir())
+
+
+def _lost(names: Sequence[str]) -> str:
+    lost = [name for name in names if name.endswith(FILES)]
+    return f" ({lost[0]} is not there)" if lost else ""
+
+
+def _format_of(output: str | None) -> str:
+    """Return the format that a file's ending stands for; Markdown without one."""
+    ending = Path(output).suffix if output else ""
+    if output in (None, "-") or not ending:
+        return "markdown"
+    if ending not in ENDINGS:
+        raise UsageError(
+            f"{output}: say with --format what to write, or end it in .md, .tex, .jsonl"
+        )
+    return ENDINGS[ending]

@@ -1,0 +1,195 @@
+"""seqit judge: language models, reward models or programs measure responses."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seqit.commands._job import Job
+from seqit.commands._judges import VOTING, Plan, check_plan, judges_of, open_judge
+from seqit.commands._model import Manner, ModelOptions, asking_options
+from seqit.commands._options import data_options
+from seqit.commands._progress import describe_asking
+from seqit.commands._shell import Command
+from seqit.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqit.evaluate.judging import Opponents
+    from seqit.records.account import Account, Row
+
+JUDGING = Manner("--judge", 0.0, 1.0)
+METRICS = ("quality", "following", "steps")
+CONTROLS = 5
+VERDICT = 150
+"""Tokens of a verdict with its reason, for an estimate."""
+
+
+def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
+    names = tuple(each.strip() for each in text.split(",")) if text else ()
+    if not names or len(set(names)) < len(names) or not set(names) <= {*METRICS}:
+        raise click.BadParameter(f"name some of {', '.join(METRICS)}, each once")
+    return names
+
+
+@click.command("judge", cls=Command, short_help="Have judges measure responses.")
+@click.option(
+    "--judge",
+    "names",
+    metavar="KIND[:MODEL]",
+    multiple=True,
+    required=True,
+    help="Who judges: openai:MODEL, vllm:PATH, transformers:PATH, replay:FILE; builtin verifies "
+    "the items' checks without a model; reward:PATH is a reward model. May be repeated.",
+)
+@click.option(
+    "--metrics",
+    callback=_metrics,
+    default="quality,following",
+    show_default=True,
+    metavar="M1,M2",
+    help="Of a language model: quality (1 to 5), following (the whole chain, 0 or 1), steps (each "
+    "step, and whether all are done).",
+)
+@click.option(
+    "--against",
+    metavar="FILE",
+    help="Responses of another model: which of the two is better? Both orders are asked; a "
+    "verdict that flips is a tie.",
+)
+@click.option(
+    "--votes",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help=f"Verdicts of each judge on each question; more than one at temperature {VOTING:g}.",
+)
+@click.option("--no-references", is_flag=True, help="Do not show the judge the items' answers.")
+@click.option(
+    "--weighted",
+    is_flag=True,
+    help="quality: also the mean under the judge's own chances, where the backend gives log "
+    "probabilities (quality_weighted).",
+)
+@click.option(
+    "--controls",
+    type=click.IntRange(0, 10_000),
+    metavar="N",
+    default=CONTROLS,
+    show_default=True,
+    help="Items for which answers are planted whose verdict is known, of each kind; 0: none.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides every draw.")
+@data_options
+@asking_options(JUDGING)
+def command(
+    job: Job,
+    *,
+    names: tuple[str, ...],
+    metrics: tuple[str, ...],
+    against: str | None,
+    votes: int,
+    no_references: bool,
+    weighted: bool,
+    controls: int,
+    seed: int,
+    model: ModelOptions,
+) -> None:
+    """Measure responses, and write a score for each measurement.
+
+    A verdict is scored, refused or cannot be read; what cannot be read is asked again, and at
+    last has no number. In every run answers are planted whose verdict is known (the reference,
+    an empty one, another item's, the reference without one step); the closing account says how
+    often each judge was wrong about them, and their scores are marked as controls.
+
+    \b
+        seqit judge --judge openai:gpt-4o responses.jsonl > scores.jsonl
+        seqit judge --judge builtin responses.jsonl | seqit sql 'FROM scores'
+    """
+    if (job.output or "").endswith(".parquet"):
+        raise UsageError("judge writes JSONL; Parquet files hold records")
+    plan = Plan(names, metrics, against, votes, weighted, not no_references)
+    check_plan(plan, model)
+    if model.given["dry_run"]:
+        _estimate(job, plan, model)
+        return
+    from seqit.evaluate.judging import Tallies, judge
+
+    job.check()
+    job.asked_each = votes * (1 if against else len(metrics))
+    others = _opponents(against) if against else None
+    tallies = Tallies()
+    with contextlib.ExitStack() as stack:
+        asked = [open_judge(stack, each, plan, model, job) for each in plan.models]
+        judges = judges_of(plan, [each for each, _ in asked], seed)
+        dispatchers = [dispatcher for _, dispatcher in asked]
+        run = partial(
+            judge, judges=judges, tallies=tallies, seed=seed, controls=controls, others=others
+        )
+
+        def remarks(account: "Account") -> list[str]:
+            lines = tallies.lines()
+            if others and others.unmatched:
+                lines.append(f"{others.unmatched:,} responses of {against} were not asked for")
+            earlier = zip(plan.models, dispatchers[:-1], strict=False)
+            return [*lines, *(f"{n}: {describe_asking(d.progress)}" for n, d in earlier)]
+
+        job.run(
+            run,
+            _read(job),
+            schema="score",
+            dispatcher=dispatchers[-1] if dispatchers else None,
+            remarks=remarks,
+        )
+
+
+def _read(job: Job) -> "Callable[..., Iterator[Row]]":
+    """Return what reads responses; other rows fail."""
+    from seqit.records.stream import keep_valid
+
+    def read(names: Sequence[str], account: "Account", wait: Any) -> "Iterator[Row]":
+        return keep_valid(job.read_rows(names, account, wait), account, "response")
+
+    return read
+
+
+def _opponents(file: str) -> "Opponents":
+    """Read the other model's responses; raises SeqitError where the file holds anything else."""
+    from seqit.errors import SeqitError
+    from seqit.evaluate.judging import Opponents
+    from seqit.records.account import Account, StrictError
+    from seqit.records.sources import check_sources
+    from seqit.records.stream import keep_valid, read_rows
+
+    account = Account("judge", strict=True)
+    rows = keep_valid(read_rows(check_sources((file,)), account), account, "response")
+    try:
+        return Opponents(file, (row.value for row in rows))
+    except StrictError as error:
+        raise SeqitError(f"--against: {error}") from None
+
+
+def _estimate(job: Job, plan: Plan, model: ModelOptions) -> None:
+    """Print what the judges would be asked, one estimate for each."""
+    from seqit.backends.budget import CHARACTERS_A_TOKEN
+    from seqit.commands._estimate import Line, tell_estimate
+    from seqit.evaluate.prompting import load_prompt
+    from seqit.records.account import Account
+
+    rows = characters = 0
+    for row in _read(job)(job.check(), Account("judge"), None):
+        rows += 1
+        item = row.value["item"]
+        texts = (item["instruction"], item["input"], item["output"], row.value["output"])
+        characters += sum(map(len, texts))
+    for name in plan.models:
+        lines: list[Line] = []
+        for stage in ["pairwise"] if plan.against else plan.metrics:
+            times = plan.votes * (2 if plan.against else 1)
+            prompt = load_prompt(stage)
+            size = rows * (len(prompt.task) + len(prompt.given)) + characters
+            tokens = times * size / CHARACTERS_A_TOKEN
+            lines.append(Line(stage, times * rows, tokens, times * rows * VERDICT))
+        tell_estimate(job, rows, name, model, lines)

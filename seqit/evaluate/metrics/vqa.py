@@ -1,0 +1,66 @@
+"""VQA accuracy: how many of ten people gave this answer, by the official formula."""
+
+import re
+
+from seqit.evaluate.metrics.base import (
+    EMPTY,
+    Measure,
+    Scorer,
+    Unscorable,
+    reference_texts,
+)
+from seqit.evaluate.metrics.vqa_words import ARTICLES, CONTRACTIONS, NUMBERS
+from seqit.records.record import Record
+
+LEAST_ANSWERS = 4  # one is left out, and three that agree are a full score
+
+_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+_POINT = re.compile(r"\.(?!\d)")
+_COMMA_IN_NUMBER = re.compile(r"\d,\d")
+_MOST_POINTS = 32  # the official tool takes out no more, by a slip
+
+
+def score(answer: str, item: Record) -> list[Measure]:
+    """Return accuracy, from 0 to 1 in steps of tenths of thirds; raises Unscorable."""
+    people = reference_texts(item)
+    if len(people) < LEAST_ANSWERS:
+        message = f"VQA's accuracy needs the answers of {LEAST_ANSWERS} people or more (of ten)"
+        raise Unscorable("too-few-answers", message, "item.metadata.answers")
+    if not answer:
+        return [Measure("accuracy", 0.0, EMPTY)]
+    return [Measure("accuracy", accuracy(answer, people), "", {"found": answer[:200]})]
+
+
+def accuracy(prediction: str, people: list[str]) -> float:
+    """Return the mean, over each person left out, of a third a person of the others who agrees.
+
+    At most 1 each. Where all people say the same, their answer is compared as it stands.
+    """
+    prediction, *answers = map(_one_line, (prediction, *people))
+    if len(set(answers)) > 1:
+        prediction, *answers = map(normalize, (prediction, *answers))
+    agree = answers.count(prediction) if prediction else 0
+    shares = [min(1.0, (agree - (answer == prediction)) / 3) for answer in answers]
+    return sum(shares) / len(shares)
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", " ").replace("\t", " ").strip()
+
+
+def normalize(text: str) -> str:
+    """Return the text without punctuation and articles, numbers as digits, apostrophes put back."""
+    words = (NUMBERS.get(word, word) for word in _without_punctuation(text).lower().split())
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
+
+
+def _without_punctuation(text: str) -> str:
+    bare = text
+    has_number = _COMMA_IN_NUMBER.search(text) is not None
+    for sign in _PUNCTUATION:
+        is_outer = f"{sign} " in text or f" {sign}" in text
+        bare = bare.replace(sign, "" if is_outer or has_number else " ")
+    return _POINT.sub("", bare, count=_MOST_POINTS)
+
+
+SCORER = Scorer("vqa", "accuracy over the answers of ten people, as VQAv2 has it", score)

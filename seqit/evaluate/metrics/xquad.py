@@ -1,0 +1,93 @@
+"""SQuAD's exact match and F1, for XQuAD in every language, and MLQA's variant of both."""
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+
+from seqit.evaluate.metrics.base import (
+    EMPTY,
+    Measure,
+    Scorer,
+    language_of,
+    reference_texts,
+)
+from seqit.records.record import Record
+
+Normalize = Callable[[str], list[str]]
+"""Text → the tokens that are compared."""
+
+_ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = {
+    "en": r"\b(?:a|an|the)\b",
+    "es": r"\b(?:un|una|unos|unas|el|la|los|las)\b",
+    "de": r"\b(?:ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b",
+    "vi": r"\b(?:của|là|cái|chiếc|những)\b",
+    "ar": r"\sال^|ال",
+}
+_MLQA_LANGUAGES = frozenset((*_ARTICLES, "hi", "zh"))
+_HAN = re.compile("[\u4e00-\u9fa5]")
+
+
+def score(answer: str, item: Record) -> list[Measure]:
+    """Return em and f1 as the official script has them, the best over the right answers.
+
+    For a language of MLQA other than English em_mlqa and f1_mlqa are added. Raises Unscorable
+    where the item has no answer.
+    """
+    references = reference_texts(item)
+    language = language_of(item)
+    measures = _both(answer, references, squad_tokens, "")
+    if language in _MLQA_LANGUAGES and language != "en":
+        measures += _both(answer, references, lambda text: mlqa_tokens(text, language), "_mlqa")
+    return measures if answer else [Measure(each.metric, 0.0, EMPTY) for each in measures]
+
+
+def _both(
+    prediction: str, references: list[str], normalize: Normalize, suffix: str
+) -> list[Measure]:
+    em = max(exact_match(prediction, reference, normalize) for reference in references)
+    overlap = max(f1(prediction, reference, normalize) for reference in references)
+    evidence = {"found": prediction[:200]}
+    return [
+        Measure(f"em{suffix}", em, "", evidence),
+        Measure(f"f1{suffix}", overlap, "", evidence),
+    ]
+
+
+def squad_tokens(text: str) -> list[str]:
+    """Return the words in small letters, without ASCII punctuation and English articles."""
+    return re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(_ASCII_PUNCTUATION)).split()
+
+
+def mlqa_tokens(text: str, language: str) -> list[str]:
+    """Return the tokens as MLQA has them: each Chinese character, else words without articles."""
+    bare = "".join(sign for sign in text.lower() if not _is_punctuation(sign))
+    if language == "zh":
+        return _HAN.sub(lambda sign: f" {sign[0]} ", bare).split()
+    if language in _ARTICLES:
+        bare = re.sub(_ARTICLES[language], " ", bare)
+    return bare.split()
+
+
+def _is_punctuation(sign: str) -> bool:
+    return sign in string.punctuation or unicodedata.category(sign).startswith("P")
+
+
+def exact_match(prediction: str, reference: str, normalize: Normalize = squad_tokens) -> float:
+    """Return 1 where both have the same tokens, and the prediction is not blank."""
+    return float(bool(prediction.strip()) and normalize(prediction) == normalize(reference))
+
+
+def f1(prediction: str, reference: str, normalize: Normalize = squad_tokens) -> float:
+    """Return the harmonic mean of precision and recall over the tokens, as bags."""
+    found, wanted = normalize(prediction), normalize(reference)
+    same = (Counter(found) & Counter(wanted)).total()
+    if not same:
+        return 0.0
+    precision, recall = same / len(found), same / len(wanted)
+    return 2 * precision * recall / (precision + recall)
+
+
+SCORER = Scorer("xquad", "em and f1 of SQuAD v1.1; em_mlqa and f1_mlqa by language", score)
