@@ -150,6 +150,9 @@ def document_of(source: Source, account: Account) -> Iterator[Row]:
         account.fail(Row(None, source.name), "read", "not-json", str(error))
 
 
+_MAKERS = {"response": "seqit respond", "score": "seqit judge and seqit score"}
+
+
 def keep_valid(rows: Iterator[Row], account: Account, name: str) -> Iterator[Row]:
     """Yield the rows that match schema NAME; the others fail in the account."""
     check = schema(name)
@@ -158,7 +161,9 @@ def keep_valid(rows: Iterator[Row], account: Account, name: str) -> Iterator[Row
             yield row
         else:
             problem = check.problems(row.value)[0]
-            fail_row(account, row, RowError(problem.message, problem.field))
+            maker = _MAKERS.get(name)
+            hint = f"; rows of this form are made by {maker}" if maker else ""
+            fail_row(account, row, RowError(problem.message + hint, problem.field))
 
 
 def fail_row(account: Account, row: Row, error: RowError, stage: str = "validate") -> None:

@@ -119,6 +119,10 @@ def compare(
     if "scores" not in database.views():
         raise SeqitError("there are no scores in the files given: seqit score and judge write them")
     known = [name for (name,) in database.fetch(_APPEARANCE)]
+    if not known:
+        raise SeqitError(
+            "the files given hold no score of a model: seqit score and judge write them"
+        )
     for name in models:
         if name not in known:
             there = f"the files have {', '.join(map(repr, known)) or 'none'}"
