@@ -11,7 +11,7 @@ from itertools import combinations
 
 import pytest
 from conftest import ROOT
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seqit.evaluate.metrics import SCORERS, find, guess, humaneval, load
@@ -185,6 +185,7 @@ def test_a_number_written_in_a_language_is_read_there(language, value, cents, ow
     assert last_number(f"x: {written}.", language) == expected
 
 
+@example("2^.5 and x^٫5")
 @given(st.text(alphabet="0123456789.,-/ $'½९१٣%()=#\u0001\u202fkm万abc\\{}^", max_size=40))
 def test_reading_numbers_never_fails(text):
     for language in ("en", "de", "zh", ""):

@@ -144,9 +144,11 @@ def _digits_from(text: str, place: int) -> re.Match[str] | None:
 
 
 def _end_of_digits(text: str, place: int) -> int:
+    """Return where the digits end that begin here, or behind the decimal sign that is here."""
+    place += not text[place].isdecimal()
     while place < len(text) and text[place].isdecimal():
         place += 1
-    return max(place, 1)
+    return place
 
 
 def _is_name(before: str) -> bool:
