@@ -51,12 +51,13 @@ def losses(out):
 
 def test_a_llava_learns_to_describe_and_to_answer(models, rows, tmp_path, seqit):
     out = tmp_path / "out"
-    line = ("train", rows, "--model", models["llava"], "--out", out, "--epochs", "20", *HARD)
-    ran = seqit(*line, **ENV)
+    line = ("train", rows, "--model", models["llava"], "--out", out, "--epochs", "40", *HARD)
+    ran = seqit(*line, "--schedule", "linear", **ENV)
     assert (ran.code, ran.out) == (0, b""), ran.err
     assert "images: 4" in ran.err
     found = losses(out)
-    assert len(found) == 60 and found[-1] < 0.1 < found[0], found
+    # Far below what separates two tokens, so that another machine's rounding says the same.
+    assert len(found) == 120 and max(found[-3:]) < 0.02 < 1 < found[0], found
     processor, model = load_processor(str(out)), class_of(str(out)).from_pretrained(out).eval()
     for row in map(json.loads, rows.read_text().splitlines()):
         images = [Image.open(path).convert("RGB") for path in row.get("images", [])]
