@@ -341,6 +341,30 @@ def test_a_chain_from_elsewhere_keeps_its_steps_and_its_instruction():
     assert all(outcome.steps[:2] == steps and text in outcome.instruction for outcome in found)
 
 
+def test_only_the_steps_that_are_named_are_added():
+    rows = [record(f"Who is number {n}?", "Ada Lovelace") for n in range(40)]
+    rows.append(record("Is it 1 or 2?", "2", rationale="It is two, for so it was said before."))
+    names = {"question_word", "uppercase"}
+    found = outcomes(rows, teacher=BuiltinTeacher(steps=names))
+    added = [
+        step.get("name", "")
+        for outcome in found
+        if isinstance(outcome, Rewrite)
+        for step in outcome.steps
+    ]
+    assert set(filter(None, added)) == names
+    assert any(isinstance(outcome, Keep) for outcome in found)
+    assert not isinstance(outcomes(rows[:1], teacher=BuiltinTeacher(steps=["item_bullets"]))[0], Rewrite)
+
+
+def test_every_step_of_the_library_can_be_named():
+    teacher = BuiltinTeacher(steps=[kind.name for kind in ALL_STEPS])
+    row = record("Name a bird.", "green finch")
+    assert outcomes([row], teacher=teacher) == outcomes([row])
+    with pytest.raises(UsageError, match=r"no step 'uppercas' \(did you mean 'uppercase'"):
+        BuiltinTeacher(steps=["uppercas"])
+
+
 def test_shares_that_are_none_are_refused():
     for shares in ({}, {"prefix": 0.0}, {"prefix": -1.0, "suffix": 2.0}, {"rewrite": 1.0}):
         with pytest.raises(UsageError):

@@ -1,12 +1,14 @@
 """Each rule: what it objects to, and what it must let pass."""
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqit.errors import UsageError
 from seqit.filter import RULES, Objection, parse_rule
 
 QUESTION = "What is the name of the longest river in South America?"
@@ -337,6 +339,83 @@ def test_exact_duplicate_over_the_output_alone():
     assert rule.judge(record("One?", "No.")) is None
 
 
+def chain(*names):
+    steps = [{"instruction": f"Do {name}.", "output": name, "name": name} for name in names]
+    return record(steps=[{k: v for k, v in step.items() if v} for step in steps] or None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "passing"),
+    [
+        ("chain-length:max_steps=2", (1, 2)),
+        ("chain-length:min_steps=2", (2, 3, 4)),
+        ("chain-length:min_steps=2,max_steps=3", (2, 3)),
+    ],
+)
+def test_chain_length(rule, passing):
+    rule = parse_rule(rule)
+    found = [n for n in range(1, 5) if rule.judge(chain(*"abcd"[:n])) is None]
+    assert tuple(found) == passing
+    objection = rule.judge(chain(*"abcdefgh")) or rule.judge(record())
+    assert objection.reason in ("too-long", "too-short")
+    assert f"has {objection.evidence['steps']} steps" in objection.message
+
+
+def test_chain_length_takes_a_record_without_steps_for_one_step():
+    assert judge("chain-length:max_steps=1") is None
+    assert reason("chain-length:min_steps=2") == "too-short"
+
+
+@pytest.mark.parametrize("given", ["chain-length", "chain-length:min_steps=3,max_steps=2"])
+def test_chain_length_without_a_limit_is_refused(given):
+    with pytest.raises(UsageError, match="chain-length"):
+        parse_rule(given)
+
+
+NAMES = [f"s{number}" for number in range(30)]
+PAIRS = [(a, b) for a in NAMES for b in NAMES]
+
+
+def held_out(rule):
+    return {pair for pair in PAIRS if parse_rule(rule).judge(chain(*pair)) is not None}
+
+
+def test_combination_holds_out_a_share_of_the_pairs():
+    found = held_out("combination:share=0.2,seed=3")
+    assert 0.15 < len(found) / len(PAIRS) < 0.25
+    assert found == held_out("combination:share=0.2,seed=3")
+    assert found != held_out("combination:share=0.2,seed=4")
+    assert held_out("combination:share=0.1,seed=3") < found  # a larger share only adds
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6))
+def test_combination_passes_a_chain_on_one_side_only(names):
+    train = parse_rule("combination:share=0.3").judge(chain(*names))
+    test = parse_rule("combination:share=0.3,side=test").judge(chain(*names))
+    assert (train is None) != (test is None)
+    whole = [parse_rule("combination:share=0.3").judge(chain(*pair)) for pair in pairwise(names)]
+    assert (train is not None) == any(whole)
+    if train:
+        assert train.reason == "held-out" and " then " in train.message
+        assert all(pair in list(map(list, pairwise(names))) for pair in train.evidence["pairs"])
+    else:
+        assert test.reason == "seen"
+
+
+def test_combination_cannot_tell_a_chain_whose_steps_have_no_name():
+    row = chain("one", "", "three")
+    for side in ("train", "test"):
+        found = parse_rule(f"combination:side={side}").judge(row)
+        assert found.reason == "unnamed" and "steps[1]" in found.message
+    assert judge("combination") is None  # a single task is no combination
+
+
+@pytest.mark.parametrize("share", ["0", "1", "2", "x"])
+def test_combination_refuses_a_share_that_leaves_nothing(share):
+    with pytest.raises(UsageError, match="share"):
+        parse_rule(f"combination:share={share}")
+
+
 TEXTS = st.text(st.characters(codec=None), max_size=80) | st.sampled_from(
     ("N/A", "ERROR", "[insert", "lorem ipsum", "a " * 200, QUESTION, "\ud800", "I'm sorry ")
 )
@@ -356,7 +435,7 @@ def loaded(name):
 
 
 @settings(deadline=None)  # a model is loaded for the first
-@given(TEXTS, TEXTS, TEXTS, st.sampled_from(sorted(set(RULES) - {"length"})))
+@given(TEXTS, TEXTS, TEXTS, st.sampled_from(sorted(set(RULES) - {"length", "chain-length"})))
 def test_any_text_gets_a_verdict(instruction, given_input, output, name):
     rule = loaded(name) if name in NEEDED else parse_rule(name)
     verdict = rule.judge(record(instruction, output, input=given_input))

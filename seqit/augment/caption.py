@@ -131,7 +131,7 @@ class _Describing:
 
 
 def _described(record: Record, caption: str, request: str) -> dict[str, Any]:
-    first: Step = {"instruction": DESCRIBE, "output": caption}
+    first: Step = {"instruction": DESCRIBE, "output": caption, "name": "describe"}
     return {
         "instruction": before(request, record["instruction"]),
         "output": f"{labelled('Description', caption)}\n\n{labelled('Answer', record['output'])}",

@@ -168,7 +168,11 @@ class _Paraphraser:
         lot = self._lot(record, "phrasing")
         request = lot.choice(_OPENINGS[self.chain]) + lot.choice(_CLOSINGS[subject.what])
         shown = subject.what if subject.what == "input" else f"following {subject.what}"
-        first: Step = {"instruction": PARAPHRASES[subject.what], "output": paraphrase}
+        first: Step = {
+            "instruction": PARAPHRASES[subject.what],
+            "output": paraphrase,
+            "name": "paraphrase",
+        }
         repeated = repeat_step(subject.text, subject.what)
         steps = {
             "paraphrase": [first],

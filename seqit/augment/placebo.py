@@ -75,7 +75,7 @@ def _obstacle(record: Record) -> Obstacle | None:
 def repeat_step(text: str, what: str) -> Step:
     """Return the step that repeats a text word for word, with its check."""
     check = {"kind": "text", "value": text}
-    return {"instruction": REPEATS[what], "output": text, "check": check}
+    return {"instruction": REPEATS[what], "output": text, "check": check, "name": "repeat"}
 
 
 def _repeat_first(record: Record, seed: int) -> Record:

@@ -135,7 +135,11 @@ def _task(texts: Mapping[str, Text], code: str, options: Options) -> _Task:
         "reply": language_name(reply),
     }
     answer = texts[reply].output
-    first: Step = {"instruction": _TRANSLATE[0].format(**words), "output": translation}
+    first: Step = {
+        "instruction": _TRANSLATE[0].format(**words),
+        "output": translation,
+        "name": "translate",
+    }
     last: Step = {
         "instruction": f"{words['do'].capitalize()} in {words['reply']}.{wording}",
         "output": answer,

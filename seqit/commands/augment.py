@@ -27,7 +27,8 @@ MODULES = {
 }
 OPTIONS = {
     "seq-instruct": (
-        *("teacher", "iterations", "shares", "extract", "no_refine", "until", "thaw", "parser"),
+        *("teacher", "iterations", "shares", "steps", "extract", "no_refine", "until"),
+        *("thaw", "parser"),
     ),
     "translate": (
         *("teacher", "languages", "into", "row_language", "variant", "content", "answer"),
@@ -82,6 +83,13 @@ def _codes(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
     metavar="NAME=N,…",
     help="How often decompose, prefix, suffix and keep are drawn.",
 )
+@click.option(
+    "--steps",
+    callback=_codes,
+    metavar="NAME,…",
+    help="The tasks that the builtin teacher may add; default all.",
+)
+@click.option("--list-steps", is_flag=True, help="Show them, each with a wording.")
 @click.option(
     "--extract",
     type=click.Choice(["auto", "always", "never"]),
@@ -144,7 +152,9 @@ def _codes(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
 )
 @data_options
 @model_options
-def command(job: Job, method: str, seed: int, model: ModelOptions, **options: Any) -> None:
+def command(
+    job: Job, method: str, seed: int, list_steps: bool, model: ModelOptions, **options: Any
+) -> None:
     """Turn each instruction into a chain of tasks, and answer every step.
 
     \b
@@ -161,8 +171,8 @@ def command(job: Job, method: str, seed: int, model: ModelOptions, **options: An
 
     \b
     Options by method:
-    seq-instruct   --teacher --iterations --shares --extract --no-refine
-                   --until --thaw --parser
+    seq-instruct   --teacher --iterations --shares --steps --extract
+                   --no-refine --until --thaw --parser
     translate      --teacher --languages --into --row-language --variant
                    --content --answer --per-row --share --others
     caption        --teacher --variant --captions --others
@@ -172,6 +182,9 @@ def command(job: Job, method: str, seed: int, model: ModelOptions, **options: An
     evol-instruct  --teacher --iterations --no-breadth
     seqeval        --teacher --iterations --extract --no-refine --parser
     """  # fmt: skip
+    if list_steps:
+        click.echo(_listing())
+        return
     given = {
         name: value
         for name, value in options.items()
@@ -185,10 +198,24 @@ def command(job: Job, method: str, seed: int, model: ModelOptions, **options: An
     if given.get("teacher", "builtin") == "builtin":
         given.pop("teacher", None)
         _without_model(job, method, seed, given, model)
-    elif "shares" in given:
-        raise UsageError("--shares belongs to the builtin teacher: a model chooses by itself")
+    elif own := given.keys() & {"shares", "steps"}:
+        raise UsageError(f"--{min(own)} belongs to the builtin teacher: a model chooses by itself")
     else:
         _with_model(job, method, seed, given, model)
+
+
+def _listing() -> str:
+    """Return the library as a table: where a step goes, its name, one of its wordings."""
+    from seqit.augment.builtin.decompose import DECOMPOSE_STEPS
+    from seqit.augment.builtin.library import PREFIX_STEPS, SUFFIX_STEPS
+
+    kinds = {"prefix": PREFIX_STEPS, "suffix": SUFFIX_STEPS, "decompose": DECOMPOSE_STEPS}
+    width = max(len(kind.name) for each in kinds.values() for kind in each)
+    return "\n".join(
+        f"{place:<9}  {kind.name:<{width}}  {kind.phrasings[0]}"
+        for place, each in kinds.items()
+        for kind in each
+    )
 
 
 def _without_model(
@@ -203,8 +230,8 @@ def _without_model(
             if name in given:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} is for a model as --teacher, and builtin is none")
-        shares = given.pop("shares", None)
-        given["teacher"] = BuiltinTeacher(shares) if shares else BuiltinTeacher()
+        own = {name: given.pop(name) for name in ("shares", "steps") if name in given}
+        given["teacher"] = BuiltinTeacher(**own)
     run = partial(_engine(method), seed=seed, **_arguments(method, given))
     job.run(run, remarks=_shares_of(method))
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from seqit.errors import UsageError
-from seqit.filter.chains import FailingCheck, IncompleteChain, Keep
+from seqit.filter.chains import ChainLength, FailingCheck, IncompleteChain, Keep
 from seqit.filter.characters import NonPrinting
+from seqit.filter.combination import Combination
 from seqit.filter.copies import CopiedInstruction, InstructionEqualsOutput
 from seqit.filter.decontaminate import Decontaminate
 from seqit.filter.duplicates import ExactDuplicate
@@ -35,6 +36,8 @@ RULES: dict[str, type[Rule]] = {
     "refusal": Refusal,
     "keep": Keep,
     "incomplete-chain": IncompleteChain,
+    "chain-length": ChainLength,
+    "combination": Combination,
     "decontaminate": Decontaminate,
     "language": LanguageRule,
     "retained": Retained,

@@ -1,10 +1,11 @@
 """Rules about chains: what augment did with a record, and whether its answers hold."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from seqit.checks import record_problems
-from seqit.filter.rule import Objection, Rule
+from seqit.errors import UsageError
+from seqit.filter.rule import Objection, Option, Rule, whole_number
 from seqit.records.record import Record
 
 
@@ -42,6 +43,39 @@ class Keep(Rule):
         if record["lineage"]["operation"] != "keep":
             return None
         return Objection("kept", "augment left the record as it was", {})
+
+
+@dataclass
+class ChainLength(Rule):
+    """Object to a chain with fewer or more steps than the limits given."""
+
+    name: ClassVar[str] = "chain-length"
+    explanation: ClassVar[str] = "The chain has fewer or more steps than the limits given."
+
+    min_steps: Annotated[int, Option("fewest steps; no chain counts as 1", whole_number)] = 1
+    max_steps: Annotated[int | None, Option("most steps", whole_number)] = None
+
+    def __post_init__(self) -> None:
+        if self.max_steps is None and self.min_steps <= 1:
+            raise UsageError("rule 'chain-length' needs a limit, as in chain-length:max_steps=4")
+        if self.max_steps is not None and self.min_steps > self.max_steps:
+            raise UsageError(
+                f"rule 'chain-length': min_steps={self.min_steps} is above "
+                f"max_steps={self.max_steps}, so no record could pass"
+            )
+
+    def judge(self, record: Record) -> Objection | None:
+        """Return an objection with the number of steps and the limit."""
+        count = len(record.get("steps", ())) or 1
+        if count < self.min_steps:
+            return self._object("too-short", count, f"at least {self.min_steps}")
+        if self.max_steps is not None and count > self.max_steps:
+            return self._object("too-long", count, f"at most {self.max_steps}")
+        return None
+
+    def _object(self, reason: str, count: int, limit: str) -> Objection:
+        message = f"the chain has {count} steps; {limit} are allowed"
+        return Objection(reason, message, {"steps": count})
 
 
 @dataclass

@@ -16,7 +16,7 @@ def record_schema() -> Any:
     import pyarrow as pa
 
     text = pa.string()
-    step = pa.struct([("instruction", text), ("output", text), ("check", text)])
+    step = pa.struct([("instruction", text), ("output", text), ("check", text), ("name", text)])
     lineage = pa.struct(
         [
             ("root", text),

@@ -32,6 +32,7 @@ class Step(TypedDict, total=False):
     instruction: Required[str]
     output: str
     check: Check
+    name: str  # what kind of task it is, where its maker knows: uppercase, table_lookup
 
 
 class Lineage(TypedDict, total=False):

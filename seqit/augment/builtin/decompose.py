@@ -86,13 +86,14 @@ def reason_then_answer(task: Task, core: Step, rationale: str, rng: Random) -> P
             return None  # the rationale argues for another option
     count = 0 if re.search(r"[=*/+(]", text) else len(measures.clear_sentences(text))
     if 1 <= count <= 4 and task.answer.number is None:
-        clause = pick(rng, BRIEF_REASON.phrasings).replace("{n}", SLOTS["n"][count - 1])
+        kind = BRIEF_REASON
+        clause = pick(rng, kind.phrasings).replace("{n}", SLOTS["n"][count - 1])
         check = {"kind": "exactly", "unit": "sentences", "value": count}
     else:
         kind = CALCULATE if task.answer.number is not None else REASON
         clause = pick(rng, kind.phrasings)
         check = {"kind": "at_least", "unit": "words", "value": 4}
-    return Parts([core], before=[as_step(clause, text, check)])
+    return Parts([core], before=[as_step(kind, clause, text, check)])
 
 
 def list_rule_out_choose(task: Task, core: Step, used: set[str], rng: Random) -> Parts | None:
@@ -110,11 +111,12 @@ def list_rule_out_choose(task: Task, core: Step, used: set[str], rng: Random) ->
     first = []
     if LIST_OPTIONS.key not in used and (solved := LIST_OPTIONS.solve(task)):
         clause = pick(rng, LIST_OPTIONS.phrasings)
-        first.append(as_step(clause, reply(LIST_OPTIONS.replies[0], solved.text), solved.check))
+        listed = reply(LIST_OPTIONS.replies[0], solved.text)
+        first.append(as_step(LIST_OPTIONS, clause, listed, solved.check))
     elif rng.random() < 0.5:
         return None
     check = {"kind": "all_but_one", "options": names}
-    out = as_step(pick(rng, RULE_OUT.phrasings), ruled_out, check)
+    out = as_step(RULE_OUT, pick(rng, RULE_OUT.phrasings), ruled_out, check)
     chosen: Step = {**core, "check": {"kind": "remaining", "options": names, "of": "previous"}}
     return Parts([chosen], first=first, before=[out])
 
@@ -132,7 +134,8 @@ def outline_then_answer(task: Task, core: Step, rng: Random) -> Parts | None:
     outline = "\n".join(f"{n}. {point}" for n, point in enumerate(points, 1))
     check = {"kind": "at_least", "unit": "items", "value": 3}
     covering: Step = {**core, "check": {"kind": "covers", "of": "previous"}}
-    return Parts([covering], before=[as_step(pick(rng, OUTLINE.phrasings), outline, check)])
+    clause = pick(rng, OUTLINE.phrasings)
+    return Parts([covering], before=[as_step(OUTLINE, clause, outline, check)])
 
 
 _NO_ANSWER = re.compile(r"(?i)(?:sure|certainly|of course|sorry|i'm|i am|as an ai|hello|hi|here)\b")
@@ -157,7 +160,7 @@ def answer_then_details(task: Task, core: Step, rng: Random) -> Parts | None:
     short: Step = {**core, "output": first}
     short["check"] = {"kind": "exactly", "unit": "sentences", "value": 1}
     check = {"kind": "at_least", "unit": "words", "value": 5}
-    return Parts([short], after=[as_step(pick(rng, DETAILS.phrasings), rest, check)])
+    return Parts([short], after=[as_step(DETAILS, pick(rng, DETAILS.phrasings), rest, check)])
 
 
 def split_questions(task: Task, core: Step) -> Parts | None:

@@ -1,6 +1,7 @@
-"""The whole library, and the way back from a step's wording to its kind."""
+"""The whole library, parts of it, and the way back from a step's wording to its kind."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import product
 
 from seqit.augment.builtin.decompose import DECOMPOSE_STEPS
@@ -12,10 +13,34 @@ from seqit.augment.builtin.question_steps import QUESTION_STEPS
 from seqit.augment.builtin.step import StepKind, as_clause
 from seqit.augment.builtin.text_steps import TEXT_STEPS
 from seqit.augment.builtin.wording import SLOTS
+from seqit.errors import UsageError
+from seqit.records.validation import did_you_mean
 
 PREFIX_STEPS = (*OPTIONS_STEPS, *QUESTION_STEPS, *INPUT_STEPS)
 SUFFIX_STEPS = (*TEXT_STEPS, *NUMBER_STEPS, *LAYOUT_STEPS)
 ALL_STEPS = (*PREFIX_STEPS, *SUFFIX_STEPS, *DECOMPOSE_STEPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The steps that a teacher may add: before the task, after it, and, by name, all."""
+
+    prefix: tuple[StepKind, ...]
+    suffix: tuple[StepKind, ...]
+    names: frozenset[str]
+
+
+def library(names: Collection[str] = ()) -> Library:
+    """Return the steps of these names, by default all; raises UsageError for an unknown one."""
+    known = [kind.name for kind in ALL_STEPS]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UsageError(f"the library has no step {name!r}{hint}; --list-steps shows them")
+    wanted = frozenset(names or known)
+    prefix = tuple(kind for kind in PREFIX_STEPS if kind.name in wanted)
+    suffix = tuple(kind for kind in SUFFIX_STEPS if kind.name in wanted)
+    return Library(prefix, suffix, wanted)
 
 
 def wordings(kind: StepKind) -> Iterator[str]:

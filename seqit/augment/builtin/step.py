@@ -59,11 +59,12 @@ def listing(items: list[str]) -> str:
     return ", ".join(items)
 
 
-def as_step(clause: str, output: str, check: Check | None) -> Step:
+def as_step(kind: StepKind, clause: str, output: str, check: Check | None) -> Step:
     """Return the step as the record has it: the clause as a sentence of its own."""
     step: Step = {"instruction": f"{clause[0].upper()}{clause[1:]}.", "output": output}
     if check is not None:
         step["check"] = check
+    step["name"] = kind.name
     return step
 
 

@@ -1,7 +1,7 @@
 """The rule teacher: it needs no model and no network, and every step it adds can be verified."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from random import Random
@@ -11,7 +11,7 @@ from seqit.augment.builtin.answer import Answer
 from seqit.augment.builtin.chain import Chain, read_chain
 from seqit.augment.builtin.compose import Original, compose
 from seqit.augment.builtin.decompose import decompose
-from seqit.augment.builtin.library import PREFIX_STEPS, SUFFIX_STEPS, kind_of
+from seqit.augment.builtin.library import Library, kind_of, library
 from seqit.augment.builtin.step import StepKind, as_clause, as_step, pick, reply
 from seqit.augment.builtin.task import Task
 from seqit.augment.builtin.wording import fill
@@ -34,13 +34,15 @@ SHARES = {"decompose": 0.25, "prefix": 0.45, "suffix": 0.18, "keep": 0.12}
 class BuiltinTeacher:
     """Chains records by rules: `shares` says how often which operation is drawn.
 
-    An operation that does not fit a record gives way to the next one in the drawn order; a record
-    that none fits is kept. Raises UsageError for shares that are no shares.
+    steps: the names of those that may be added, by default all. An operation that does not fit a
+    record gives way to the next one in the drawn order; a record that none fits is kept. Raises
+    UsageError for shares that are no shares, and for steps that the library does not have.
     """
 
     name = "builtin"
 
-    def __init__(self, shares: Mapping[str, float] = SHARES) -> None:
+    def __init__(self, shares: Mapping[str, float] = SHARES, steps: Collection[str] = ()) -> None:
+        self._library = library(steps)
         if (
             set(shares) - set(_DRAWN)
             or min(shares.values(), default=-1) < 0
@@ -82,7 +84,7 @@ class BuiltinTeacher:
         if chain is None:
             return Keep("the steps are no longer the record's own")
         for operation in self._order(wanted, rng):
-            if _OPERATIONS[operation](chain, record, rng):
+            if _OPERATIONS[operation](chain, record, self._library, rng):
                 return _told(operation, chain, record, rng)
         return Keep("no step of the library fits")
 
@@ -118,15 +120,15 @@ def _told(operation: _Operation, chain: Chain, record: Record, rng: Random) -> R
     return Rewrite(operation, instruction, "\n\n".join(parts), chain.steps)
 
 
-def _add_prefix(chain: Chain, record: Record, rng: Random) -> bool:
+def _add_prefix(chain: Chain, record: Record, library: Library, rng: Random) -> bool:
     task = Task(chain.text, record["input"], Answer(""))
-    step = _drawn_step(PREFIX_STEPS, task, chain, "", rng)
+    step = _drawn_step(library.prefix, task, chain, "", rng)
     if step:
         chain.before.insert(0, step)
     return step is not None
 
 
-def _add_suffix(chain: Chain, record: Record, rng: Random) -> bool:
+def _add_suffix(chain: Chain, record: Record, library: Library, rng: Random) -> bool:
     last = chain.steps[-1]
     kind = kind_of(last["instruction"])
     if kind and kind.gives == "end":
@@ -134,13 +136,13 @@ def _add_suffix(chain: Chain, record: Record, rng: Random) -> bool:
     answer = Answer(last["output"], counted=kind is not None and kind.gives == "number")
     task = Task(chain.text, record["input"], answer)
     it = "the result" if kind else "your answer"
-    step = _drawn_step(SUFFIX_STEPS, task, chain, it, rng)
+    step = _drawn_step(library.suffix, task, chain, it, rng)
     if step:
         chain.after.append(step)
     return step is not None
 
 
-def _decompose(chain: Chain, record: Record, rng: Random) -> bool:
+def _decompose(chain: Chain, record: Record, library: Library, rng: Random) -> bool:
     if len(chain.core) > 1 or chain.has_details:
         return False
     core = chain.core[0]
@@ -149,6 +151,9 @@ def _decompose(chain: Chain, record: Record, rng: Random) -> bool:
     text = rationale if isinstance(rationale, str) else ""
     parts = decompose(task, core, text, chain.used(), rng)
     if parts is None or (parts.after and chain.after):
+        return False
+    added = (step["name"] for step in (*parts.first, *parts.before, *parts.after))
+    if not library.names.issuperset(added):
         return False
     # What the task's own check compares with has to stay right in front of it.
     bound = chain.before and "of" in core.get("check", {})
@@ -160,7 +165,7 @@ def _decompose(chain: Chain, record: Record, rng: Random) -> bool:
     return True
 
 
-_OPERATIONS: dict[_Operation, Callable[[Chain, Record, Random], bool]] = {
+_OPERATIONS: dict[_Operation, Callable[[Chain, Record, Library, Random], bool]] = {
     "prefix": _add_prefix,
     "suffix": _add_suffix,
     "decompose": _decompose,
@@ -185,5 +190,5 @@ def _drawn_step(
                 output = reply(fill(template, task), solved.text)
                 # What its own check would reject is not offered.
                 if verify(solved.check, output, earlier) is None:
-                    return as_step(clause, output, solved.check)
+                    return as_step(kind, clause, output, solved.check)
     return None
