@@ -70,6 +70,18 @@ def test_bins_hold_no_more_than_the_length_and_few_are_needed():
     assert [sum(lengths[row] for row in each) for each in schedule.epoch(0)] == [64] * 4
 
 
+@pytest.mark.parametrize("longest", [9, 40, 400])
+def test_a_step_of_tokens_has_as_many_whatever_the_rows_are(longest):
+    lengths = [1 + number % longest for number in range(40 * 512 * 2 // (longest + 1))]
+    tuning = Tuning(batch_tokens=4096)
+    packed = batches(lengths, tuning, Data(length=512), 1)
+    assert packed.bins_per_step == 8
+    loose = batches(lengths, tuning, LOOSE, 1)
+    rows = flat(flat(loose.batch(step)) for step in range(loose.steps_per_epoch))
+    assert sorted(rows) == list(range(len(lengths)))
+    assert loose.bins_per_step == pytest.approx(4096 * len(lengths) / sum(lengths), abs=0.5)
+
+
 def test_a_packed_step_has_as_many_rows_as_the_batch_says_on_average():
     lengths = [16] * 4000
     schedule = batches(lengths, Tuning(batch=128), PACKED, 1)

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("deepspeed", reason="seqit[train] is not installed")
 from conftest import ROOT
 
+from seqit.commands._train_options import changed
 from seqit.errors import SeqitError, UsageError
 from seqit.records.validation import schema
 from seqit.train.recipe import SECTIONS, Data, Lora, Memory, Recipe, Tuning, read_recipe
@@ -20,8 +21,8 @@ revision: main
 template: chat.jinja
 data: {sources: [a.jsonl, b.parquet], hold_out: 0.02, length: 1024, truncate: true, packing: false,
   loss: last}
-tuning: {epochs: 2, max_steps: 10, batch: 64, micro_batch: 4, lr: 1e-5, schedule: cosine,
-  warmup: 0.1, weight_decay: 0.05, max_grad_norm: 2, seed: 7}
+tuning: {epochs: 2, max_steps: 10, batch: 64, batch_tokens: 9999, micro_batch: 4, lr: 1e-5,
+  schedule: cosine, warmup: 0.1, weight_decay: 0.05, max_grad_norm: 2, seed: 7}
 memory: {zero: 3, offload: "nvme:/mnt", dtype: bfloat16, checkpointing: false, attention: sdpa,
   deepspeed: ds.json}
 lora: {rank: 8, alpha: 32, dropout: 0.1, targets: "q_proj,v_proj", bits: 4}
@@ -129,3 +130,12 @@ def test_a_look_needs_no_folder():
 
 def test_the_schema_of_the_package_is_that_of_the_project():
     assert (ROOT / "seqit/schemas/train.schema.json").samefile(ROOT / "schemas/train.schema.json")
+
+
+def test_rows_of_a_batch_on_the_command_line_replace_tokens_of_a_recipe():
+    recipe = read_recipe(NAMED + b"tuning: {batch_tokens: 4096}", "tokens.yaml")
+    assert changed(recipe, {"tuning__lr": 1e-3}).tuning.batch_tokens == 4096
+    tuning = changed(recipe, {"tuning__batch": 8}).tuning
+    assert (tuning.batch, tuning.batch_tokens) == (8, None)
+    with pytest.raises(UsageError, match="--batch and --batch-tokens"):
+        changed(recipe, {"tuning__batch": 8, "tuning__batch_tokens": 4096})

@@ -91,6 +91,13 @@ _OPTIONS: tuple[Callable[[Body], Body], ...] = (
         help="Rows of one step over all ranks, on average where they are packed. Default: 128.",
     ),
     _TUNING(
+        "--batch-tokens",
+        "tuning__batch_tokens",
+        type=_COUNT,
+        metavar="N",
+        help="Tokens of one step, in place of --batch: the same for any data.",
+    ),
+    _TUNING(
         "--micro-batch",
         "tuning__micro_batch",
         type=_COUNT,
@@ -291,6 +298,10 @@ def changed(recipe: "Recipe", options: dict[str, Any]) -> "Recipe":
         section, _, field = name.partition("__")
         if section in SECTIONS and value not in (None, ()):
             values[section][field] = value
+    if "batch" in values["tuning"]:
+        if "batch_tokens" in values["tuning"]:
+            raise UsageError("--batch and --batch-tokens both say how large a step is; take one")
+        values["tuning"]["batch_tokens"] = None  # a recipe's
     wanted = values["lora"].pop("wanted", None)
     if wanted is False and values["lora"]:
         raise UsageError("--no-lora leaves no adapters for the other options of them")

@@ -38,11 +38,14 @@ class Schedule:
         self._data = data
         self._ranks = ranks
         self.micro_batch = tuning.micro_batch or 1
+        self._rows = _rows_of_a_batch(self._lengths, tuning)
         self._bins = lru_cache(maxsize=2)(self._shuffled)
-        rows = len(self._lengths)
         self.bins_per_epoch = len(self._bins(0))
-        wanted = max(1, round(tuning.batch * self.bins_per_epoch / rows))
-        self.bins_per_step = min(wanted, self.bins_per_epoch)
+        if data.packing and tuning.batch_tokens:
+            wanted = tuning.batch_tokens / data.length  # what a sequence holds when it is full
+        else:
+            wanted = self._rows * self.bins_per_epoch / len(self._lengths)
+        self.bins_per_step = min(max(1, round(wanted)), self.bins_per_epoch)
         self.steps_per_epoch = ceil(self.bins_per_epoch / self.bins_per_step)
 
     def __len__(self) -> int:
@@ -76,7 +79,7 @@ class Schedule:
             bins = pack([self._lengths[row] for row in order], self._data.length)
             chance.shuffle(bins)
             return [[order[place] for place in each] for each in bins]
-        size = self._tuning.batch
+        size = self._rows
         batches: list[list[int]] = []
         for start in range(0, len(order), size * GROUPED):
             near = sorted(
@@ -86,6 +89,12 @@ class Schedule:
         short = [batches.pop()] if len(batches[-1]) < size else []  # the last step of the epoch
         chance.shuffle(batches)
         return [[row] for batch in batches + short for row in batch]
+
+
+def _rows_of_a_batch(lengths: list[int], tuning: Tuning) -> int:
+    if tuning.batch_tokens is None:
+        return tuning.batch
+    return max(1, round(tuning.batch_tokens * len(lengths) / sum(lengths)))
 
 
 def batches(lengths: Sequence[int], tuning: Tuning, data: Data, ranks: int) -> Schedule:

@@ -43,7 +43,7 @@ class Tuning:
     """How the weights are moved.
 
     batch: rows of one optimizer step over all ranks; packed, as many sequences as hold so many
-    rows on average. micro_batch: rows, or packed sequences, that a rank computes at once; None: 1.
+    rows on average. batch_tokens: its tokens, in place of its rows. micro_batch: rows, or packed sequences, that a rank computes at once; None: 1.
     warmup: the share of the steps in which the rate rises, or from 1 on their number. max_steps: in
     place of what the epochs come to.
     """
@@ -51,6 +51,7 @@ class Tuning:
     epochs: float = 3
     max_steps: int | None = None
     batch: int = 128
+    batch_tokens: int | None = None
     micro_batch: int | None = None
     lr: float = 2e-5
     schedule: Schedule = "linear"
