@@ -43,9 +43,9 @@ class Tuning:
     """How the weights are moved.
 
     batch: rows of one optimizer step over all ranks; packed, as many sequences as hold so many
-    rows on average. batch_tokens: its tokens, in place of its rows. micro_batch: rows, or packed sequences, that a rank computes at once; None: 1.
-    warmup: the share of the steps in which the rate rises, or from 1 on their number. max_steps: in
-    place of what the epochs come to.
+    rows on average. batch_tokens: its tokens, in place of its rows. micro_batch: rows, or packed
+    sequences, that a rank computes at once; None: 1. warmup: the share of the steps in which the
+    rate rises, or from 1 on their number. max_steps: in place of what the epochs come to.
     """
 
     epochs: float = 3
