@@ -4,6 +4,7 @@ import math
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 
 from seqit.errors import SeqitError, UsageError
 from seqit.scores.agreement import cohen_kappa, krippendorff_alpha
-from seqit.scores.interval import Estimate, mean_interval
+from seqit.scores.interval import Estimate, Sums, estimate, mean_interval
 from seqit.scores.length_adjusted import Sized, length_adjusted
 from seqit.scores.paired import compare_pairs, mcnemar, permutation
 from seqit.scores.power import items_needed, paired_deviation, smallest_difference
 from seqit.scores.quantiles import binomial_two_sided, t_quantile, t_tail
+from seqit.scores.runs import Part
 
 np = pytest.importorskip("numpy")
 
@@ -98,16 +100,12 @@ def test_what_is_no_number_is_counted_and_enters_nothing(values: list[float | No
     found = mean_interval(values, roots)
     assert (found.n, found.missing) == (len(numbers), len(values) - len(numbers))
     kept = [r for r, v in zip(roots, values, strict=True) if v is not None and not math.isnan(v)]
-    assert found == mean_interval(numbers, kept).__class__(
-        found.n, found.missing, len(set(kept)), found.mean, found.error, found.low, found.high
-    )
-    assert found.mean == mean_interval(numbers, kept).mean
-    assert found.error == mean_interval(numbers, kept).error
+    assert found == replace(mean_interval(numbers, kept), missing=found.missing)
 
 
 def test_too_few_values_have_no_interval() -> None:
-    assert mean_interval([]) == Estimate(0, 0, 0)
-    assert mean_interval([None, None]) == Estimate(0, 2, 0)
+    assert mean_interval([]) == Estimate(0, 0, 0, runs=0)
+    assert mean_interval([None, None]) == Estimate(0, 2, 0, runs=0)
     assert mean_interval([3.0]) == Estimate(1, 0, 1, 3.0)
     assert mean_interval([3.0, 4.0], ["same", "same"]) == Estimate(2, 0, 1, 3.5)
     with pytest.raises(SeqitError, match="2 values have 1 roots"):
@@ -199,6 +197,137 @@ def test_intervals_that_ignore_roots_do_not() -> None:
         found = mean_interval(values)
         held += found.low <= 0.5 <= found.high
     assert held / 300 < 0.85
+
+
+# Several runs of a model: the same roots for all of them.
+
+
+def crossed(
+    chance: Any, runs: int, of_run: float, *, of_root: float = 1.0, roots: int = 200
+) -> tuple[list[float], list[int], list[int]]:
+    """One value a root and run, whose mean is 0: what is the root's, the run's, and the rest."""
+    table = chance.normal(0, of_root, (roots, 1)) + chance.normal(0, of_run, runs)
+    table = table + chance.normal(0, 1, (roots, runs))
+    return list(table.ravel()), [k // runs for k in range(roots * runs)], list(range(runs)) * roots
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_an_error_over_runs_is_statsmodels(binary: bool) -> None:
+    sm = pytest.importorskip("statsmodels.api")
+    values, roots, runs = crossed(np.random.default_rng(3), 4, 0.4)
+    kept = [k for k in range(len(values)) if k % 7]  # no root has all runs
+    values = [float(values[k] > 0) if binary else values[k] for k in kept]
+    roots, runs = [roots[k] for k in kept], [runs[k] for k in kept]
+    fit = sm.OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": np.column_stack([roots, runs])}
+    )
+    found = mean_interval(values, roots, runs)
+    assert (found.n, found.roots, found.runs) == (len(values), 200, 4)
+    assert (found.mean, found.error) == (pytest.approx(fit.params[0]), pytest.approx(fit.bse[0]))
+    if binary:
+        assert 0 < found.low < found.mean < found.high < 1
+    else:
+        half = t_quantile(0.975, found.degrees) * found.error
+        assert (found.low, found.high) == (found.mean - half, found.mean + half)
+
+
+def test_one_run_changes_nothing() -> None:
+    values, roots = clustered(2)
+    for method in ("analytic", "bootstrap"):
+        alone = mean_interval(values, roots, method=method)
+        assert mean_interval(values, roots, ["run"] * len(values), method=method) == alone
+
+
+def test_runs_that_differ_leave_the_freedom_of_runs_and_runs_that_do_not_that_of_roots() -> None:
+    values, roots, runs = crossed(np.random.default_rng(4), 3, 5.0)
+    apart = mean_interval(values, roots, runs)
+    assert apart.degrees == pytest.approx(2, abs=0.1)
+    assert apart.error == pytest.approx(np.std([np.mean(values[k::3]) for k in range(3)], ddof=1)
+                                        / math.sqrt(3), rel=0.02)  # fmt: skip
+    alike = [values[3 * (k // 3)] for k in range(len(values))]
+    found, alone = mean_interval(alike, roots, runs), mean_interval(alike, roots)
+    assert (found.mean, found.error) == (alone.mean, alone.error)
+    assert found.high - found.low == pytest.approx(alone.high - alone.low, rel=1e-3)
+    assert mean_interval(values, ["one root"] * len(values), runs).low is None
+    with pytest.raises(SeqitError, match="600 values have 2 runs"):
+        mean_interval(values, roots, [1, 2])
+
+
+def test_the_bootstrap_resamples_runs_too() -> None:
+    values, roots, runs = crossed(np.random.default_rng(5), 30, 0.5)
+    analytic = mean_interval(values, roots, runs)
+    found = mean_interval(values, roots, runs, method="bootstrap", seed=1)
+    assert found == mean_interval(values, roots, runs, method="bootstrap", seed=1)
+    assert found.high - found.low == pytest.approx(analytic.high - analytic.low, rel=0.1)
+    alone = mean_interval(values, roots, method="bootstrap")
+    assert alone.high - alone.low < 0.8 * (found.high - found.low)
+
+
+def held_over_runs(draw: Callable[[], Estimate], times: int) -> float:
+    found = [draw() for _ in range(times)]
+    return sum(each.low <= 0 <= each.high for each in found) / times
+
+
+OF_RUN = (0.0, 0.05, 0.15, 0.5)
+"""How much runs differ, where single values differ by 1; 200 roots leave 0.08 of that."""
+
+
+def test_intervals_over_three_runs_hold_the_truth() -> None:
+    chance = np.random.default_rng(6)
+    assert 0.92 < held_over_runs(lambda: mean_interval(*crossed(chance, 3, 0.15)), 300) < 0.98
+    roots_alone = lambda: mean_interval(*crossed(chance, 3, 0.15)[:2])  # noqa: E731
+    assert held_over_runs(roots_alone, 300) < 0.88
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of_run", OF_RUN)
+def test_intervals_over_runs_hold_the_truth_in_95_of_100(of_run: float) -> None:
+    chance = np.random.default_rng(7)
+    held = held_over_runs(lambda: mean_interval(*crossed(chance, 3, of_run)), 1500)
+    assert 0.925 < held < 0.98
+
+
+def gap(chance: Any, runs: tuple[int, int], of_run: float) -> Estimate:
+    """Two models whose items are the same and whose runs are not, equally good: the difference."""
+    of_root = chance.normal(0, 1, 200)
+    tables = []
+    for count in runs:
+        values, _, _ = crossed(chance, count, of_run, of_root=0.5)
+        tables.append(np.array(values).reshape(200, count) + of_root[:, None])
+    gaps = tables[1].mean(axis=1) - tables[0].mean(axis=1)
+    arms = [
+        [Part(root, run, 1 / count, value / count)
+         for (root, run), value in np.ndenumerate(table)]
+        for count, table in zip(runs, tables, strict=True)
+    ]  # fmt: skip
+    return estimate(Sums([1.0] * 200, list(gaps), 0, False, arms))
+
+
+def test_a_difference_over_runs_has_the_analysis_of_variances_error() -> None:
+    """Items are common: var(differences) / roots, and for each model (MS_run - MS) / values."""
+    chance = np.random.default_rng(8)
+    found = gap(chance, (3, 4), 0.5)
+    assert (found.runs, found.roots) == (7, 200)
+    assert 2 <= found.degrees < 199
+    chance = np.random.default_rng(8)
+    of_root, expected, means = chance.normal(0, 1, 200), 0.0, []
+    for count in (3, 4):
+        values, _, _ = crossed(chance, count, 0.5, of_root=0.5)
+        table = np.array(values).reshape(200, count) + of_root[:, None]
+        rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+        noise = (rest**2).sum() / (199 * (count - 1))
+        expected += (200 * table.mean(axis=0).var(ddof=1) - noise) / (200 * count)
+        means.append(table.mean(axis=1))
+    expected += (means[1] - means[0]).var(ddof=1) / 200
+    assert found.error == pytest.approx(math.sqrt(expected))
+    assert found.mean == pytest.approx((means[1] - means[0]).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of_run", OF_RUN)
+def test_differences_over_runs_hold_the_truth_in_95_of_100(of_run: float) -> None:
+    chance = np.random.default_rng(9)
+    assert 0.925 < held_over_runs(lambda: gap(chance, (3, 3), of_run), 1500) < 0.99
 
 
 def two_models(seed: int, n: int = 60) -> tuple[dict[int, float], dict[int, float]]:

@@ -13,6 +13,7 @@ import pytest
 
 from seqit.errors import SeqitError
 from seqit.records.validation import schema
+from seqit.scores.compare import compare
 from seqit.scores.interval import Estimate, mean_interval
 from seqit.scores.output import render
 from seqit.scores.sql import Database
@@ -92,7 +93,7 @@ def expected(rows: list[dict[str, Any]], *by: str) -> dict[tuple[Any, ...], Esti
     ("view", "more"),
     [
         ("summary", ()), ("by_iteration", ("iteration",)), ("by_operation", ("operation",)),
-        ("by_position", ("chain", "position")),
+        ("by_position", ("chain", "position")), ("by_chain", ("chain",)),
     ],
 )  # fmt: skip
 def test_a_view_has_the_intervals_of_the_formulas(
@@ -111,6 +112,19 @@ def test_a_view_has_the_intervals_of_the_formulas(
             assert row[name] == (
                 None if value is None else pytest.approx(value, rel=1e-7, abs=1e-9)
             )
+
+
+def test_runs_are_counted(write: Callable[..., str]) -> None:
+    name = write([
+        score(training="a"), score(training="b"), score(training="c", value=None, status="failed"),
+        score(training="a", metric="em"), score(metric="f1"), score(metric="f1", training="a"),
+        score(metric="pass", value=None, status="failed"),
+    ])  # fmt: skip
+    found = {row["metric"]: row["runs"] for row in fetch("FROM summary", name)}
+    assert found == {"accuracy": 2, "em": 1, "f1": 2, "pass": 0}
+    with Database([name]) as database:
+        compared = compare(database).cells.values()
+    assert {cell.task.metric: cell.estimate.runs for cell in compared} == found
 
 
 def test_t_is_good_for_few_roots_and_for_many(write: Callable[..., str]) -> None:

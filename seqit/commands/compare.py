@@ -15,11 +15,13 @@ from seqit.errors import RowError, SeqitError, UsageError
 if TYPE_CHECKING:
     from seqit.scores.agreement import Agreement
     from seqit.scores.alpacaeval import Standing
-    from seqit.scores.compare import Comparison, Options, Task
+    from seqit.scores.cells import Task
+    from seqit.scores.compare import Comparison, Options
     from seqit.scores.length_adjusted import Adjustment
     from seqit.scores.sql import Database
 
 ENDINGS = {".md": "markdown", ".tex": "latex", ".jsonl": "jsonl"}
+FIGURES = (".svg", ".png", ".pdf")
 FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
 
 
@@ -27,6 +29,20 @@ FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
 @click.argument("names", nargs=-1, metavar="[MODEL]... SOURCE...")
 @click.option(
     "--model", "models", multiple=True, metavar="NAME", help="A model, where its name is a file's."
+)
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="Only this one; may be repeated."
+)
+@click.option(
+    "--by",
+    metavar="FIELD[,FIELD]",
+    help="A row for each value of chain, position, iteration, operation, benchmark, teacher or "
+    "judge, models side by side.",
+)
+@click.option(
+    "--figure",
+    metavar="FILE",
+    help="Draw the means, x the first field of --by, panels the second: .svg, .png or .pdf.",
 )
 @click.option("--power", is_flag=True, help="Add which differences the items can show.")
 @click.option("--equal-length", is_flag=True, help="Add what scores would be at equal length.")
@@ -36,7 +52,8 @@ FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
     type=click.Choice(["analytic", "bootstrap"]),
     default="analytic",
     show_default=True,
-    help="Intervals by formula or by resampling; both cluster by root.",
+    help="Intervals by formula or by resampling; both cluster by root, and by run where a model "
+    "has several.",
 )
 @click.option(
     "--test",
@@ -65,9 +82,12 @@ def command(names: tuple[str, ...], models: tuple[str, ...], **asked: Any) -> No
     """Compare MODELs, by default all, with the first one on the items that they share.
 
     SOURCEs hold scores, or AlpacaEval's annotations. A name that is a file's is a SOURCE.
+    Scores of one model with another `training` are of another run of it; intervals cover runs as
+    well as items.
 
     \b
         seqit compare it it-regenerated sit scores.jsonl -o table.tex
+        seqit compare it sit scores.jsonl --metric step --by position,chain --figure steps.svg
     """
     from seqit.records.sink import check_target, whole_file
 
@@ -78,7 +98,11 @@ def command(names: tuple[str, ...], models: tuple[str, ...], **asked: Any) -> No
         raise UsageError(f"name a file of scores{_lost(names)}: seqit compare it sit scores.jsonl")
     if asked["output"] not in (None, "-"):
         check_target(asked["output"])
-    pieces = _pieces(models, sources or ["-"], form, asked)
+    asked["by"] = _fields(asked)
+    pieces, figure = _pieces(models, sources or ["-"], form, asked)
+    if asked["figure"]:
+        with whole_file(asked["figure"]) as file:
+            file.write(figure)
     if asked["output"] in (None, "-"):
         with claim_stdout() as stdout:
             stdout.writelines(pieces)
@@ -89,14 +113,17 @@ def command(names: tuple[str, ...], models: tuple[str, ...], **asked: Any) -> No
 
 def _pieces(
     models: Sequence[str], sources: Sequence[str], form: str, asked: dict[str, Any]
-) -> list[bytes]:
+) -> tuple[list[bytes], bytes]:
+    """Return the tables in pieces, and the figure, empty where none is asked for."""
     import orjson
 
     from seqit.scores import paper, showing
     from seqit.scores.compare import Options, compare, powers
+    from seqit.scores.figure import draw
     from seqit.scores.sql import Database
 
-    options = Options(asked["level"], asked["interval"], asked["test"], asked["seed"])
+    how = asked["level"], asked["interval"], asked["test"], asked["seed"]
+    options = Options(*how, by=asked["by"], metrics=asked["metrics"])
     with (
         _scores_of(sources, models, asked["reference"]) as (files, standings),
         Database(files) as database,
@@ -105,16 +132,38 @@ def _pieces(
         able = list(powers(found, level=options.level)) if asked["power"] else []
         adjusted = _adjusted(database, found, options) if asked["equal_length"] else []
         agreed = _agreements(database, found) if asked["agreement"] else []
+    figure = draw(found, Path(asked["figure"]).suffix[1:], options) if asked["figure"] else b""
     if form == "jsonl":
         rows = showing.comparison_rows(found, able, adjusted, agreed, standings)
-        return [orjson.dumps(row) + b"\n" for row in rows]
+        return [orjson.dumps(row) + b"\n" for row in rows], figure
     tables = [showing.comparison_table(found, options)]
     tables += [showing.power_table(able)] if asked["power"] else []
     tables += [showing.length_table(adjusted, options.level)] if adjusted else []
     tables += [showing.agreement_table(agreed)] if agreed else []
     tables += [showing.standings_table(standings)] if standings else []
     write = paper.latex if form == "latex" else paper.markdown
-    return [f"{line}\n".encode() for line in write(tables)]
+    return [f"{line}\n".encode() for line in write(tables)], figure
+
+
+def _fields(asked: dict[str, Any]) -> tuple[str, ...]:
+    """Return the fields of --by. Raises UsageError for what does not go with them or --figure."""
+    from seqit.records.sink import check_target
+    from seqit.scores.figure import check_figure
+
+    given = (asked["by"] or "").split(",")
+    fields = tuple(dict.fromkeys(name.strip() for name in given if name.strip()))
+    for option in ("equal_length", "agreement"):
+        if fields and asked[option]:
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} is of whole benchmarks: leave out --by, or --{name}")
+    if name := asked["figure"]:
+        if Path(name).suffix not in FIGURES:
+            raise UsageError(f"{name}: end the figure's name in {', '.join(FIGURES)}")
+        if name == asked["output"]:
+            raise UsageError(f"{name}: the figure and the table need a file each")
+        check_figure(fields)
+        check_target(name)
+    return fields
 
 
 def _adjusted(

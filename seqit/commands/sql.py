@@ -41,7 +41,7 @@ def command(
     `file` tells which. Other files are views under their own names. With --tables the first
     argument is a SOURCE.
 
-    Scores bring summary (means with intervals), by_iteration, by_operation, by_position,
+    Scores bring summary (means with intervals), by_iteration, by_operation, by_chain, by_position,
     judge_health, and traced, which joins them to item, seed and training run.
 
     \b

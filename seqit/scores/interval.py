@@ -1,4 +1,4 @@
-"""The mean of scores with its uncertainty; scores of one root are one draw, not several."""
+"""The mean of scores with its uncertainty; scores of one root are one draw, and so is a run."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any
 from seqit.errors import SeqitError
 from seqit.scores.arrays import numpy_for
 from seqit.scores.quantiles import t_quantile
+from seqit.scores.runs import RESAMPLES, Arm, Part, crossed_variance, pigeonhole, runs_of
 
 LEVEL = 0.95
-RESAMPLES = 2000
 _CELLS = 1 << 22  # of a block of resamples: 32 MB
 
 
@@ -18,7 +18,9 @@ _CELLS = 1 << 22  # of a block of resamples: 32 MB
 class Estimate:
     """A mean of n scores from `roots` seeds; without a mean, or without bounds, these are None.
 
-    `missing` scores (refused, unparseable, failed) are no numbers and entered nothing.
+    `missing` scores (refused, unparseable, failed) are no numbers and entered nothing. `runs`
+    trainings made the scores, those of both models where it is a difference; where there were
+    several, the error covers them and has its own `degrees` of freedom, else roots - 1.
     """
 
     n: int
@@ -28,21 +30,29 @@ class Estimate:
     error: float | None = None
     low: float | None = None
     high: float | None = None
+    runs: int = 1
+    degrees: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Scores by root: how many, and their sum, in the same order."""
+    """Scores by root: how many, and their sum, in the same order.
+
+    `arms` has them by root and run, of a mean once, of a difference for each model; empty where
+    no model has several runs.
+    """
 
     counts: Sequence[float]
     totals: Sequence[float]
     missing: int
     is_binary: bool
+    arms: Sequence[Arm] = ()
 
 
 def mean_interval(
     values: Sequence[float | None],
     roots: Sequence[Hashable] | None = None,
+    runs: Sequence[Hashable] | None = None,
     *,
     level: float = LEVEL,
     method: str = "analytic",
@@ -52,18 +62,25 @@ def mean_interval(
 
     analytic: cluster-robust standard error (CR1) and Student's t with roots - 1 degrees of
     freedom; for values that are all 0 or 1 Wilson's interval at the effective number of values,
-    which stays honest near 0 and 1. bootstrap: percentiles over resampled roots. Raises SeqitError
-    for another method or lengths that differ.
+    which stays honest near 0 and 1. bootstrap: percentiles over resampled roots. Values of several
+    runs are clustered by run too, see seqit.scores.runs. Raises SeqitError for another method or
+    lengths that differ.
     """
-    return estimate(sums_by_root(values, roots), level=level, method=method, seed=seed)
+    return estimate(sums_by_root(values, roots, runs), level=level, method=method, seed=seed)
 
 
-def sums_by_root(values: Sequence[float | None], roots: Sequence[Hashable] | None = None) -> Sums:
+def sums_by_root(
+    values: Sequence[float | None],
+    roots: Sequence[Hashable] | None = None,
+    runs: Sequence[Hashable] | None = None,
+) -> Sums:
     """Return counts and sums of the values that are numbers, roots in order of appearance."""
-    if roots is not None and len(roots) != len(values):
-        raise SeqitError(f"{len(values)} values have {len(roots)} roots; give one for each")
+    for name, keys in (("roots", roots), ("runs", runs)):
+        if keys is not None and len(keys) != len(values):
+            raise SeqitError(f"{len(values)} values have {len(keys)} {name}; give one for each")
     counts: dict[Hashable, int] = {}
     totals: dict[Hashable, float] = {}
+    parts: dict[tuple[Hashable, Hashable], Part] = {}
     missing, is_binary = 0, True
     for place, value in enumerate(values):
         if value is None or not isfinite(value):
@@ -73,7 +90,16 @@ def sums_by_root(values: Sequence[float | None], roots: Sequence[Hashable] | Non
         counts[root] = counts.get(root, 0) + 1
         totals[root] = totals.get(root, 0.0) + value
         is_binary = is_binary and value in (0, 1)
-    return Sums(list(counts.values()), list(totals.values()), missing, is_binary)
+        if runs is not None:
+            part = parts.get((root, runs[place]), Part(root, runs[place], 0, 0.0))
+            parts[root, part.run] = part._replace(weight=part.weight + 1, total=part.total + value)
+    arms = crossed([list(parts.values())])
+    return Sums(list(counts.values()), list(totals.values()), missing, is_binary, arms)
+
+
+def crossed(arms: Sequence[Arm]) -> Sequence[Arm]:
+    """Return the arms where one of them has several runs; none where roots are all there is."""
+    return arms if any(runs_of(arm) > 1 for arm in arms) else ()
 
 
 def estimate(
@@ -84,25 +110,39 @@ def estimate(
         raise SeqitError(f"{method!r} is no kind of interval; take analytic or bootstrap")
     n, roots = int(sum(sums.counts)), len(sums.counts)
     if not n:
-        return Estimate(0, sums.missing, 0)
+        return Estimate(0, sums.missing, 0, runs=0)
+    runs = sum(map(runs_of, sums.arms)) or 1
     mean = fsum(sums.totals) / n
     if roots < 2:
-        return Estimate(n, sums.missing, roots, mean)
+        return Estimate(n, sums.missing, roots, mean, runs=runs)
     pairs = zip(sums.totals, sums.counts, strict=True)
     squares = fsum((total - mean * count) ** 2 for total, count in pairs)
-    error = sqrt(squares * roots / (roots - 1)) / n
+    error, degrees = sqrt(squares * roots / (roots - 1)) / n, None
+    if sums.arms:
+        variance, degrees = crossed_variance(error**2, roots, sums.arms)
+        error = sqrt(variance)
     if method == "bootstrap":
-        low, high = _percentiles(sums, level, seed)
+        crossing = pigeonhole(sums.arms, level, seed) if sums.arms else None
+        low, high = crossing or _percentiles(sums, level, seed)
     else:
-        low, high = bounds(mean, error, n, roots, level=level, is_binary=sums.is_binary)
-    return Estimate(n, sums.missing, roots, mean, error, low, high)
+        low, high = bounds(
+            mean, error, n, roots, level=level, is_binary=sums.is_binary, degrees=degrees
+        )
+    return Estimate(n, sums.missing, roots, mean, error, low, high, runs, degrees)
 
 
 def bounds(
-    mean: float, error: float, n: int, roots: int, *, level: float, is_binary: bool
+    mean: float,
+    error: float,
+    n: int,
+    roots: int,
+    *,
+    level: float,
+    is_binary: bool,
+    degrees: float | None = None,
 ) -> tuple[float, float]:
-    """Return the analytic interval of a mean; roots >= 2."""
-    t = t_quantile((1 + level) / 2, roots - 1)
+    """Return the analytic interval of a mean; roots >= 2, whose degrees of freedom by default."""
+    t = t_quantile((1 + level) / 2, degrees or roots - 1)
     if not is_binary:
         return mean - t * error, mean + t * error
     # Brown, Cai & DasGupta 2001; with clusters at the effective size (Dean & Pagano 2015).

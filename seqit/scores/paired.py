@@ -1,7 +1,7 @@
 """Two models on the same items: the difference, its interval, and whether chance explains it."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seqit.errors import SeqitError
@@ -79,20 +79,18 @@ def judge_gaps(
 
     Tests: `mcnemar`, exact, where all scores are 0 or 1 and every root has one pair; `t`, the
     cluster-robust t-test; `permutation`, which swaps the two models root by root, all ways where
-    there are few. auto takes mcnemar where it can, else t. Raises SeqitError for another test, and
-    for mcnemar where it does not apply.
+    there are few. auto takes mcnemar where it can, else t. Several runs of a model are averaged
+    item by item and enter the variance (seqit.scores.runs); of the tests only t covers them.
+    Raises SeqitError for another test, and for one that does not apply.
     """
     if test not in TESTS:
         raise SeqitError(f"{test!r} is no test; take one of {', '.join(TESTS)}")
     sums = gaps.sums
     # A difference is no proportion, also where none happens to be -1.
-    found = estimate(
-        Sums(sums.counts, sums.totals, sums.missing, is_binary=False),
-        level=level,
-        method=method,
-        seed=seed,
-    )
-    is_simple = gaps.is_binary and found.n == found.roots
+    found = estimate(replace(sums, is_binary=False), level=level, method=method, seed=seed)
+    if sums.arms and test in ("mcnemar", "permutation"):
+        raise SeqitError(f"{test} takes a model for one run, and there are several; take t")
+    is_simple = gaps.is_binary and found.n == found.roots and not sums.arms
     if test == "auto":
         test = "mcnemar" if is_simple else "t"
     p = None
@@ -116,7 +114,7 @@ def t_test(found: Estimate) -> float | None:
         return None
     if not found.error:
         return 0.0 if found.mean else 1.0
-    return t_tail(found.mean / found.error, found.roots - 1)
+    return t_tail(found.mean / found.error, found.degrees or found.roots - 1)
 
 
 def permutation(totals: Sequence[float], seed: int = 0, permutations: int = PERMUTATIONS) -> float:

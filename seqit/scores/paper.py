@@ -22,11 +22,12 @@ _SPECIAL = re.compile("[" + re.escape("".join(_LATEX)) + "]")
 
 @dataclass
 class Table:
-    """A table of plain text; the first column is the models', the others are numbers."""
+    """A table of plain text; the first `texts` columns say what a row is of, the others numbers."""
 
     head: Sequence[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
+    texts: int = 1
 
 
 def markdown(tables: Sequence[Table]) -> Iterator[str]:
@@ -35,7 +36,7 @@ def markdown(tables: Sequence[Table]) -> Iterator[str]:
         if number:
             yield ""
         yield markdown_line(list(map(markdown_cell, table.head)))
-        yield markdown_line(["---", *["--:"] * (len(table.head) - 1)])
+        yield markdown_line([*["---"] * table.texts, *["--:"] * (len(table.head) - table.texts)])
         for row in table.rows:
             yield markdown_line(list(map(markdown_cell, row)))
         if table.notes:
@@ -49,7 +50,8 @@ def latex(tables: Sequence[Table]) -> Iterator[str]:
     for number, table in enumerate(tables):
         if number:
             yield ""
-        yield rf"\begin{{tabular}}{{l{'r' * (len(table.head) - 1)}}}"
+        columns = "l" * table.texts + "r" * (len(table.head) - table.texts)
+        yield rf"\begin{{tabular}}{{{columns}}}"
         yield r"\hline"
         yield _latex_line(table.head)
         yield r"\hline"

@@ -6,9 +6,21 @@ from typing import Any
 
 from seqit.scores.agreement import Agreement
 from seqit.scores.alpacaeval import BENCHMARK, Standing
-from seqit.scores.compare import Cell, Comparison, Options, Power, Task
+from seqit.scores.cells import Task
+from seqit.scores.compare import Comparison, Options, Power
 from seqit.scores.length_adjusted import Adjustment
 from seqit.scores.paper import Table
+from seqit.scores.wording import (
+    cell_notes,
+    cell_text,
+    counted,
+    has_runs,
+    heading,
+    number,
+    ratio,
+    run_notes,
+    signed,
+)
 
 Adjusted = Sequence[tuple[Task, Adjustment | str]]
 """Tasks with their adjustment, or the sentence that says why there is none."""
@@ -21,30 +33,63 @@ _TESTS = {
 
 
 def comparison_table(comparison: Comparison, options: Options) -> Table:
-    """Return models by tasks: mean [interval], then the difference from the first model."""
-    tasks = comparison.tasks
-    rows = [
-        [model, *(_cell_text(comparison.cells.get((model, task))) for task in tasks)]
-        for model in comparison.models
+    """Return models by tasks: mean (interval), then the difference from the first model.
+
+    What is broken down has a row for each value, and the models side by side.
+    """
+    if comparison.by:
+        table = _broken_down(comparison)
+    else:
+        rows = [
+            [model, *(cell_text(comparison.cells.get((model, task))) for task in comparison.tasks)]
+            for model in comparison.models
+        ]
+        table = Table(["model", *map(heading, comparison.tasks)], rows)
+    table.notes += [_method(comparison, options), *run_notes(comparison)]
+    table.notes += [
+        f"{task.name}: in no row: {counted([count], 'score')} without {field}"
+        for task, field, count in comparison.left_out
     ]
-    table = Table(["model", *map(_heading, tasks)], rows)
+    judges: dict[str, set[str]] = {}
+    for task in comparison.tasks:
+        if len(task.judges) > 1:
+            judges.setdefault(task.scores, set()).update(task.judges)
+    table.notes += [
+        f"{scores}: scores of several judges are averaged: {', '.join(sorted(names))}"
+        for scores, names in judges.items()
+    ]
+    table.notes += [note for cell in comparison.cells.values() for note in cell_notes(cell)]
+    return table
+
+
+def _broken_down(comparison: Comparison) -> Table:
+    has_benchmark = "benchmark" in comparison.by
+    head = ["scores", *comparison.by, *comparison.models]
+    table = Table(head, [], texts=1 + len(comparison.by))
+    for task in comparison.tasks:
+        scores = task.metric if has_benchmark else task.scores
+        values = [str(value) or "–" for _, value in task.by]
+        cells = [cell_text(comparison.cells.get((model, task))) for model in comparison.models]
+        table.rows.append([f"{scores}, %" if task.is_share else scores, *values, *cells])
+    return table
+
+
+def _method(comparison: Comparison, options: Options) -> str:
+    """Return the sentence that says what the numbers of a cell are."""
+    units = "root and run" if has_runs(comparison) else "root"
+    kind = f"clustered by {units}"
+    if options.interval == "bootstrap":
+        kind = "bootstrap over roots" + (" and runs" if has_runs(comparison) else "")
+    note = f"Mean ({100 * options.level:g} % interval, {kind})."
     pairs = [cell.paired for cell in comparison.cells.values() if cell.paired]
-    level = f"{100 * options.level:g} %"
-    kind = "bootstrap over roots" if options.interval == "bootstrap" else "clustered by root"
-    table.notes.append(f"Mean ({level} interval, {kind}).")
     if pairs:
         tests = "; ".join(_TESTS[name] for name in sorted({pair.test for pair in pairs}))
-        table.notes[0] += (
+        tests = tests.replace("t-test clustered by root", f"t-test clustered by {units}")
+        note += (
             f" After the semicolon: difference from {comparison.models[0]} on the items that both "
             f"have a score on, its interval, and p ({tests}; not corrected for several tests)."
         )
-    for task in tasks:
-        if len(task.judges) > 1:
-            table.notes.append(
-                f"{task.name}: scores of several judges are averaged: {', '.join(task.judges)}"
-            )
-    table.notes += [note for cell in comparison.cells.values() for note in _cell_notes(cell)]
-    return table
+    return note
 
 
 def power_table(powers: Sequence[Power]) -> Table:
@@ -56,17 +101,24 @@ def power_table(powers: Sequence[Power]) -> Table:
         rows.append(
             [
                 cell.model,
-                _heading(cell.task),
+                heading(cell.task),
                 f"{paired.difference.n:,}",
-                _number(each.smallest, cell.task),
-                _signed(paired.difference.mean, cell.task),
-                "none shows 0" if each.needed is None else f"{each.needed:,}",
+                number(each.smallest, cell.task),
+                signed(paired.difference.mean, cell.task),
+                _needed(each),
             ]
         )
     power = f"{100 * powers[0].power:g} %" if powers else ""
     return Table(
         ["model", "scores", "pairs", f"shown with {power} power", "seen", "pairs it needs"], rows
     )
+
+
+def _needed(power: Power) -> str:
+    if power.needed is not None:
+        return f"{power.needed:,}"
+    paired = power.cell.paired
+    return "depends on runs" if paired and paired.difference.mean else "none shows 0"
 
 
 def length_table(adjustments: Adjusted, level: float) -> Table:
@@ -77,12 +129,12 @@ def length_table(adjustments: Adjusted, level: float) -> Table:
             table.notes.append(f"{task.name}: {found}")
             continue
         for model, each in found.models.items():
-            bounds = f"({_number(each.low, task)}–{_number(each.high, task)})"
-            adjusted = f"{_number(each.adjusted, task)} {bounds}"
-            mean = _number(each.mean, task)
-            table.rows.append([model, _heading(task), f"{each.n:,}", mean, adjusted])
-        slope = _signed(found.slope * log(2), task)
-        error = _number(found.slope_error * log(2), task)
+            bounds = f"({number(each.low, task)}–{number(each.high, task)})"
+            adjusted = f"{number(each.adjusted, task)} {bounds}"
+            mean = number(each.mean, task)
+            table.rows.append([model, heading(task), f"{each.n:,}", mean, adjusted])
+        slope = signed(found.slope * log(2), task)
+        error = number(found.slope_error * log(2), task)
         table.notes.append(f"{task.name}: answers twice as long score {slope} (± {error})")
     table.notes.append(
         f"Least squares on log words with one slope for all models ({100 * level:g} % interval, "
@@ -95,9 +147,9 @@ def agreement_table(agreements: Sequence[tuple[Task, Agreement]]) -> Table:
     """Return how far each task's judges agree."""
     table = Table(["scores", "answers", "Krippendorff's alpha (ordinal)"], [])
     for task, found in agreements:
-        table.rows.append([task.name, f"{found.answers:,}", _ratio(found.alpha)])
+        table.rows.append([task.name, f"{found.answers:,}", ratio(found.alpha)])
         for (one, two), kappa in found.kappas.items():
-            text = f"{task.name}: Cohen's kappa of {one} and {two}: {_ratio(kappa)}"
+            text = f"{task.name}: Cohen's kappa of {one} and {two}: {ratio(kappa)}"
             table.notes.append(f"{text} (weights: squared distance of ranks)")
     return table
 
@@ -139,8 +191,10 @@ def comparison_rows(
     for (model, task), cell in comparison.cells.items():
         found = cell.estimate
         row: dict[str, Any] = {"model": model, "benchmark": task.benchmark or None}
-        row |= {"metric": task.metric, "judges": list(task.judges), "n": found.n}
-        row |= {"missing": found.missing, "statuses": cell.statuses, "roots": found.roots}
+        row |= {"metric": task.metric}
+        row |= {field: value for field, value in task.by if field != "benchmark"}
+        row |= {"judges": list(task.judges), "n": found.n, "missing": found.missing}
+        row |= {"statuses": cell.statuses, "roots": found.roots, "runs": found.runs}
         row |= {"mean": found.mean, "error": found.error, "low": found.low, "high": found.high}
         if paired := cell.paired:
             gap = paired.difference
@@ -180,62 +234,3 @@ def comparison_rows(
                 "against": standing.baseline,
                 "complete": controlled.complete,
             }
-
-
-def _cell_text(cell: Cell | None) -> str:
-    if cell is None or cell.estimate.mean is None:
-        return "–"
-    found, task = cell.estimate, cell.task
-    text = _number(found.mean, task)
-    if found.low is not None:
-        text += f" ({_number(found.low, task)}–{_number(found.high, task)})"
-    paired = cell.paired
-    if paired is None or paired.difference.mean is None:
-        return text
-    gap = paired.difference
-    text += f"; {_signed(gap.mean, task)}"
-    if gap.low is not None:
-        text += f" ({_signed(gap.low, task)} to {_signed(gap.high, task)})"
-    if paired.p is not None:
-        text += ", p < 0.001" if paired.p < 0.001 else f", p = {paired.p:.3f}"
-    return text
-
-
-def _cell_notes(cell: Cell) -> Iterator[str]:
-    found, where = cell.estimate, f"{cell.model}, {cell.task.name}"
-    if found.missing:
-        kinds = ", ".join(f"{count:,} {name}" for name, count in cell.statuses.items())
-        total = found.n + found.missing
-        yield f"{where}: {found.missing:,} of {total:,} scores are missing ({kinds})"
-    if found.n and found.roots < 2:
-        yield f"{where}: all scores are of one root, which gives no interval"
-    paired = cell.paired
-    gone = []
-    if paired and paired.difference.missing:
-        gone.append(f"{paired.difference.missing:,} without a score of both models")
-    if paired and paired.alone:
-        gone.append(f"{paired.alone:,} that only one of them was asked")
-    if paired and gone:
-        yield f"{where}: compared on {paired.difference.n:,} items, not on {' and '.join(gone)}"
-
-
-def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}".replace("-", "−")
-
-
-def _heading(task: Task) -> str:
-    return f"{task.name}, %" if task.is_share else task.name
-
-
-def _number(value: float | None, task: Task) -> str:
-    assert value is not None
-    return f"{100 * value:.1f}" if task.is_share else f"{value:.2f}"
-
-
-def _signed(value: float | None, task: Task) -> str:
-    assert value is not None
-    # + 0.0: what rounds to nothing has no sign.
-    text = (
-        f"{round(100 * value, 1) + 0.0:+.1f}" if task.is_share else f"{round(value, 2) + 0.0:+.2f}"
-    )
-    return text.replace("-", "−")

@@ -1,7 +1,8 @@
 """The views over scores: means with intervals by what one asks for, judges, and lineage.
 
 Every mean leaves out control rows and what has no number, counts the latter, and takes scores of
-one root for one draw: the formulas of seqit.scores.interval, in SQL.
+one root for one draw: the formulas of seqit.scores.interval, in SQL. Several runs of a model are
+counted (`runs`) and no more: intervals that cover them are seqit compare's, see scores/runs.py.
 """
 
 from collections.abc import Collection
@@ -14,6 +15,7 @@ _BY = {
     "summary": ("model", "benchmark", "metric"),
     "by_iteration": ("model", "benchmark", "metric", "iteration"),
     "by_operation": ("model", "benchmark", "metric", "operation"),
+    "by_chain": ("model", "benchmark", "metric", "chain"),
     "by_position": ("model", "benchmark", "metric", "chain", "position"),
 }
 """The views of means, and what each groups by."""
@@ -64,12 +66,18 @@ def _summary(name: str) -> str:
     by = _BY[name]
     steps = " AND position IS NOT NULL" if name == "by_position" else ""
     where = f"control IS NULL{steps}"
-    if name in ("by_iteration", "by_operation"):
+    if name in ("by_iteration", "by_operation", "by_chain"):
         where += f" AND {by[-1]} IS NOT NULL"
     # Hashes: texts of millions of groups would take half of the time.
     roots = "min(hash(judge)) AS least, max(hash(judge)) AS most"
     sums = "min(least) <> max(most) AS several_judges"
-    return f"{_means(by, where, roots, sums)} SELECT {_columns(by, 'several_judges')}"
+    same = " AND ".join(f"bounds.{key} IS NOT DISTINCT FROM trained.{key}" for key in by)
+    return f"""{_means(by, where, roots, sums)}, trained AS (
+    SELECT {", ".join(by)}, count(DISTINCT coalesce(training, '')) AS runs
+    FROM scores WHERE {where} AND {_NUMBER} IS NOT NULL GROUP BY ALL
+)
+SELECT {_columns(by, "coalesce(runs, 0) AS runs, several_judges")}
+FROM bounds LEFT JOIN trained ON {same} ORDER BY {_keys(by)}"""
 
 
 def _judge_health() -> str:
@@ -82,7 +90,7 @@ def _judge_health() -> str:
     sums.append("sum(wrong) / nullif(sum(known), 0) AS wrong")
     more = ", ".join((*counts, "wrong"))
     body = _means(by, "true", ", ".join(roots), ", ".join(sums))
-    return f"{body} SELECT {_columns(by, more)}"
+    return f"{body} SELECT {_columns(by, more)} FROM bounds ORDER BY {_keys(by)}"
 
 
 def _traced(there: Collection[str]) -> str:
@@ -147,5 +155,8 @@ def _columns(by: tuple[str, ...], more: str) -> str:
     low = f"{shares} greatest(middle - half, 0) ELSE middle - half END AS low"
     high = f"{shares} least(middle + half, 1) ELSE middle + half END AS high"
     numbers = f"n, rows - n AS missing, roots, mean, error, {low}, {high}"
-    keys = ", ".join(by)
-    return f"{keys}, {numbers}, {more} FROM bounds ORDER BY {keys}"
+    return f"{_keys(by)}, {numbers}, {more}"
+
+
+def _keys(by: tuple[str, ...]) -> str:
+    return ", ".join(f"bounds.{key}" for key in by)
