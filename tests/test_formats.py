@@ -531,6 +531,15 @@ def test_the_format_is_guessed_from_a_row(name, row):
     assert guess(row, "rows") == name
 
 
+def test_a_seed_with_steps_is_a_record_and_keeps_them():
+    steps = [{"instruction": "x", "output": "y", "check": {"kind": "text", "value": "y"}}]
+    row = {"instruction": "x", "output": "y", "steps": steps}
+    assert guess(row, "x") == "record"
+    assert load("record").to_records(row)[0]["steps"] == steps
+    for other in ([], ["a", "b"], "first this", [{"text": "x"}]):  # somebody's own column
+        assert guess({**row, "steps": other}, "x") == "alpaca"
+
+
 def test_more_formats_are_guessed():
     document = {"data": [{"paragraphs": []}]}
     assert guess(document, "x.json") == "xquad"

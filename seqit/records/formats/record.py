@@ -7,8 +7,18 @@ from seqit.records.formats.base import Fields, Format
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has what only a record has beside its instruction: id and lineage."""
-    return isinstance(row, dict) and {"id", "instruction", "lineage"} <= row.keys()
+    """Whether the row has what only a record has beside its instruction: id and lineage, or steps."""
+    if not isinstance(row, dict) or "instruction" not in row:
+        return False
+    return {"id", "lineage"} <= row.keys() or _are_steps(row.get("steps"))
+
+
+def _are_steps(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(step, dict) and "instruction" in step for step in value)
+    )
 
 
 def to_records(row: Any) -> list[Fields]:
