@@ -34,6 +34,8 @@ class ProgramJudge:
             kind = step["check"]["kind"]
             verdict = "misplaced" if found.elsewhere else "omitted" if found.problem else "done"
             evidence = {"verdict": verdict, "task": step["instruction"], "check": kind}
+            if "name" in step:
+                evidence["name"] = step["name"]
             reason = ""
             if found.elsewhere:
                 reason = "a part of the answer passes, but not in its turn"
