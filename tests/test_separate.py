@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import scripted_model
 
 from seqit.augment import caption, placebo, separate, seq_instruct, translate
 from seqit.augment.builtin.teacher import BuiltinTeacher
+from seqit.backends.request import Failed
 from seqit.checks import record_problems
 from seqit.records.account import Account, Row, StrictError
 from seqit.records.adopt import adopt
@@ -143,6 +145,43 @@ def test_a_step_without_an_answer_fails_the_chain(missing: dict[str, str]) -> No
                 iter([Row(adopt(raw), "c.jsonl", 1)]), Account("a", strict=True), seed=1
             )
         )
+
+
+def test_a_model_answers_the_steps_of_a_chain_that_a_model_wrote() -> None:
+    steps = [{"instruction": "List three rivers."}, {"instruction": "Say which is the longest."}]
+    raw = adopt(
+        {
+            "instruction": "List three rivers. Then say which is the longest.",
+            "output": "All of it.",
+            "steps": steps,
+            "lineage": {"root": "s", "parent": "s", "iteration": 1, "operation": "decompose"},
+        }
+    )
+    model = scripted_model(lambda request: f"Answer {len(model.dispatch.requests)}.")
+    account = Account("augment")
+    written = [
+        row.value for row in separate.augment(iter([Row(raw)]), account, seed=7, model=model)
+    ]
+    assert pairs(written) == [
+        ("List three rivers.", "", "Answer 1."),
+        (
+            "Say which is the longest.",
+            "Task: List three rivers.\n\nAnswer: Answer 1.",
+            "Answer 2.",
+        ),
+    ]
+    assert [record["lineage"]["teacher"] for record in written] == [model.name, model.name]
+    assert all(record["lineage"]["parent"] == raw["id"] for record in written)
+    assert account.added == 1
+
+
+def test_where_the_model_gives_no_answer_the_chain_fails() -> None:
+    steps = [{"instruction": "List three rivers."}, {"instruction": "Say which is the longest."}]
+    raw = adopt({"instruction": "Do both.", "output": "All of it.", "steps": steps})
+    model = scripted_model(lambda request: Failed("refused", "no"))
+    account = Account("augment")
+    assert list(separate.augment(iter([Row(raw)]), account, seed=7, model=model)) == []
+    assert account.failed == 1 and account.reasons == {("respond", "refused"): 1}
 
 
 def made(method: Any, raw: dict[str, Any], seed: int = 1) -> dict[str, Any]:

@@ -9,8 +9,12 @@ from typing import Any
 
 from seqit.augment.builtin.library import kind_of
 from seqit.augment.caption import DESCRIBE
-from seqit.augment.derive import derive, is_question, labelled
+from seqit.augment.derive import account_failure, derive, is_question, labelled
 from seqit.augment.placebo import REPEATS
+from seqit.augment.respond import respond
+from seqit.backends.asking import Asking, Unanswered
+from seqit.backends.model import Alone, Model
+from seqit.errors import RowError
 from seqit.records.account import Account, Row
 from seqit.records.record import Record, Step
 
@@ -19,39 +23,65 @@ METHOD = "separate"
 _ADDED = frozenset((DESCRIBE, *REPEATS.values()))
 
 
-def augment(rows: Iterator[Row], account: Account, *, seed: int) -> Iterator[Row]:
+def augment(
+    rows: Iterator[Row], account: Account, *, seed: int, model: Model | None = None
+) -> Iterator[Row]:
     """Make a record of every step of a chain; rows that are no chain stay as they are.
 
     Each of the records can be answered by itself: what its step relies on is its input. A chain
-    with a step that has no output of its own fails.
+    with a step that has no output of its own, as language models write them, fails without a
+    model; the model answers those steps, one after the other.
     """
-    for row in rows:
+
+    def work(row: Row) -> Asking[list[Record] | RowError]:
         record: Record = row.value
-        steps = record.get("steps", [])
-        if len(steps) < 2:
-            yield row
-            continue
-        unanswered = [number for number, step in enumerate(steps) if not step.get("output")]
-        if unanswered:
-            field = f"steps[{unanswered[0]}].output"
-            message = f"{field} is missing or empty: the step cannot become a pair of its own."
-            account.fail(row, METHOD, "step-without-output", message, field=field)
-            continue
-        account.added += len(steps) - 1
-        for number in range(len(steps)):
-            yield row.changed(_single(record, number, seed))
+        if len(record.get("steps", [])) < 2:
+            return [record]
+        return (yield from _singles(record, seed, model))
+
+    for row, found in (model or Alone()).run(rows, work):
+        if isinstance(found, Unanswered):
+            account_failure(account, row, found)
+        elif isinstance(found, RowError):
+            account.fail(row, METHOD, "step-without-output", str(found), field=found.field)
+        else:
+            account.added += len(found) - 1
+            for record in found:
+                yield row if record is row.value else row.changed(record)
 
 
-def _single(record: Record, number: int, seed: int) -> Record:
+def _singles(record: Record, seed: int, model: Model | None) -> Asking[list[Record] | RowError]:
+    """Return a record of each step; raises Unanswered."""
+    found: list[Record] = []
+    for number, step in enumerate(record["steps"]):
+        single = _single(record, number, seed)
+        if not step.get("output"):
+            if model is None:
+                field = f"steps[{number}].output"
+                message = (
+                    f"{field} is missing or empty: the step cannot become a pair of its own; name "
+                    "a model as --teacher to have it answered"
+                )
+                return RowError(message, field)
+            output = yield from respond(model, single, seed)
+            steps = list(record["steps"])
+            steps[number] = {**step, "output": output}
+            record = {**record, "steps": steps}
+            single = _single(record, number, seed, model.name)
+        found.append(single)
+    return found
+
+
+def _single(record: Record, number: int, seed: int, teacher: str = "builtin") -> Record:
     step = record["steps"][number]
     changes: dict[str, Any] = {
         "instruction": step["instruction"],
         "input": _input(record, number),
-        "output": step["output"],
+        "output": step.get("output", ""),
         # A check on the answer before has nothing to compare with any more.
         "steps": [step] if "check" in step and not _relative(step) else [],
     }
-    return derive(record, changes, "separate", method=METHOD, seed=seed)
+    return derive(record, changes, "separate", method=METHOD, seed=seed, teacher=teacher)
 
 
 def _relative(step: Step) -> bool:

@@ -1,4 +1,4 @@
-"""Loads a causal language model with transformers, as the user wants it."""
+"""Loads a causal or vision-language model with transformers, as the user wants it."""
 
 from typing import Any, NamedTuple
 
@@ -27,7 +27,12 @@ def load_model(folder: str, adapter: str | None, loading: Loading) -> Any:
     if loading.bits:
         library("bitsandbytes", "train")
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        BitsAndBytesConfig,
+    )
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -44,7 +49,9 @@ def load_model(folder: str, adapter: str | None, loading: Loading) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         options["dtype"] = _dtype(loading, config.dtype == torch.float32, torch.cuda.is_available())
-        model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False, **options)
+        sees = hasattr(config, "vision_config")
+        kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        model = kind.from_pretrained(folder, trust_remote_code=False, **options)
         if adapter:
             model.load_adapter(adapter)
     except Exception as error:
@@ -63,6 +70,8 @@ def take_settings(model: Any, tokenizer: Any) -> tuple[frozenset[int], int]:
     if ends is None:
         ends = tokenizer.eos_token_id
     model.generation_config = GenerationConfig()
+    if hasattr(model, "language_model"):  # InstructBLIP's, which it hands on to
+        model.language_model.generation_config = GenerationConfig()
     text = model.config.get_text_config()
     longest = getattr(text, "max_position_embeddings", None) or UNLIMITED
     return frozenset([ends] if isinstance(ends, int) else ends or ()), longest

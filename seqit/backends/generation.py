@@ -5,17 +5,19 @@ from typing import Any, NamedTuple
 
 from seqit.backends.local_chat import drawing
 from seqit.backends.request import Completion, Request
+from seqit.backends.vision import Seen, together
 
 BYTES_A_CHARACTER = 4
 """So many tokens at most make one character of a text."""
 
 
 class Prompt(NamedTuple):
-    """A request and its prompt's token ids."""
+    """A request, its prompt's token ids, and what the model takes with them (its images)."""
 
     ticket: int
     request: Request
     ids: list[int]
+    tensors: dict[str, Any]
 
 
 def generate(
@@ -42,6 +44,7 @@ def generate(
         model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
+            **together([Seen(prompt.ids, prompt.tensors) for prompt in prompts], width, model),
             generation_config=GenerationConfig(
                 do_sample=False, max_new_tokens=longest, pad_token_id=0
             ),

@@ -10,7 +10,8 @@ from seqit.backends.generation import Prompt, generate
 from seqit.backends.local_chat import Template, drawing, plain_text, too_long
 from seqit.backends.local_model import Source, keep_quiet, library
 from seqit.backends.request import Answer, Failed, Message, Request
-from seqit.errors import SeqitError, UsageError
+from seqit.backends.vision import Reader, Seen, reader_of, sees
+from seqit.errors import RowError, SeqitError, UsageError
 
 OPTIONS: dict[str, type] = {
     "batch_size": int,
@@ -32,7 +33,7 @@ AHEAD = 4
 
 
 class Transformers:
-    """Answers with a model's own `generate`, batch by batch; takes text alone.
+    """Answers with a model's own `generate`, batch by batch; images where the model takes them.
 
     model, lora: a folder or a hub name; no code of theirs is run. dtype auto: the checkpoint's,
     but bfloat16 for a float32 one on a GPU. load_in_4bit, load_in_8bit: with bitsandbytes.
@@ -73,6 +74,7 @@ class Transformers:
         self._batch_size = batch_size
         self._model: Any = None
         self._tokenizer: Any = None
+        self._reader: Reader | None = None
         self._ends: frozenset[int] = frozenset()
         self._deliver: Deliver | None = None
         self._arrived: deque[tuple[int, Request]] = deque()
@@ -101,14 +103,11 @@ class Transformers:
             library(module, "train")
         self._deliver = deliver
         keep_quiet()
-        from transformers import AutoTokenizer
-
         folder = self._source.model.folder()
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        except Exception as error:
-            raise SeqitError(f"transformers finds no tokenizer in {folder}: {error}") from error
-        self._template.probe(self._as_text, self._source.model.model)
+        self._reader = reader_of(folder, self._template) if sees(folder) else None
+        self._tokenizer = self._reader.tokenizer if self._reader else _tokenizer_of(folder)
+        if not (self._reader and self._reader.takes_no_template):
+            self._template.probe(self._as_text, self._source.model.model)
         adapter = self._source.adapter
         self._model = load_model(folder, adapter.folder() if adapter else None, self._loading)
         self._ends, longest = take_settings(self._model, self._tokenizer)
@@ -135,19 +134,21 @@ class Transformers:
         """Drop what is queued, and the model."""
         self._arrived.clear()
         self._queue.clear()
-        self._model = self._tokenizer = None
+        self._model = self._tokenizer = self._reader = None
 
-    def _prompt_ids(self, turns: list[Message]) -> list[int]:
-        """Return the prompt's token ids; the template alone sets special tokens."""
+    def _seen(self, turns: list[Message]) -> Seen:
+        """Return the prompt; the template alone sets special tokens."""
+        if self._reader:
+            return self._reader.prompt(turns)
         ids: list[int] = self._tokenizer.apply_chat_template(
             [{"role": turn["role"], "content": plain_text(turn["content"])} for turn in turns],
             chat_template=self._template.text,
             **self._template.options | {"add_generation_prompt": True, "return_dict": False},
         )
-        return ids
+        return Seen(ids, {})
 
     def _as_text(self, turns: list[Message]) -> str:
-        text: str = self._tokenizer.decode(self._prompt_ids(turns))
+        text: str = self._tokenizer.decode(self._seen(turns).ids)
         return text
 
     def _admitted(self) -> list[tuple[int, Answer]]:
@@ -157,15 +158,17 @@ class Transformers:
             ticket, request = self._arrived.popleft()
             try:
                 drawing(request.sampling)
-                ids = self._prompt_ids(self._template.turns(request.messages))
+                seen = self._seen(self._template.turns(request.messages))
+            except RowError as error:
+                failed: Failed | None = Failed("bad-image", str(error))
             except Exception as error:  # whatever the template raises for these messages
-                failed: Failed | None = Failed("bad-request", f"that cannot be asked: {error}")
+                failed = Failed("bad-request", f"that cannot be asked: {error}")
             else:
-                failed = too_long(len(ids), request.sampling.max_new_tokens, self._limit)
+                failed = too_long(len(seen.ids), request.sampling.max_new_tokens, self._limit)
             if failed:
                 refused.append((ticket, failed))
             else:
-                self._queue.append(Prompt(ticket, request, ids))
+                self._queue.append(Prompt(ticket, request, *seen))
         return refused
 
     def _next_batch(self) -> list[Prompt]:
@@ -205,3 +208,12 @@ class Transformers:
         self._batch_size = max(len(batch) // 2, 1)
         half = self._batch_size
         return self._answered(batch[:half]) + self._answered(batch[half:])
+
+
+def _tokenizer_of(folder: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:
+        raise SeqitError(f"transformers finds no tokenizer in {folder}: {error}") from error

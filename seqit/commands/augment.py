@@ -37,7 +37,7 @@ OPTIONS = {
     "caption": ("teacher", "variant", "captions", "others"),
     "repeat": ("others",),
     "paraphrase": ("teacher", "chain", "others"),
-    "separate": (),
+    "separate": ("teacher",),
     "regenerate": ("teacher",),
     "evol-instruct": ("teacher", "iterations", "no_breadth"),
     "seqeval": ("teacher", "iterations", "extract", "no_refine", "parser"),
@@ -164,7 +164,8 @@ def command(
     caption        describe the image first, then answer
     repeat         placebo: repeat the input first, then do the task
     paraphrase     placebo: put it into other words first (needs a model)
-    separate       a chain back into single instructions
+    separate       a chain back into single instructions; a model answers steps
+                   that have no answer of their own
     regenerate     answer the instructions as they are anew (needs a model)
     evol-instruct  make prompts harder, WizardLM's way (needs a model)
     seqeval        build a benchmark of chains without answers (needs a model)
@@ -178,6 +179,7 @@ def command(
     caption        --teacher --variant --captions --others
     repeat         --others
     paraphrase     --teacher --chain --others
+    separate       --teacher
     regenerate     --teacher
     evol-instruct  --teacher --iterations --no-breadth
     seqeval        --teacher --iterations --extract --no-refine --parser

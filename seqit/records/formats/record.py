@@ -7,7 +7,7 @@ from seqit.records.formats.base import Fields, Format
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has what only a record has beside its instruction: id and lineage, or steps."""
+    """Whether the row has what only a record has: id and lineage, or steps, and an instruction."""
     if not isinstance(row, dict) or "instruction" not in row:
         return False
     return {"id", "lineage"} <= row.keys() or _are_steps(row.get("steps"))
