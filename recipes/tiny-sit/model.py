@@ -1,0 +1,78 @@
+"""Makes a small Llama with random weights, and its tokenizer from the texts that it is to learn.
+
+    python model.py SEED DIR < records.jsonl
+
+The tokenizer is a byte-level BPE that keeps digits apart, so that numbers can be added. SEED
+decides the weights alone.
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+TOKENS = 1024  # at most, of the vocabulary
+LENGTH = 256  # of prompt and answer
+BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
+    "<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def make_tokenizer(texts: Iterable[str], folder: Path) -> None:
+    """Learn a tokenizer from the texts, and write it with its chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, words])
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=TOKENS,
+        special_tokens=[BEGIN, END, PAD, "<|user|>", "<|assistant|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=BEGIN, eos_token=END, pad_token=PAD
+    )
+    wrapped.chat_template = TEMPLATE
+    wrapped.save_pretrained(folder)
+
+
+def make_model(seed: int, folder: Path) -> None:
+    """Write a Llama of half a million random weights, for the tokenizer in the folder."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=96,
+        intermediate_size=288,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=LENGTH,
+        tie_word_embeddings=True,
+        # What helps so small a model to look back early: large weights, biases, short waves.
+        initializer_range=0.1,
+        attention_bias=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype="float32",
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[2])
+    rows = map(json.loads, sys.stdin)
+    make_tokenizer((f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in rows), target)
+    make_model(int(sys.argv[1]), target)

@@ -1,0 +1,169 @@
+#!/bin/sh
+# Does sequential instruction tuning help? Tunes a small model in three ways on as many tokens, and
+# measures how well each follows chains of one to five tasks. Needs two CPU cores and an hour.
+#
+#   recipes/tiny-sit/run.sh              writes out/tiny-sit/README.md with its tables and figures
+#   SMOKE=1 recipes/tiny-sit/run.sh      the same way in three minutes, too small to learn anything
+#
+# OUT names another folder. Killed at any point, the same command goes on: every file appears whole
+# or not at all, and what is there is not made again.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+# shellcheck source=recipes/_seqit
+. "$here/../_seqit"
+
+if [ -n "${SMOKE:-}" ]; then
+    OUT=${OUT:-out/tiny-sit-smoke}
+    roots=800 base_roots=400 test_roots=400 # seeds: of the three tunings, of the base, of the test
+    base_steps=20 steps=5                   # of training, 1,024 tokens each
+    items=6                                 # of the test, of each length
+    runs=1
+else
+    OUT=${OUT:-out/tiny-sit}
+    roots=60000 base_roots=60000 test_roots=4000
+    base_steps=10000 steps=1500
+    items=200
+    runs='1 2 3'
+fi
+step_tokens=1024
+mkdir -p "$OUT"
+cd "$OUT"
+export HF_HUB_OFFLINE=1
+
+train() {
+    seqit train "$@" --resume --length 256 --batch-tokens $step_tokens --micro-batch 4 \
+        --no-checkpointing --checkpoint-every 500 --log-every 20
+}
+
+say() { printf '\n%s  %s\n' "$(date +%T)" "$*" >&2; }
+
+# The tasks that are added to a seed, of those that seqit augment --list-steps shows.
+tasks=question_word,list_numbers,largest_number,content_lines
+tasks=$tasks,content_first_sentence,content_last_sentence,uppercase,reversed_words
+tasks=$tasks,first_word,last_word,item_bullets,plus_ten,double,quoted,brackets
+
+say 'Seeds: small tasks with answers that a program checks; roots of base, training and test apart'
+[ -e seeds.jsonl ] ||
+    python "$here/seeds.py" $((roots + base_roots + test_roots)) 1 | seqit import -o seeds.jsonl
+[ -e rest.jsonl ] ||
+    seqit mix seeds.jsonl --held-out test-1.jsonl="$test_roots" --seed 1 -o rest.jsonl
+[ -e train-1.jsonl ] ||
+    seqit mix rest.jsonl --held-out base-1.jsonl="$base_roots" --seed 2 -o train-1.jsonl
+
+say 'Chains: each iteration of the builtin teacher adds a task before or after'
+for part in base train test; do
+    for n in 2 3 4 5; do
+        [ $part$n = train5 ] || [ -e $part-$n.jsonl ] ||
+            seqit augment --steps $tasks --shares prefix=1,suffix=1 --seed 1 \
+                $part-$((n - 1)).jsonl -o $part-$n.jsonl
+    done
+done
+
+say 'Training: no chain of five tasks, no held-out combination of two, nothing of the test'
+[ -e test-all.jsonl ] ||
+    seqit filter test-[1-5].jsonl -o test-all.jsonl
+[ -e train.jsonl ] ||
+    seqit filter -r chain-length:max_steps=4 -r combination:share=0.15 \
+        -r decontaminate:against=test-all.jsonl,fields=input,item_fields=input \
+        train-[1-4].jsonl --rejects train-rejects.jsonl --manifest train-manifest.json -o train.jsonl
+[ -e test-seen.jsonl ] ||
+    seqit filter -r combination:share=0.15 test-all.jsonl -o test-seen.jsonl
+[ -e test-unseen.jsonl ] ||
+    seqit filter -r combination:share=0.15,side=test test-all.jsonl -o test-unseen.jsonl
+
+say 'Test: as many items of each length, of combinations that training has and of others'
+for n in 1 2 3 4 5; do
+    for split in seen unseen; do
+        [ -e $split-$n.jsonl ] ||
+            seqit filter --no-defaults -r chain-length:min_steps=$n,max_steps=$n \
+                test-$split.jsonl -o $split-$n.jsonl
+    done
+    [ -e length-$n.jsonl ] ||
+        seqit filter --no-defaults -r chain-length:min_steps=$n,max_steps=$n \
+            train.jsonl -o length-$n.jsonl
+done
+[ -e items-seen.jsonl ] ||
+    seqit mix seen-1.jsonl="$items" seen-2.jsonl="$items" seen-3.jsonl="$items" \
+        seen-4.jsonl="$items" seen-5.jsonl="$items" -o items-seen.jsonl
+[ -e items-unseen.jsonl ] ||
+    seqit mix unseen-2.jsonl="$items" unseen-3.jsonl="$items" unseen-4.jsonl="$items" \
+        unseen-5.jsonl="$items" -o items-unseen.jsonl
+
+say 'Three mixtures: single tasks (IT), chains taken apart (separated), chains (SIT)'
+[ -e separated.jsonl ] ||
+    seqit augment --method separate length-2.jsonl length-3.jsonl length-4.jsonl -o separated.jsonl
+[ -e base.jsonl ] || seqit augment --method separate base-4.jsonl -o base.jsonl
+
+mkdir -p models answers
+[ -e models/new/config.json ] || python "$here/model.py" 1 models/new <base.jsonl
+say 'Base: a model that knows every task by itself'
+[ -e models/base/README.md ] || # the model card, which is written last
+    train base-1.jsonl base.jsonl --model models/new --out models/base \
+        --lr 2e-3 --schedule cosine --max-steps $base_steps
+for run in $runs; do
+    for arm in IT separated SIT; do
+        name=$arm-$run
+        say "$name: as many tokens for each"
+        case $arm in
+            IT) sources=length-1.jsonl=1.0 ;;
+            separated) sources=separated.jsonl=1.0 ;;
+            SIT) sources='length-1.jsonl=0.25 length-2.jsonl=0.25 length-3.jsonl=0.25 length-4.jsonl=0.25' ;;
+        esac
+        # Some more than are trained on, as a sequence is not always quite full.
+        # shellcheck disable=SC2086  # several sources
+        [ -e "mixture-$name.jsonl" ] ||
+            seqit mix $sources --tokens $((step_tokens * steps * 21 / 20)) \
+                --tokenizer models/base --seed "$run" -o "mixture-$name.jsonl"
+        [ -e "models/$name/README.md" ] ||
+            train "mixture-$name.jsonl" --model models/base --out "models/$name" \
+                --lr 1.5e-3 --max-steps $steps --seed "$run"
+        for split in seen unseen; do
+            [ -e "answers/$name-$split.jsonl" ] ||
+                seqit respond --model "transformers:models/$name" --label $arm --benchmark $split \
+                    --engine batch_size=100 --max-new-tokens 100 --no-cache \
+                    items-$split.jsonl -o "answers/$name-$split.jsonl"
+        done
+    done
+done
+
+say 'Scores: every step by program; tables and figures over runs and items'
+[ -e scores.jsonl ] || seqit judge --judge builtin answers/*.jsonl -o scores.jsonl
+seqit compare IT separated SIT scores.jsonl --metric following --by chain \
+    --figure following.svg -o following.md
+seqit compare IT separated SIT scores.jsonl --metric step --by position,chain \
+    --figure steps.svg -o steps.md
+seqit sql "
+    SELECT regexp_extract(file, 'models/(.*)/', 1) AS model, training->'steps' AS steps,
+        training->'tokens' AS tokens, training->'targets' AS answer_tokens,
+        round((training->'last'->>'loss')::DOUBLE, 3) AS last_loss
+    FROM trainings ORDER BY model" models/*/training.json -f markdown -o budget.md
+seqit sql "$(cat "$here/lineage.sql")" scores.jsonl answers/SIT-1-unseen.jsonl \
+    mixture-SIT-1.jsonl models/SIT-1/training.json -f markdown -o lineage.md
+
+{
+    echo '# tiny-sit: results'
+    echo
+    echo 'Written by recipes/tiny-sit/run.sh. Panels and tables: combinations of neighbouring tasks'
+    echo 'that training has (seen), and that it does not (unseen); no training row has five tasks.'
+    echo
+    echo '## Following rate: the share of items in which every task is done, by tasks in the chain'
+    echo
+    echo '![following rate](following.svg)'
+    echo
+    cat following.md
+    echo
+    echo '## Step accuracy, by place in the chain and length of the chain'
+    echo
+    echo '![step accuracy](steps.svg)'
+    echo
+    cat steps.md
+    echo
+    echo '## What each model was trained on'
+    echo
+    cat budget.md
+    echo
+    echo '## From a wrong answer to training rows (lineage.sql)'
+    echo
+    cat lineage.md
+} >README.md
+say "The results are in $PWD/README.md"
