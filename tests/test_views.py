@@ -129,13 +129,24 @@ def test_runs_are_counted(write: Callable[..., str]) -> None:
 
 def test_t_is_good_for_few_roots_and_for_many(write: Callable[..., str]) -> None:
     rows = [
-        score(model=f"m{n}", id=f"i{k}", root=f"i{k}", value=k % 7, metric="quality")
+        score(model=f"m{n}", id=f"i{k}", root=f"i{k}", value=1 + k % 7, metric="quality")
         for n in (2, 3, 60, 61, 62, 200)
         for k in range(n)
     ]
     for row in fetch("FROM summary", write(rows)):
-        known = mean_interval([k % 7 for k in range(row["n"])])
+        known = mean_interval([1 + k % 7 for k in range(row["n"])])
         assert row["high"] == pytest.approx(known.high, rel=1e-7)
+
+
+def test_a_quality_of_1_is_no_share_of_anything(write: Callable[..., str]) -> None:
+    values = {"quality": 1.0, "accuracy": 1.0}
+    rows = [
+        score(id=f"i{k}", root=f"i{k}", metric=metric, value=value)
+        for k in range(20)
+        for metric, value in values.items()
+    ]
+    low = {row["metric"]: row["low"] for row in fetch("FROM summary", write(rows))}
+    assert low["quality"] == 1 > low["accuracy"] > 0.8
 
 
 def test_rows_come_in_the_order_of_their_keys(write: Callable[..., str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seqit.scores.columns import literal
+from seqit.scores.columns import IS_SCALE, literal
 from seqit.scores.interval import Sums, crossed
 from seqit.scores.paired import Gaps
 from seqit.scores.runs import Arm, Part
@@ -21,12 +21,13 @@ FROM scores WHERE control IS NULL AND model IN ({models}){metrics}
 """
 
 # Several samples, votes or judges of an item are one score of it: their mean.
-_CELLS = """
+_CELLS = f"""
 CREATE TEMP TABLE cells AS
-SELECT {keys}, {item}, model, {run} AS run, any_value(root) AS root, avg(number) AS value,
+SELECT {{keys}}, {{item}}, model, {{run}} AS run, any_value(root) AS root, avg(number) AS value,
     count(number) AS n, sum(number) AS total, count(*) AS rows, min(value) AS least,
-    max(value) AS most, bool_and(coalesce(number, 0) IN (0, 1)) AS is_binary
-FROM chosen WHERE {there} GROUP BY ALL
+    max(value) AS most,
+    bool_and(coalesce(number, 0) IN (0, 1) AND NOT {IS_SCALE}) AS is_binary
+FROM chosen WHERE {{there}} GROUP BY ALL
 """
 
 _HAS_RUNS = """
@@ -43,15 +44,15 @@ SELECT {keys}, {item}, model, any_value(root) AS root, avg(value) AS value, coun
 FROM cells GROUP BY ALL
 """
 
-_TASKS = """
+_TASKS = f"""
 WITH shares AS (
-    SELECT benchmark, metric, min(least) >= 0 AND max(most) <= 1 AND NOT metric LIKE 'quality%'
-        AND metric <> 'reward' AS is_share FROM cells GROUP BY benchmark, metric
+    SELECT benchmark, metric, min(least) >= 0 AND max(most) <= 1 AND NOT {IS_SCALE} AS is_share
+    FROM cells GROUP BY benchmark, metric
 ), judges AS (
-    SELECT {keys}, list(DISTINCT judge ORDER BY judge) AS judges FROM chosen GROUP BY ALL
+    SELECT {{keys}}, list(DISTINCT judge ORDER BY judge) AS judges FROM chosen GROUP BY ALL
 )
-SELECT is_share, judges, {keys} FROM (SELECT DISTINCT {keys} FROM cells)
-JOIN shares USING (benchmark, metric) JOIN judges USING ({keys}) ORDER BY {keys}
+SELECT is_share, judges, {{keys}} FROM (SELECT DISTINCT {{keys}} FROM cells)
+JOIN shares USING (benchmark, metric) JOIN judges USING ({{keys}}) ORDER BY {{keys}}
 """
 
 _GAPS = """

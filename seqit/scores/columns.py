@@ -15,6 +15,9 @@ KINDS = {
 }
 """View name → the schema of its rows."""
 
+IS_SCALE = "(metric LIKE 'quality%' OR metric = 'reward')"
+"""SQL: the score is on a scale of its own; values that are all 1 are no shares."""
+
 _SCALARS = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}
 
 

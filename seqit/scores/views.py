@@ -7,7 +7,7 @@ counted (`runs`) and no more: intervals that cover them are seqit compare's, see
 
 from collections.abc import Collection
 
-from seqit.scores.columns import columns, quoted
+from seqit.scores.columns import IS_SCALE, columns, quoted
 from seqit.scores.interval import LEVEL
 from seqit.scores.quantiles import normal_quantile, t_quantile
 
@@ -124,7 +124,7 @@ def _means(by: tuple[str, ...], where: str, of_roots: str, of_sums: str) -> str:
     return f"""
 WITH roots AS (
     SELECT {keys}, count({_NUMBER}) AS k, count(*) AS rows, coalesce(sum({_NUMBER}), 0) AS total,
-        count(*) FILTER ({_NUMBER} IN (0, 1)) AS bits, {of_roots}
+        count(*) FILTER ({_NUMBER} IN (0, 1) AND NOT {IS_SCALE}) AS bits, {of_roots}
     FROM scores WHERE {where} GROUP BY {keys}, root
 ), sums AS (
     SELECT {keys}, sum(k)::BIGINT AS n, sum(rows)::BIGINT AS rows, sum(bits) = sum(k) AS is_binary,
