@@ -51,12 +51,10 @@ say 'Seeds: small tasks with answers that a program checks; roots of base, train
     seqit mix rest.jsonl --held-out base-1.jsonl="$base_roots" --seed 2 -o train-1.jsonl
 
 say 'Chains: each iteration of the builtin teacher adds a task before or after'
-for part in base train test; do
-    for n in 2 3 4 5; do
-        [ $part$n = train5 ] || [ -e $part-$n.jsonl ] ||
-            seqit augment --steps $tasks --shares prefix=1,suffix=1 --seed 1 \
-                $part-$((n - 1)).jsonl -o $part-$n.jsonl
-    done
+for part in base-2 base-3 base-4 train-2 train-3 train-4 test-2 test-3 test-4 test-5; do
+    before=${part%-*}-$((${part#*-} - 1))
+    [ -e $part.jsonl ] ||
+        seqit augment --steps $tasks --shares prefix=1,suffix=1 --seed 1 "$before.jsonl" -o $part.jsonl
 done
 
 say 'Training: no chain of five tasks, no held-out combination of two, nothing of the test'
@@ -137,8 +135,8 @@ seqit sql "
         training->'tokens' AS tokens, training->'targets' AS answer_tokens,
         round((training->'last'->>'loss')::DOUBLE, 3) AS last_loss
     FROM trainings ORDER BY model" models/*/training.json -f markdown -o budget.md
-seqit sql "$(cat "$here/lineage.sql")" scores.jsonl answers/SIT-1-unseen.jsonl \
-    mixture-SIT-1.jsonl models/SIT-1/training.json -f markdown -o lineage.md
+seqit sql -f markdown -o lineage.md -- "$(cat "$here/lineage.sql")" scores.jsonl \
+    answers/SIT-1-unseen.jsonl mixture-SIT-1.jsonl models/SIT-1/training.json
 
 {
     echo '# tiny-sit: results'
