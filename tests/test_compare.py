@@ -153,6 +153,18 @@ def test_markdown_has_a_row_a_model(seqit: Any, write: Callable[..., str]) -> No
     )
 
 
+def test_a_bound_below_0_has_a_minus_and_no_dash_before_it(
+    seqit: Any, write: Callable[..., str]
+) -> None:
+    halves = [
+        score(model="sit", id=f"i{n}", root=f"i{n}", metric="win", value=value)
+        for n, value in enumerate((0.0, 0.5, 0.0, 0.0))
+    ]
+    ran = seqit("compare", write(halves))
+    assert ran.code == 0, ran.err
+    assert "12.5 (−27.3 to 52.3)" in ran.out.decode()
+
+
 def test_the_first_model_named_is_what_others_are_compared_with(
     seqit: Any, write: Callable[..., str]
 ) -> None:

@@ -61,6 +61,9 @@ def test_the_results_have_every_arm_and_length(out):
         assert f"({picture})" in report
         assert (out / picture).read_text().count("<svg") == 1
     assert following in report and (out / "lineage.md").read_text() in report
+    lineage = (out / "lineage.md").read_text().splitlines()
+    trained = {row["id"] for row in rows(out / "mixture-SIT-1.jsonl")}
+    assert len(lineage) == 5 and all(any(i in line for i in trained) for line in lineage[2:])
     scores = [score for score in rows(out / "scores.jsonl") if "control" not in score]
     found = {(s["model"], s["benchmark"], s["chain"]) for s in scores if s["metric"] == "following"}
     lengths = {"seen": range(1, 6), "unseen": range(2, 6)}

@@ -1,15 +1,15 @@
--- From a wrong answer back to training: the first step of a test item that a tuned model got wrong,
--- the one before it being right; its run; and the rows of that run's mixture that hold the same task,
--- those first in which it follows on the same earlier task.
+-- From a wrong answer back to training: a step of a test item that a tuned model got wrong, if there
+-- is one after a step that it got right; its run; and the rows of that run's mixture that hold the
+-- same task, those first in which it follows on the same earlier task.
 WITH wrong AS (
     SELECT this.id, this.root, this.model, this.training, this.chain, this.position,
         earlier.evidence->>'name' AS after, this.evidence->>'name' AS task, this.reason
     FROM scores AS this JOIN scores AS earlier
         ON (earlier.id, earlier.training, earlier.metric) = (this.id, this.training, 'step')
         AND earlier.position = this.position - 1
-    WHERE this.metric = 'step' AND this.value = 0 AND earlier.value = 1
+    WHERE this.metric = 'step' AND this.value = 0
         AND this.training IN (SELECT sha256 FROM trainings)
-    ORDER BY this.id, this.position LIMIT 1
+    ORDER BY earlier.value DESC, this.id, this.position LIMIT 1
 ), taught AS (
     SELECT id, lineage.root AS root, output, list_transform(steps, lambda step: step.name) AS tasks
     FROM records

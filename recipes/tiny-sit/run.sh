@@ -136,7 +136,7 @@ seqit sql "
         round((training->'last'->>'loss')::DOUBLE, 3) AS last_loss
     FROM trainings ORDER BY model" models/*/training.json -f markdown -o budget.md
 seqit sql -f markdown -o lineage.md -- "$(cat "$here/lineage.sql")" scores.jsonl \
-    answers/SIT-1-unseen.jsonl mixture-SIT-1.jsonl models/SIT-1/training.json
+    answers/SIT-1-seen.jsonl mixture-SIT-1.jsonl models/SIT-1/training.json
 
 {
     echo '# tiny-sit: results'

@@ -13,7 +13,8 @@ def cell_text(cell: Cell | None) -> str:
     found, task = cell.estimate, cell.task
     text = number(found.mean, task)
     if found.low is not None:
-        text += f" ({number(found.low, task)}–{number(found.high, task)})"
+        between = " to " if found.low < 0 else "–"  # a dash is no good beside a minus
+        text += f" ({number(found.low, task)}{between}{number(found.high, task)})"
     paired = cell.paired
     if paired is None or paired.difference.mean is None:
         return text
@@ -88,7 +89,8 @@ def heading(task: Task) -> str:
 def number(value: float | None, task: Task) -> str:
     """Return a mean in the task's unit."""
     assert value is not None
-    return f"{100 * value:.1f}" if task.is_share else f"{value:.2f}"
+    text = f"{100 * value:.1f}" if task.is_share else f"{value:.2f}"
+    return text.replace("-", "−")
 
 
 def signed(value: float | None, task: Task) -> str:
