@@ -40,7 +40,11 @@ def test_the_image_is_described_before_the_answer() -> None:
     assert record["images"] == ["a.png"]
     assert record["metadata"] == {"caption": "Two cats on a sofa."}
     assert record["steps"] == [
-        {"instruction": "Describe the image in a sentence.", "output": "Two cats on a sofa."},
+        {
+            "instruction": "Describe the image in a sentence.",
+            "output": "Two cats on a sofa.",
+            "name": "describe",
+        },
         {
             "instruction": "How many cats?",
             "output": "2",

@@ -53,7 +53,11 @@ def test_a_question_is_said_in_other_words_before_its_answer(structured: bool) -
     assert record["instruction"].endswith(": Who wrote the play Faust?")
     assert record["output"] == f"{ANSWER}\n\nGoethe"
     assert record["steps"] == [
-        {"instruction": "Put the question into other words.", "output": ANSWER},
+        {
+            "instruction": "Put the question into other words.",
+            "output": ANSWER,
+            "name": "paraphrase",
+        },
         {"instruction": "Who wrote the play Faust?", "output": "Goethe"},
     ]
     assert record["lineage"] == {

@@ -37,6 +37,7 @@ def test_a_question_is_repeated_before_its_answer() -> None:
                 "instruction": "Repeat the question word for word.",
                 "output": "Who wrote Faust?",
                 "check": {"kind": "text", "value": "Who wrote Faust?"},
+                "name": "repeat",
             },
             {"instruction": "Who wrote Faust?", "output": "Goethe"},
         ],

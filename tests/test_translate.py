@@ -78,6 +78,7 @@ def test_single_turn() -> None:
         {
             "instruction": "Translate the question and the text from German into English.",
             "output": ENGLISH,
+            "name": "translate",
         },
         {
             "instruction": "Answer the question in English.",
