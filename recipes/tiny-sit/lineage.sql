@@ -9,6 +9,7 @@ WITH wrong AS (
         AND earlier.position = this.position - 1
     WHERE this.metric = 'step' AND this.value = 0
         AND this.training IN (SELECT sha256 FROM trainings)
+        AND (this.id, this.training) IN (SELECT (id, training) FROM responses)
     ORDER BY earlier.value DESC, this.id, this.position LIMIT 1
 ), taught AS (
     SELECT id, lineage.root AS root, output, list_transform(steps, lambda step: step.name) AS tasks
