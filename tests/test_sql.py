@@ -128,7 +128,10 @@ def test_columns_have_the_types_of_the_schema_in_every_form(give: Callable[..., 
     for number, form in enumerate(("lines", "parquet")):
         with Database([give(FORMS[form](RECORDS[1:]), str(number))]) as database:
             types = {name: str(kind) for name, kind in database.views()["records"].items()}
-        assert types["steps"] == 'STRUCT(instruction VARCHAR, output VARCHAR, "check" JSON)[]'
+        assert (
+            types["steps"]
+            == 'STRUCT(instruction VARCHAR, output VARCHAR, "check" JSON, "name" VARCHAR)[]'
+        )
         assert types["history"] == "VARCHAR[][]"
         assert types["metadata"] == "JSON"
         assert "iteration BIGINT" in types["lineage"]
