@@ -296,6 +296,23 @@ def test_output_appears_whole_or_not_at_all(usage, number, rows, tmp_path, start
 
 
 @pytest.mark.parametrize("usage", WRITERS)
+def test_what_a_killed_process_left_is_cleared_by_the_next(usage, rows, tmp_path, start, seqit):
+    target = tmp_path / "out.jsonl"
+    process = start(*usage.line("-o", str(target), "-"))
+    process.stdin.write(rows.read_bytes())
+    process.stdin.flush()
+    deadline = time.monotonic() + 20
+    while not list(tmp_path.glob(".out.jsonl.*.partial")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert len(list(tmp_path.glob(".out.jsonl.*.partial"))) == 1
+    ran = seqit(*usage.line(str(rows), "-o", str(target)))
+    assert ran.code == 0, ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("usage", WRITERS)
 def test_output_file_and_standard_output_are_the_same_bytes(usage, rows, tmp_path, seqit):
     target = tmp_path / "out.jsonl"
     plain = seqit(*usage.line(str(rows))).out

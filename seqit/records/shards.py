@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqit.errors import SeqitError, UsageError
+from seqit.records.partial import partial_folder
 from seqit.records.sink import Sink, open_sink
 
 FORMATS = ("parquet", "jsonl", "jsonl.zst", "jsonl.gz")
@@ -70,22 +70,21 @@ def open_shards(
     """
     check_folder(target)
     folder = Path(target).resolve()
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
-    try:
-        partial.mkdir()
-    except OSError as error:
-        raise SeqitError(f"{target}: {error.strerror}") from None
-    shards = Shards(partial, rows, form)
-    try:
-        yield shards
-        shards.close()
+    with contextlib.ExitStack() as stack:
+        try:
+            partial = stack.enter_context(partial_folder(folder))
+        except OSError as error:
+            raise SeqitError(f"{target}: {error.strerror}") from None
+        shards = Shards(partial, rows, form)
+        try:
+            yield shards
+            shards.close()
+        except BaseException as error:
+            shards.abandon(error)
+            raise
         for name, content in beside(shards).items():
             (partial / name).write_bytes(content)
         _replace(folder, partial)
-    except BaseException as error:
-        shards.abandon(error)
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def check_folder(target: str) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -13,6 +12,7 @@ import orjson
 
 from seqit.errors import RowError, SeqitError, UsageError
 from seqit.records.account import Account, Row
+from seqit.records.partial import partial_file
 from seqit.records.stream import fail_row
 from seqit.records.validation import Schema
 
@@ -178,21 +178,18 @@ def whole_file(target: str) -> Iterator[IO[bytes]]:
             yield device
         return
     path = path.resolve()  # a link stays a link: what it points to is replaced
-    try:
-        handle, temporary = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)
-    except OSError as error:
-        raise SeqitError(f"{target}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
-        Path(temporary).chmod(stat.S_IMODE(mode))
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with contextlib.ExitStack() as stack:
+        try:
+            partial = stack.enter_context(partial_file(path))
+            file = stack.enter_context(partial.open("wb"))
+        except OSError as error:
+            raise SeqitError(f"{target}: {error.strerror}") from None
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        if path.exists():
+            partial.chmod(stat.S_IMODE(path.stat().st_mode))
+        partial.replace(path)
 
 
 def _descriptor(target: str) -> int | None:
@@ -204,12 +201,6 @@ def _descriptor(target: str) -> int | None:
         return ("/dev/stdout", "/dev/stderr").index(target) + 1
     number = target.removeprefix("/dev/fd/")
     return int(number) if number != target and number.isdecimal() else None
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 @contextlib.contextmanager

@@ -3,13 +3,13 @@
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import orjson
 
 from seqit.errors import SeqitError
+from seqit.records.partial import partial_folder
 
 SHARD = "5GB"
 """The most that one file of weights holds."""
@@ -112,20 +112,14 @@ def new_folder(final: Path, need: int = 0) -> Iterator[Path]:
             f"{final} needs {need / 1e9:.1f} GB, and the disk has {free / 1e9:.1f} GB left"
         )
     try:
-        folder = Path(tempfile.mkdtemp(".partial", f".{final.name}.", final.parent))
-    except OSError as error:
-        raise SeqitError(f"{final} cannot be written: {error.strerror}") from None
-    try:
-        yield folder
-        folder.chmod(0o777 & ~_umask())
-        for path in folder.rglob("*"):
-            sync(path)
-        folder.replace(final)  # which may be there, empty
-        sync(final.parent)
+        with partial_folder(final) as folder:
+            yield folder
+            for path in folder.rglob("*"):
+                sync(path)
+            folder.replace(final)  # which may be there, empty
+            sync(final.parent)
     except OSError as error:
         raise SeqitError(f"{final} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync(path: Path) -> None:
@@ -135,12 +129,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _existing(folder: Path) -> None:

@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import hashlib
-import os
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -18,6 +16,7 @@ import orjson
 from seqit.errors import RowError
 from seqit.records.account import Account, Row
 from seqit.records.identity import lot
+from seqit.records.partial import partial_file, partial_folder
 from seqit.records.record import Record
 from seqit.records.sources import STDIN, check_sources
 from seqit.records.stream import read_records
@@ -107,9 +106,10 @@ def with_files(recipe: Recipe, parent: Path) -> Recipe:
     if STDIN not in check_sources(sources):
         return recipe
     parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=parent, prefix=".stdin.", delete=False) as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    name = str(Path(file.name).replace(parent / f"stdin-{_sha256(file.name)[:16]}"))
+    with partial_file(parent / "stdin") as partial:
+        with partial.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        name = str(partial.replace(parent / f"stdin-{_sha256(str(partial))[:16]}"))
     files = tuple(name if source == STDIN else source for source in sources)
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, sources=files))
 
@@ -131,15 +131,19 @@ def prepare(
     folder = parent / key
     if (folder / COUNTS_FILE).is_file():
         return folder
-    with _whole_folder(folder) as partial, (partial / REJECTS_FILE).open("wb") as rejects:
-        work = _Work(recipe.data, recipe.tuning.seed, encoder, open_account(rejects), Counts())
-        with work.opened(partial):
-            for split in SPLITS:
-                names = recipe.data.sources if split == "train" else recipe.data.eval
-                work.write(watch(read_records(names, work.account)), split)
-        work.account.close()
+    parent.mkdir(parents=True, exist_ok=True)
+    with partial_folder(folder) as partial:
+        with (partial / REJECTS_FILE).open("wb") as rejects:
+            work = _Work(recipe.data, recipe.tuning.seed, encoder, open_account(rejects), Counts())
+            with work.opened(partial):
+                for split in SPLITS:
+                    names = recipe.data.sources if split == "train" else recipe.data.eval
+                    work.write(watch(read_records(names, work.account)), split)
+            work.account.close()
         counts = work.account.manifest() | {"sources": hashes} | work.counts.to_dict()
         (partial / COUNTS_FILE).write_bytes(orjson.dumps(counts, option=orjson.OPT_INDENT_2))
+        with contextlib.suppress(OSError):  # another run has made the same
+            partial.rename(folder)
     return folder
 
 
@@ -208,26 +212,6 @@ class _Work:
         """Tell whether the row's whole root is kept for the evaluation."""
         share = self.data.hold_out
         return bool(share) and lot(self.seed, record["lineage"]["root"], 0, "eval") < share * 2**128
-
-
-@contextlib.contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, which gets its name when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        yield partial
-        partial.chmod(0o777 & ~_umask())
-        with contextlib.suppress(FileExistsError, OSError):  # another run has made the same
-            partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sha256(name: str) -> str:
