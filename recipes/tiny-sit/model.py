@@ -2,8 +2,9 @@
 
     python model.py SEED DIR < records.jsonl
 
-The tokenizer is a byte-level BPE that keeps digits apart, so that numbers can be added. SEED
-decides the weights alone.
+The tokenizer is a byte-level BPE in which a word is the same token wherever it stands: what begins
+a text, a line, a quotation or a bracket is given the space that other words have, and loses it
+again when it is decoded. SEED decides the weights alone.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 
 TOKENS = 1024  # at most, of the vocabulary
 LENGTH = 256  # of prompt and answer
+OPENING = '\n"['  # a word stands after these without a space
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
@@ -22,14 +24,17 @@ TEMPLATE = (
 
 def make_tokenizer(texts: Iterable[str], folder: Path) -> None:
     """Learn a tokenizer from the texts, and write it with its chat template."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, words])
-    tokenizer.decoder = decoders.ByteLevel()
+    spaced = [normalizers.Replace(mark, f"{mark} ") for mark in OPENING]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(" "), *spaced])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    closed = [decoders.Replace(f"{mark} ", mark) for mark in OPENING]
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteLevel(), decoders.Fuse(), decoders.Strip(" ", left=1), *closed]
+    )
     trainer = trainers.BpeTrainer(
         vocab_size=TOKENS,
         special_tokens=[BEGIN, END, PAD, "<|user|>", "<|assistant|>"],

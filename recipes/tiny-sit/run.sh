@@ -15,25 +15,19 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 if [ -n "${SMOKE:-}" ]; then
     OUT=${OUT:-out/tiny-sit-smoke}
     roots=800 base_roots=400 test_roots=400 # seeds: of the three tunings, of the base, of the test
-    base_steps=20 steps=5                   # of training, 1,024 tokens each
+    base_steps=20 steps=5                   # of training, each of step_tokens
     items=6                                 # of the test, of each length
     runs=1
 else
     OUT=${OUT:-out/tiny-sit}
     roots=60000 base_roots=60000 test_roots=4000
-    base_steps=10000 steps=1500
+    base_steps=6000 steps=3000
     items=200
     runs='1 2 3'
 fi
 step_tokens=1024
 mkdir -p "$OUT"
 cd "$OUT"
-export HF_HUB_OFFLINE=1
-
-train() {
-    seqit train "$@" --resume --length 256 --batch-tokens $step_tokens --micro-batch 4 \
-        --no-checkpointing --checkpoint-every 500 --log-every 20
-}
 
 say() { printf '\n%s  %s\n' "$(date +%T)" "$*" >&2; }
 
@@ -92,37 +86,10 @@ say 'Three mixtures: single tasks (IT), chains taken apart (separated), chains (
     seqit augment --method separate length-2.jsonl length-3.jsonl length-4.jsonl -o separated.jsonl
 [ -e base.jsonl ] || seqit augment --method separate base-4.jsonl -o base.jsonl
 
-mkdir -p models answers
-[ -e models/new/config.json ] || python "$here/model.py" 1 models/new <base.jsonl
-say 'Base: a model that knows every task by itself'
-[ -e models/base/README.md ] || # the model card, which is written last
-    train base-1.jsonl base.jsonl --model models/new --out models/base \
-        --lr 2e-3 --schedule cosine --max-steps $base_steps
-for run in $runs; do
-    for arm in IT separated SIT; do
-        name=$arm-$run
-        say "$name: as many tokens for each"
-        case $arm in
-            IT) sources=length-1.jsonl=1.0 ;;
-            separated) sources=separated.jsonl=1.0 ;;
-            SIT) sources='length-1.jsonl=0.25 length-2.jsonl=0.25 length-3.jsonl=0.25 length-4.jsonl=0.25' ;;
-        esac
-        # Some more than are trained on, as a sequence is not always quite full.
-        # shellcheck disable=SC2086  # several sources
-        [ -e "mixture-$name.jsonl" ] ||
-            seqit mix $sources --tokens $((step_tokens * steps * 21 / 20)) \
-                --tokenizer models/base --seed "$run" -o "mixture-$name.jsonl"
-        [ -e "models/$name/README.md" ] ||
-            train "mixture-$name.jsonl" --model models/base --out "models/$name" \
-                --lr 1.5e-3 --max-steps $steps --seed "$run"
-        for split in seen unseen; do
-            [ -e "answers/$name-$split.jsonl" ] ||
-                seqit respond --model "transformers:models/$name" --label $arm --benchmark $split \
-                    --engine batch_size=100 --max-new-tokens 100 --no-cache \
-                    items-$split.jsonl -o "answers/$name-$split.jsonl"
-        done
-    done
-done
+say 'Runs, all at once: a base that knows every task by itself, and its three tunings'
+export step_tokens base_steps steps
+# shellcheck disable=SC2086  # a word for each
+printf '%s\n' $runs | xargs -P 0 -n 1 "$here/one-run.sh"
 
 say 'Scores: every step by program; tables and figures over runs and items'
 [ -e scores.jsonl ] || seqit judge --judge builtin answers/*.jsonl -o scores.jsonl

@@ -19,7 +19,7 @@ KINDS = {
     "fruits": ["apple", "pear", "plum", "lemon", "cherry", "fig"],
     "tools": ["hammer", "saw", "drill", "rake", "brush", "knife"],
 }
-VERBS = {"sees": "see", "paints": "paint", "buys": "buy", "finds": "find"}
+VERBS = ["sees", "paints", "buys", "finds"]
 PLURALS = ["coins", "books", "cards", "pens"]
 PLACES = ("first", "second", "third", "fourth", "fifth")
 
@@ -58,17 +58,19 @@ def arithmetic(rng: Random) -> Seed:
 
 
 def table(rng: Random) -> Seed:
-    """A table of three people with their city and a number."""
+    """A table of three people with their city and a number: a row of it, or a cell."""
     people, cities = rng.sample(NAMES, 3), rng.sample(CITIES, 3)
     rows = list(zip(people, cities, map(str, rng.sample(range(2, 20), 3)), strict=True))
     given = "\n".join(f"- {' '.join(row)}" for row in [("name", "city", "coins"), *rows])
-    who, city, coins = rng.choice(rows)
-    task = rng.choice(("city", "coins", "person"))
-    if task == "city":
-        return text("look_up_city", f"Where does {who} live?", given, city)
-    if task == "coins":
-        return number("look_up_coins", f"How many coins does {who} have?", given, int(coins))
-    return text("look_up_person", f"Who lives in {city}?", given, who)
+    place = rng.randrange(len(rows))
+    who, city, coins = rows[place]
+    asked = rng.choice(("city", "coins", "row"))
+    if asked == "city":
+        return text("city", f"Which city is in the {PLACES[place]} row?", given, city)
+    if asked == "coins":
+        return number("coins", f"How many coins are in the {PLACES[place]} row?", given, int(coins))
+    line = f"{who} {city} {coins}"
+    return text("row", f"Copy the {PLACES[place]} row of the table.", given, line)
 
 
 def listing(rng: Random) -> Seed:
@@ -88,18 +90,17 @@ def listing(rng: Random) -> Seed:
 
 
 def sentences(rng: Random) -> Seed:
-    """A text of three sentences: one of them, or what somebody does in it."""
-    people, verbs = rng.sample(NAMES, 3), rng.sample([*VERBS], 3)
+    """A text of three sentences: one of them, or who is in it."""
+    people, verbs = rng.sample(NAMES, 3), rng.sample(VERBS, 3)
     things = rng.sample([item for items in KINDS.values() for item in items], 3)
     objects = [f"the {rng.choice(COLOURS)} {thing}" for thing in things]
     lines = [" ".join(parts) for parts in zip(people, verbs, objects, strict=True)]
     given = " ".join(f"{line}." for line in lines)
-    place = rng.randrange(3)
-    if rng.random() < 0.4:
+    place = rng.randrange(len(lines))
+    if rng.random() < 0.5:
         asked = f"Copy the {PLACES[place]} sentence without its full stop."
         return text("copy", asked, given, lines[place])
-    who, verb = people[place], VERBS[verbs[place]]
-    return text("read", f"What does {who} {verb}?", given, objects[place])
+    return text("who", f"Who is in the {PLACES[place]} sentence?", given, people[place])
 
 
 def seeds(count: int, chosen: int) -> Iterator[Seed]:
