@@ -1,6 +1,7 @@
 """recipes/tiny-sit, whole and small: its tables, its equal budgets, and that it can be killed."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("deepspeed", reason="seqit[train] is not installed")
 
@@ -31,6 +34,30 @@ def run(out: Path) -> subprocess.CompletedProcess:
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """A tokenizer as the recipe makes it, of a few texts."""
+    from transformers import AutoTokenizer
+
+    spec = importlib.util.spec_from_file_location("model", RECIPE.with_name("model.py"))
+    model = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(model)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    model.make_tokenizer(["Ada sees Ben.", "BEN sees ADA", "5 + 6 = 11"] * 9, folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@given(text=st.text(alphabet=st.sampled_from('aB "[]\n.-7é中')) | st.text())
+def test_the_tokenizer_gives_back_every_text(tokenizer, text):
+    assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
+
+
+@pytest.mark.parametrize("text", ["Ben", "\nBen", '"Ben"', "[Ben]", "Ada sees Ben", "1\n\nBen"])
+def test_a_word_is_one_token_wherever_it_stands(tokenizer, text):
+    (ben,) = tokenizer("Ben", add_special_tokens=False).input_ids
+    assert ben in tokenizer(text, add_special_tokens=False).input_ids
 
 
 def rows(file: Path) -> list[dict]:
