@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -198,6 +199,28 @@ def test_a_folder_appears_whole_or_not_at_all(model, source, tmp_path):
     assert not list((tmp_path / "tokens").iterdir())
     with pytest.raises(SeqitError, match="holds no prepared rows, or not all of them"):
         Prepared.open(tmp_path)
+
+
+def test_another_run_may_have_made_the_same_but_only_whole(model, source, tmp_path):
+    recipe = recipe_of(model, source, length=96)
+    folder = prepared(recipe, tmp_path / "once")
+
+    def beaten(counts):
+        """Open an account while somebody else puts `counts` where the rows are to go."""
+
+        def opened(file):
+            other = tmp_path / "race" / folder.name
+            other.mkdir()
+            (other / counts).write_bytes((folder / COUNTS_FILE).read_bytes())
+            return accounts({})(file)
+
+        return prepare(recipe, encoder_of(recipe), tmp_path / "race", opened)
+
+    assert beaten(COUNTS_FILE) == tmp_path / "race" / folder.name
+    shutil.rmtree(tmp_path / "race")
+    with pytest.raises(OSError, match="not empty"):
+        beaten("half.json")
+    assert [path.name for path in (tmp_path / "race").iterdir()] == [folder.name]
 
 
 def test_whole_roots_are_held_out(model, tmp_path):

@@ -142,8 +142,11 @@ def prepare(
             work.account.close()
         counts = work.account.manifest() | {"sources": hashes} | work.counts.to_dict()
         (partial / COUNTS_FILE).write_bytes(orjson.dumps(counts, option=orjson.OPT_INDENT_2))
-        with contextlib.suppress(OSError):  # another run has made the same
+        try:
             partial.rename(folder)
+        except OSError:
+            if not (folder / COUNTS_FILE).is_file():  # else another run has made the same
+                raise
     return folder
 
 
