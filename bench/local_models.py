@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from seqit.backends.catalogue import engine_options
+from seqit.llm.registry import engine_options
 
 WARM = 16  # prompts
 TOP_K = 50
@@ -44,13 +44,13 @@ def raw(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
 
 def ours(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
     """Return tokens a second of the backend under its dispatcher, without a cache."""
-    from seqit.backends.asking import ask
-    from seqit.backends.budget import Budget
-    from seqit.backends.dispatch import Dispatcher
-    from seqit.backends.pace import Pace
-    from seqit.backends.request import Request, Sampling
-    from seqit.backends.sending import Sender
-    from seqit.backends.vllm import VLLM
+    from seqit.llm.model_call import ask
+    from seqit.llm.providers.local.vllm import VLLM
+    from seqit.llm.request import Request, Sampling
+    from seqit.llm.scheduling.budget import Budget
+    from seqit.llm.scheduling.rate_limit import Pace
+    from seqit.llm.scheduling.scheduler import Dispatcher
+    from seqit.llm.scheduling.sender import Sender
 
     sampling = Sampling(top_p=1.0, top_k=TOP_K, max_new_tokens=tokens)
 

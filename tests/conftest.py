@@ -1,18 +1,13 @@
 """What the tests share: the installed commands as processes, and the real data."""
 
-import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-DATA = ROOT.parent / "shared" / "data"
-BIN = Path(sys.executable).parent
+from support.paths import BIN, DATA
+from support.running import Ran
 
 
 def pytest_configure() -> None:
@@ -23,18 +18,6 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slow tests last."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
-
-
-class Ran(NamedTuple):
-    """What a command did: exit code, standard output and standard error."""
-
-    code: int
-    out: bytes
-    err: str
-
-    @property
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @pytest.fixture(scope="session")

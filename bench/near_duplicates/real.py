@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from run import SEQIT, run  # noqa: E402
 
-from seqit.filter.shingles import folded  # noqa: E402
+from seqit.filter.dedup.shingles import folded  # noqa: E402
 
 DATA = HERE.parents[2] / "shared" / "data"
 THRESHOLD = 0.8

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, cast
 
-from seqit.backends.asking import Unanswered
-from seqit.backends.model import Model
 from seqit.errors import UsageError
-from seqit.records.account import Account, Row
+from seqit.llm.client import Model
+from seqit.llm.model_call import Unanswered
 from seqit.records.identity import with_id
 from seqit.records.record import RECORD_KEYS, Lineage, Operation, Record, Step
+from seqit.records.run_stats import Account, Row
 
 Others = Literal["reject", "pass"]
 """What becomes of rows that a method does not apply to: rejected, or handed on unchanged."""

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from seqit.backends.asking import Unreadable
-from seqit.records.reasoning import UNCLOSED, without_reasoning
+from seqit.llm.model_call import Unreadable
+from seqit.records.text.reasoning import UNCLOSED, without_reasoning
 from seqit.records.validation import shorten
 
 Values = dict[str, Any]

@@ -7,7 +7,16 @@ import re
 import unicodedata
 from collections import Counter
 
-from seqit.augment.parallel_text import language_name
+# Scripts as Unicode names their letters; a language that is not here is written in Latin script.
+_NAMES = {
+    "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German",
+    "el": "Greek", "en": "English", "es": "Spanish", "fa": "Persian", "fi": "Finnish",
+    "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian",
+    "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "no": "Norwegian",
+    "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish",
+    "sw": "Swahili", "te": "Telugu", "th": "Thai", "tr": "Turkish",  # codespell:ignore te
+    "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
 
 # Scripts as Unicode names their letters; a language that is not here is written in Latin script.
 _SCRIPTS = {
@@ -68,6 +77,11 @@ _NOT_PROSE = re.compile(
     r"```.*?```|`[^`\n]*`|(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+\.[\w.]+|\{\{?\w*\}?\}|</?\w[^<>]*>",
     re.DOTALL,
 )
+
+
+def language_name(code: str) -> str:
+    """Return the English name of a language (ISO 639-1); the code itself if it is not common."""
+    return _NAMES.get(code, code)
 
 
 def prose(text: str) -> str:

@@ -26,13 +26,13 @@ from seqit.augment.form import Field, Form
 from seqit.augment.language import differing_language, prose
 from seqit.augment.placebo import repeat_step
 from seqit.augment.prompt import load_prompt
-from seqit.backends.asking import Asking, Unanswered, Unfit
-from seqit.backends.model import Model
 from seqit.checks.measures import letters, words
 from seqit.checks.retained import lost_content
-from seqit.records.account import Account, Row
+from seqit.llm.client import Model
+from seqit.llm.model_call import Asking, Unanswered, Unfit
 from seqit.records.identity import draw
 from seqit.records.record import Record, Step
+from seqit.records.run_stats import Account, Row
 from seqit.records.validation import shorten
 
 METHOD = "paraphrase"

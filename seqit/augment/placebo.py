@@ -17,9 +17,9 @@ from seqit.augment.derive import (
     is_question,
     leave,
 )
-from seqit.records.account import Account, Row
 from seqit.records.identity import draw
 from seqit.records.record import Record, Step
+from seqit.records.run_stats import Account, Row
 
 METHOD = "repeat"
 

@@ -16,7 +16,7 @@ from random import Random
 from xxhash import xxh3_64_hexdigest
 
 from seqit.augment.form import AnswerForm
-from seqit.backends.request import Message
+from seqit.llm.request import Message
 
 _SECTION = re.compile(r"^%% (\w+)\n", re.MULTILINE)
 _VALUE = re.compile(r"<(\w+)>(.*?)</\1>", re.DOTALL)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from seqit.augment.derive import account_failure, need_model, remade
 from seqit.augment.respond import respond
-from seqit.backends.asking import Asking, Unanswered
-from seqit.backends.model import Model
 from seqit.checks import record_problems
-from seqit.records.account import Account, Row
+from seqit.llm.client import Model
+from seqit.llm.model_call import Asking, Unanswered
 from seqit.records.record import Lineage, Record, Step
+from seqit.records.run_stats import Account, Row
 
 METHOD = "regenerate"
 

@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from seqit.backends.asking import Asking, Unreadable
-from seqit.backends.chat import chat_of
-from seqit.backends.model import Model
 from seqit.checks.placeholder import EDGES, placeholder_kind
-from seqit.records.reasoning import UNCLOSED, without_reasoning
+from seqit.llm.chat import chat_of
+from seqit.llm.client import Model
+from seqit.llm.model_call import Asking, Unreadable
 from seqit.records.record import Record
+from seqit.records.text.reasoning import UNCLOSED, without_reasoning
 from seqit.records.validation import shorten
 
 STAGE = "respond"

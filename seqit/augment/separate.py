@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from seqit.augment.builtin.library import kind_of
-from seqit.augment.caption import DESCRIBE
+from seqit.augment.caption.method import DESCRIBE
 from seqit.augment.derive import account_failure, derive, is_question, labelled
 from seqit.augment.placebo import REPEATS
 from seqit.augment.respond import respond
-from seqit.backends.asking import Asking, Unanswered
-from seqit.backends.model import Alone, Model
 from seqit.errors import RowError
-from seqit.records.account import Account, Row
+from seqit.llm.client import Alone, Model
+from seqit.llm.model_call import Asking, Unanswered
 from seqit.records.record import Record, Step
+from seqit.records.run_stats import Account, Row
 
 METHOD = "separate"
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from seqit.augment.derive import account_failure, derive, need_model
-from seqit.augment.llm.question import Shape
-from seqit.augment.llm.teacher import Extract, LanguageTeacher, own_form
 from seqit.augment.prompt import prompts_version
-from seqit.augment.teacher import CLASSIFIED, ChainOperation, Rewrite
-from seqit.backends.asking import Asking
-from seqit.backends.model import Model
+from seqit.augment.seq_instruct.llm.question import Shape
+from seqit.augment.seq_instruct.llm.teacher import Extract, LanguageTeacher, own_form
+from seqit.augment.seq_instruct.teacher import CLASSIFIED, ChainOperation, Rewrite
 from seqit.errors import UsageError
-from seqit.records.account import Account, Row
+from seqit.llm.client import Model
+from seqit.llm.model_call import Asking
 from seqit.records.identity import draw
 from seqit.records.record import Record
+from seqit.records.run_stats import Account, Row
 
 METHOD = "seqeval"
 

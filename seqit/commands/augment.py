@@ -8,21 +8,21 @@ from typing import Any
 
 import click
 
-from seqit.commands._job import Job
-from seqit.commands._model import ModelOptions, model_options
-from seqit.commands._options import data_options
-from seqit.commands._shell import Command, say, was_given, was_typed
+from seqit.commands.shell.command import Command, say, was_given, was_typed
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.model_options import ModelOptions, model_options
+from seqit.commands.shell.options import data_options
 from seqit.errors import UsageError
 
 MODULES = {
-    "seq-instruct": "seq_instruct",
-    "translate": "translate",
-    "caption": "caption",
+    "seq-instruct": "seq_instruct.method",
+    "translate": "translate.method",
+    "caption": "caption.method",
     "repeat": "placebo",
     "paraphrase": "paraphrase",
     "separate": "separate",
     "regenerate": "regenerate",
-    "evol-instruct": "evol_instruct",
+    "evol-instruct": "evol_instruct.method",
     "seqeval": "seqeval",
 }
 OPTIONS = {
@@ -244,7 +244,7 @@ def _with_model(
     teacher = given.pop("teacher")
     job.check()
     if model.given["dry_run"]:
-        from seqit.commands._estimate import estimate
+        from seqit.commands.shell.estimate import estimate
 
         estimate(job, method, given, teacher, model)
         return
@@ -252,13 +252,13 @@ def _with_model(
         arguments = _arguments(method, given)
         engine = _engine(method)
         if arguments.pop("parser", "seqit") == "paper":
-            from seqit.augment.paper_form import PaperParser
+            from seqit.augment.seq_instruct.paper.form import PaperParser
 
             parser = PaperParser()
             arguments["shape"] = parser.shape
             engine = _counting(engine, parser.counts)
         if method == "seq-instruct":
-            from seqit.augment.llm.teacher import LanguageTeacher
+            from seqit.augment.seq_instruct.llm.teacher import LanguageTeacher
 
             names = ("extract", "refine", "until", "shape")
             own = {name: arguments.pop(name) for name in names if name in arguments}
@@ -275,7 +275,7 @@ def _shares_of(method: str) -> Callable[[Any], list[str]] | None:
         return None
 
     def remarks(account: Any) -> list[str]:
-        from seqit.augment.seq_instruct import shares_lines
+        from seqit.augment.seq_instruct.method import shares_lines
 
         return shares_lines(account.counts["operations"])
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._job import MOST_WORKERS, Job
-from seqit.commands._options import output_options
-from seqit.commands._shell import Command, say
+from seqit.commands.shell.command import Command, say
+from seqit.commands.shell.job import MOST_WORKERS, Job
+from seqit.commands.shell.options import output_options
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.evaluate.harness import Broken, Harness, Sample
-    from seqit.evaluate.harness_model import Setting
-    from seqit.records.account import Account, Row
+    from seqit.evaluate.lm_eval.harness import Broken, Harness, Sample
+    from seqit.evaluate.lm_eval.model import Setting
+    from seqit.records.run_stats import Account, Row
 
 SHOWN_WARNINGS = 5
 PASS_AT = (1, 10)
@@ -92,11 +92,11 @@ def command(
     \b
         seqit bench --model vllm:out/sit --tasks gsm8k,mmlu -o scores.jsonl
     """
-    from seqit.evaluate.harness import HUMANEVAL, Harness
-    from seqit.evaluate.harness_rows import Labels, read, scores
+    from seqit.engine.processes import usable_cpus
     from seqit.evaluate.items import training_of
-    from seqit.evaluate.sandbox import open_sandbox
-    from seqit.scale import usable_cpus
+    from seqit.evaluate.lm_eval.harness import HUMANEVAL, Harness
+    from seqit.evaluate.lm_eval.rows import Labels, read, scores
+    from seqit.evaluate.sandbox.sandbox import open_sandbox
 
     if (job.output or "").endswith(".parquet"):
         raise UsageError("bench writes JSONL; Parquet files hold records")
@@ -136,7 +136,7 @@ def command(
 
 def _setting(name: str, asked: dict[str, Any]) -> "Setting":
     """Return how the harness is asked."""
-    from seqit.evaluate.harness_model import Setting
+    from seqit.evaluate.lm_eval.model import Setting
 
     kind, _, model = name.partition(":")
     pairs = [text.partition("=") for text in asked["engine"]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from seqit.commands._shell import Command
+from seqit.commands.shell.command import Command
 from seqit.errors import UsageError
 
 OPTIONS = {"show": (), "why": ("record_id",), "clear": ("model", "older_than", "yes")}
@@ -51,7 +51,7 @@ def command(action: str, file: str | None, as_json: bool, **options: Any) -> Non
         seqit cache why 3f09
         seqit cache clear --older-than 90
     """
-    from seqit.backends.cache import default_path
+    from seqit.llm.cache.cache import default_path
 
     given = {name: value for name, value in options.items() if value not in (None, False)}
     for name in given:
@@ -71,7 +71,7 @@ def command(action: str, file: str | None, as_json: bool, **options: Any) -> Non
 
 
 def _show(path: Path, as_json: bool) -> None:
-    from seqit.backends.cache_report import overview
+    from seqit.llm.cache.report import overview
 
     report = overview(path)
     if as_json:
@@ -101,7 +101,7 @@ def _run(run: dict[str, Any]) -> list[str]:
 
 
 def _why(path: Path, as_json: bool, prefix: str) -> None:
-    from seqit.backends.cache_report import history
+    from seqit.llm.cache.report import history
 
     report = history(path, prefix)
     if as_json:
@@ -144,7 +144,7 @@ def _clear(
     older_than: float | None = None,
     yes: bool = False,
 ) -> None:
-    from seqit.backends.cache_report import clear, count, size
+    from seqit.llm.cache.report import clear, count, size
 
     found = count(path, model, older_than)
     if found and not yes and sys.stdin.isatty():

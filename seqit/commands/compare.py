@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._shell import Command, claim_stdout
+from seqit.commands.shell.command import Command, claim_stdout
 from seqit.errors import RowError, SeqitError, UsageError
 
 if TYPE_CHECKING:
-    from seqit.scores.agreement import Agreement
     from seqit.scores.alpacaeval import Standing
-    from seqit.scores.cells import Task
     from seqit.scores.compare import Comparison, Options
-    from seqit.scores.length_adjusted import Adjustment
-    from seqit.scores.sql import Database
+    from seqit.scores.db.database import Database
+    from seqit.scores.grouped_scores import Task
+    from seqit.scores.judge_agreement import Agreement
+    from seqit.scores.stats.length_adjusted import Adjustment
 
 ENDINGS = {".md": "markdown", ".tex": "latex", ".jsonl": "jsonl"}
 FIGURES = (".svg", ".png", ".pdf")
@@ -89,7 +89,7 @@ def command(names: tuple[str, ...], models: tuple[str, ...], **asked: Any) -> No
         seqit compare it it-regenerated sit scores.jsonl -o table.tex
         seqit compare it sit scores.jsonl --metric step --by position,chain --figure steps.svg
     """
-    from seqit.records.sink import check_target, whole_file
+    from seqit.stores.targets import check_target, whole_file
 
     form = asked["form"] or _format_of(asked["output"])
     sources = [name for name in names if _is_source(name)]
@@ -117,10 +117,10 @@ def _pieces(
     """Return the tables in pieces, and the figure, empty where none is asked for."""
     import orjson
 
-    from seqit.scores import paper, showing
     from seqit.scores.compare import Options, compare, powers
-    from seqit.scores.figure import draw
-    from seqit.scores.sql import Database
+    from seqit.scores.db.database import Database
+    from seqit.scores.report import paper_tables, tables
+    from seqit.scores.report.figure import draw
 
     how = asked["level"], asked["interval"], asked["test"], asked["seed"]
     options = Options(*how, by=asked["by"], metrics=asked["metrics"])
@@ -134,21 +134,21 @@ def _pieces(
         agreed = _agreements(database, found) if asked["agreement"] else []
     figure = draw(found, Path(asked["figure"]).suffix[1:], options) if asked["figure"] else b""
     if form == "jsonl":
-        rows = showing.comparison_rows(found, able, adjusted, agreed, standings)
+        rows = tables.comparison_rows(found, able, adjusted, agreed, standings)
         return [orjson.dumps(row) + b"\n" for row in rows], figure
-    tables = [showing.comparison_table(found, options)]
-    tables += [showing.power_table(able)] if asked["power"] else []
-    tables += [showing.length_table(adjusted, options.level)] if adjusted else []
-    tables += [showing.agreement_table(agreed)] if agreed else []
-    tables += [showing.standings_table(standings)] if standings else []
-    write = paper.latex if form == "latex" else paper.markdown
-    return [f"{line}\n".encode() for line in write(tables)], figure
+    shown = [tables.comparison_table(found, options)]
+    shown += [tables.power_table(able)] if asked["power"] else []
+    shown += [tables.length_table(adjusted, options.level)] if adjusted else []
+    shown += [tables.agreement_table(agreed)] if agreed else []
+    shown += [tables.standings_table(standings)] if standings else []
+    write = paper_tables.latex if form == "latex" else paper_tables.markdown
+    return [f"{line}\n".encode() for line in write(shown)], figure
 
 
 def _fields(asked: dict[str, Any]) -> tuple[str, ...]:
     """Return the fields of --by. Raises UsageError for what does not go with them or --figure."""
-    from seqit.records.sink import check_target
-    from seqit.scores.figure import check_figure
+    from seqit.scores.report.figure import check_figure
+    from seqit.stores.targets import check_target
 
     given = (asked["by"] or "").split(",")
     fields = tuple(dict.fromkeys(name.strip() for name in given if name.strip()))
@@ -169,7 +169,7 @@ def _fields(asked: dict[str, Any]) -> tuple[str, ...]:
 def _adjusted(
     database: "Database", found: "Comparison", options: "Options"
 ) -> list[tuple["Task", "Adjustment | str"]]:
-    from seqit.scores.length_adjusted import adjust_task
+    from seqit.scores.equal_length import adjust_task
 
     done: list[tuple[Task, Adjustment | str]] = []
     for task in found.tasks:
@@ -185,7 +185,7 @@ def _adjusted(
 
 
 def _agreements(database: "Database", found: "Comparison") -> list[tuple["Task", "Agreement"]]:
-    from seqit.scores.agreement import judge_agreement
+    from seqit.scores.judge_agreement import judge_agreement
 
     pairs = ((task, judge_agreement(database, task.benchmark, task.metric)) for task in found.tasks)
     done = [(task, agreement) for task, agreement in pairs if agreement]
@@ -202,7 +202,7 @@ def _scores_of(
     import orjson
 
     from seqit.scores.alpacaeval import annotation_scores, standings
-    from seqit.scores.length_controlled import read_reference
+    from seqit.scores.stats.length_controlled import read_reference
 
     known = read_reference(reference) if reference else None
     files: list[str] = []
@@ -228,8 +228,8 @@ def _scores_of(
 
 def _annotations(name: str) -> list[Any] | None:
     """Return the rows of a file of AlpacaEval's annotations; None for any other file."""
-    from seqit.records.account import Account
-    from seqit.records.stream import read_rows
+    from seqit.records.readers.rows import read_rows
+    from seqit.records.run_stats import Account
     from seqit.scores.alpacaeval import is_annotation
 
     if name == "-" or not Path(name).is_file():

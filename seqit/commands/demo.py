@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from seqit.commands._shell import Command
+from seqit.commands.shell.command import Command
 from seqit.errors import SeqitError
 
 SUMMARY = (

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seqit.commands._job import Job
-from seqit.commands._options import data_options
-from seqit.commands._shell import Command
+from seqit.commands.shell.command import Command
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.options import data_options
 
 if TYPE_CHECKING:
-    from seqit.records.account import Account, Row
+    from seqit.records.run_stats import Account, Row
 
 FORMATS = ("alpaca", "messages", "prompt-completion", "sharegpt")
 KEEP = ("id", "steps", "lineage", "source")
@@ -35,7 +35,7 @@ def command(job: Job, form: str, keep: tuple[str, ...]) -> None:
     """
     from seqit.errors import RowError, UsageError
     from seqit.records.formats import load
-    from seqit.records.stream import fail_row
+    from seqit.records.readers.rows import fail_row
 
     if (job.output or "").endswith(".parquet"):
         raise UsageError("export writes JSONL; Parquet files hold records (seqit filter -o)")

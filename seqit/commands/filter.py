@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._drawing import Draw, draws_of
-from seqit.commands._job import Job
-from seqit.commands._options import data_options, workers_option
-from seqit.commands._shell import Command, SectionOption, say
+from seqit.commands._filter_sampling import Draw, draws_of
+from seqit.commands.shell.command import Command, SectionOption, say
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.options import data_options, workers_option
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
     from seqit.filter.recipe import Recipe
     from seqit.filter.rule import Rule
-    from seqit.records.account import Account, Row
+    from seqit.records.run_stats import Account, Row
 
 DRAWING = partial(click.option, cls=SectionOption, section="Drawing from the rows that pass")
 SCORING = partial(click.option, cls=SectionOption, section="Scores")
@@ -190,9 +190,9 @@ def _recipe(
 
 
 def _scores(recipe: "Recipe", stack: contextlib.ExitStack) -> "Rule":
-    from seqit.filter.scored import Scores
-    from seqit.records.sources import check_sources
-    from seqit.scores.keep import Scored
+    from seqit.filter.rules.scored import Scores
+    from seqit.scores.db.score_filter import Scored
+    from seqit.stores.sources import check_sources
 
     assert recipe.keep is not None
     scored = stack.enter_context(Scored(recipe.keep, check_sources(recipe.scores)))
@@ -202,7 +202,7 @@ def _scores(recipe: "Recipe", stack: contextlib.ExitStack) -> "Rule":
 def _explain(job: Job, rules: "list[Rule]", wanted: str) -> None:
     """Print the fate of one row on standard output; unreadable rows are told of and passed over."""
     from seqit.filter.explain import fates, lines
-    from seqit.records.account import Account
+    from seqit.records.run_stats import Account
 
     account = Account("filter")
     for fate in fates(job.read_records(job.check(), account), rules, wanted):
@@ -228,8 +228,9 @@ def _remarks(table: bool) -> "Callable[[Account], list[str]]":
     """Return what gives the closing lines about rules and draws."""
 
     def remarks(account: "Account") -> list[str]:
-        from seqit.filter import diverse, match_length, verbs
+        from seqit.filter import verbs
         from seqit.filter.recipe import table_of
+        from seqit.filter.sampling import diverse, match_length
 
         told = account.counts
         lines = table_of(told["rules"]) if table else []

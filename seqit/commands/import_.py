@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._job import Job
-from seqit.commands._options import data_options, workers_option
-from seqit.commands._shell import Command, say
+from seqit.commands.shell.command import Command, say
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.options import data_options, workers_option
 
 if TYPE_CHECKING:
-    from seqit.records.account import Account, Row
-    from seqit.records.stream import Wait
+    from seqit.records.readers.rows import Wait
+    from seqit.records.run_stats import Account, Row
 
 
 @click.command("import", cls=Command, short_help="Turn rows of other formats into records.")
@@ -49,8 +49,8 @@ def command(
     completions of the Seq-Instruct paper's program (seq-instruct) are read strictly; --manifest
     counts where their publisher read something else.
     """
+    from seqit.engine.ingest import read_format
     from seqit.records.formats import FORMATS, load
-    from seqit.records.ingest import read_format
 
     if list_formats:
         for name in FORMATS:

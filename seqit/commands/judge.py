@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._job import Job
-from seqit.commands._judges import VOTING, Plan, check_plan, judges_of, open_judge
-from seqit.commands._model import Manner, ModelOptions, asking_options
-from seqit.commands._options import data_options
-from seqit.commands._progress import describe_asking
-from seqit.commands._shell import Command
+from seqit.commands._judge_plan import VOTING, Plan, check_plan, judges_of, open_judge
+from seqit.commands.shell.command import Command
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.model_options import Manner, ModelOptions, asking_options
+from seqit.commands.shell.options import data_options
+from seqit.commands.shell.progress import describe_asking
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.evaluate.judging import Opponents
-    from seqit.records.account import Account, Row
+    from seqit.evaluate.judges.judging import Opponents
+    from seqit.records.run_stats import Account, Row
 
 JUDGING = Manner("--judge", 0.0, 1.0)
 METRICS = ("quality", "following", "steps")
@@ -115,7 +115,7 @@ def command(
     if model.given["dry_run"]:
         _estimate(job, plan, model)
         return
-    from seqit.evaluate.judging import Tallies, judge
+    from seqit.evaluate.judges.judging import Tallies, judge
 
     job.check()
     job.asked_each = votes * (1 if against else len(metrics))
@@ -147,7 +147,7 @@ def command(
 
 def _read(job: Job) -> "Callable[..., Iterator[Row]]":
     """Return what reads responses; other rows fail."""
-    from seqit.records.stream import keep_valid
+    from seqit.records.readers.rows import keep_valid
 
     def read(names: Sequence[str], account: "Account", wait: Any) -> "Iterator[Row]":
         return keep_valid(job.read_rows(names, account, wait), account, "response")
@@ -158,10 +158,10 @@ def _read(job: Job) -> "Callable[..., Iterator[Row]]":
 def _opponents(file: str) -> "Opponents":
     """Read the other model's responses; raises SeqitError where the file holds anything else."""
     from seqit.errors import SeqitError
-    from seqit.evaluate.judging import Opponents
-    from seqit.records.account import Account, StrictError
-    from seqit.records.sources import check_sources
-    from seqit.records.stream import keep_valid, read_rows
+    from seqit.evaluate.judges.judging import Opponents
+    from seqit.records.readers.rows import keep_valid, read_rows
+    from seqit.records.run_stats import Account, StrictError
+    from seqit.stores.sources import check_sources
 
     account = Account("judge", strict=True)
     rows = keep_valid(read_rows(check_sources((file,)), account), account, "response")
@@ -173,10 +173,10 @@ def _opponents(file: str) -> "Opponents":
 
 def _estimate(job: Job, plan: Plan, model: ModelOptions) -> None:
     """Print what the judges would be asked, one estimate for each."""
-    from seqit.backends.budget import CHARACTERS_A_TOKEN
-    from seqit.commands._estimate import Line, tell_estimate
-    from seqit.evaluate.prompting import load_prompt
-    from seqit.records.account import Account
+    from seqit.commands.shell.estimate import Line, tell_estimate
+    from seqit.evaluate.judges.prompt import load_prompt
+    from seqit.llm.scheduling.budget import CHARACTERS_A_TOKEN
+    from seqit.records.run_stats import Account
 
     rows = characters = 0
     for row in _read(job)(job.check(), Account("judge"), None):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from seqit.commands._shell import Command, claim_stdout, say
+from seqit.commands.shell.command import Command, claim_stdout, say
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._job import Job
-from seqit.commands._mixture import SHARD_FORMATS, Targets
-from seqit.commands._options import data_options, workers_option
-from seqit.commands._shell import Command, say
+from seqit.commands._mix_targets import SHARD_FORMATS, Targets
+from seqit.commands.shell.command import Command, say
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.options import data_options, workers_option
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
     from seqit.mix.recipe import Recipe
     from seqit.mix.tokens import Counter
-    from seqit.records.account import Account, Row
+    from seqit.records.run_stats import Account, Row
 
 
 @click.command("mix", cls=Command, short_help="Mix sources by weights or counts.")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import click
 
 from seqit.commands import augment, export, filter, import_, mix, validate
-from seqit.commands._job import SOME_ROWS_FAILED
-from seqit.commands._shell import Command
-from seqit.commands._stage import Link, Stage
+from seqit.commands.shell.command import Command
+from seqit.commands.shell.job import SOME_ROWS_FAILED
+from seqit.commands.shell.pipeline_slot import Link, Stage
 from seqit.errors import UsageError
 
 STAGES: dict[str, click.Command] = {

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seqit.commands._job import Job
-from seqit.commands._model import Manner, ModelOptions, asking_options
-from seqit.commands._options import data_options
-from seqit.commands._shell import Command, say
+from seqit.commands.shell.command import Command, say
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.model_options import Manner, ModelOptions, asking_options
+from seqit.commands.shell.options import data_options
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
     from seqit.evaluate.items import Shots
-    from seqit.records.account import Account, Row
-    from seqit.records.stream import Wait
+    from seqit.records.readers.rows import Wait
+    from seqit.records.run_stats import Account, Row
 
 ANSWERING = Manner("--model", 0.0, 0.95)
 SHOTS = 5
@@ -102,7 +102,7 @@ def command(
         )
     if form != "record" and job.stage.link:
         raise UsageError("--format is for files: the command before hands records on")
-    from seqit.records.account import Account
+    from seqit.records.run_stats import Account
 
     job.check()
     examples = _shots(shots, SHOTS if shots_count is None else shots_count, form)
@@ -129,8 +129,8 @@ def command(
 
 def _reader(job: Job, form: str) -> "Callable[..., Iterator[Row]]":
     """Return what reads the items, in whatever format."""
+    from seqit.engine.ingest import read_format
     from seqit.records.formats import load
-    from seqit.records.ingest import read_format
 
     if form == "record":
         return job.read_records
@@ -155,12 +155,12 @@ def _shots(file: str | None, count: int, form: str) -> "Shots | None":
         return None
     from itertools import islice
 
+    from seqit.engine.ingest import read_format
     from seqit.errors import SeqitError
     from seqit.evaluate.items import Shots
-    from seqit.records.account import Account, StrictError
-    from seqit.records.ingest import read_format
-    from seqit.records.sources import check_sources
-    from seqit.records.stream import read_records
+    from seqit.records.readers.rows import read_records
+    from seqit.records.run_stats import Account, StrictError
+    from seqit.stores.sources import check_sources
 
     account = Account("respond", strict=True)
     names = check_sources((file,))
@@ -193,7 +193,7 @@ def _estimate(
     wanted: "tuple[int, Shots | None]",
 ) -> None:
     """Print what the answers would take."""
-    from seqit.commands._estimate import Line, tell_estimate, tokens_of
+    from seqit.commands.shell.estimate import Line, tell_estimate, tokens_of
     from seqit.evaluate.items import asked_of
 
     samples, shots = wanted

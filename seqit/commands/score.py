@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._job import MOST_WORKERS, Job
-from seqit.commands._options import data_options
-from seqit.commands._shell import Command
+from seqit.commands.shell.command import Command
+from seqit.commands.shell.job import MOST_WORKERS, Job
+from seqit.commands.shell.options import data_options
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.evaluate.sandbox import Sandbox
-    from seqit.records.account import Account, Row
+    from seqit.evaluate.sandbox.sandbox import Sandbox
+    from seqit.records.run_stats import Account, Row
 
 
 @click.command("score", cls=Command, short_help="Score responses against references.")
@@ -61,10 +61,10 @@ def command(
     An empty answer is wrong. What cannot be scored, as an item without its right answer, is
     rejected with the reason. docs/scoring.md has the rules of each benchmark.
     """
+    from seqit.engine.processes import usable_cpus
     from seqit.evaluate.metrics import named
     from seqit.evaluate.scoring import score
-    from seqit.records.stream import keep_valid
-    from seqit.scale import usable_cpus
+    from seqit.records.readers.rows import keep_valid
 
     if (job.output or "").endswith(".parquet"):
         raise UsageError("score writes JSONL; Parquet files hold records")
@@ -89,8 +89,8 @@ def command(
 
 
 def _sandbox(timeout: float) -> "Sandbox":
-    from seqit.evaluate.sandbox import open_sandbox
-    from seqit.evaluate.sandbox_means import Limits
+    from seqit.evaluate.sandbox.launchers import Limits
+    from seqit.evaluate.sandbox.sandbox import open_sandbox
 
     return open_sandbox(Limits(seconds=timeout))
 

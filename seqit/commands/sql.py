@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from seqit.commands._shell import Command, claim_stdout
+from seqit.commands.shell.command import Command, claim_stdout
 from seqit.errors import UsageError
 
 ENDINGS = {
@@ -47,9 +47,9 @@ def command(
     \b
         seqit sql "SELECT lineage.operation, count(*) FROM records GROUP BY ALL" sit.jsonl
     """
-    from seqit.records.sink import check_target, whole_file
-    from seqit.scores.output import render
-    from seqit.scores.sql import Database
+    from seqit.scores.db.database import Database
+    from seqit.scores.report.output import render
+    from seqit.stores.targets import check_target, whole_file
 
     if tables:
         with Database(tuple(filter(None, (query, *sources)))) as database:

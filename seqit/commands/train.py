@@ -13,18 +13,18 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from seqit import __version__
-from seqit.commands._plan_view import mask_lines, plan_lines
-from seqit.commands._progress import track
-from seqit.commands._shell import Command, say, was_given
-from seqit.commands._telling import Reporter
 from seqit.commands._train_options import changed, recipe_options
+from seqit.commands._train_plan_view import mask_lines, plan_lines
+from seqit.commands.shell.command import Command, say, was_given
+from seqit.commands.shell.progress import track
+from seqit.commands.shell.run_report import Reporter
 from seqit.errors import SeqitError, UsageError
 
 if TYPE_CHECKING:
-    from seqit.records.account import Account, Row
+    from seqit.records.run_stats import Account, Row
+    from seqit.train.config import Lora, Recipe
+    from seqit.train.data.chat_encoder import Encoder
     from seqit.train.plan import Plan
-    from seqit.train.recipe import Lora, Recipe
-    from seqit.train.template import Encoder
 
 SOME_ROWS_FAILED = 3
 TOKENS = "tokens"
@@ -82,7 +82,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     seqit train --recipe sit-8b.yaml --ranks 8                   eight GPUs of this machine
     seqit train --out DIR --resume                               after a crash
     """
-    from seqit.backends.local_model import library
+    from seqit.llm.providers.local.model_files import library
 
     recipe = _recipe(options)
     looks = options["dry_run"] or options["show_mask"] is not None
@@ -110,8 +110,8 @@ class _Prepared:
     def __init__(
         self, ctx: click.Context, recipe: "Recipe", parent: Path, options: dict[str, Any]
     ) -> None:
-        from seqit.train.encoder import encoder_of, settled
-        from seqit.train.preparing import prepare, with_files
+        from seqit.train.data.encoder import encoder_of, settled
+        from seqit.train.data.prepare import prepare, with_files
 
         self._ctx = ctx
         self._options = options
@@ -128,8 +128,8 @@ class _Prepared:
 
     def plan(self) -> "Plan":
         """Print the plan and return it; raises SeqitError where no row is left."""
-        from seqit.train.encoder import settings_folder
-        from seqit.train.memory import size_of
+        from seqit.train.data.encoder import settings_folder
+        from seqit.train.model.memory_estimate import size_of
         from seqit.train.plan import make_plan, place_of
 
         place = place_of(self.recipe)
@@ -147,7 +147,7 @@ class _Prepared:
 
     def show_mask(self, row: str) -> None:
         """Print one row as it is trained on; raises SeqitError where there is no such row."""
-        from seqit.train.prepared import Prepared
+        from seqit.train.data.dataset import Prepared
 
         prepared = Prepared.open(self._folder)
         number = prepared.find(row)
@@ -159,7 +159,7 @@ class _Prepared:
             click.echo(line)
 
     def _account(self, rejects: IO[bytes]) -> "Account":
-        from seqit.records.account import Account
+        from seqit.records.run_stats import Account
 
         return Account("train", Reporter(self._ctx, rejects), self._options["strict"])
 
@@ -169,9 +169,10 @@ class _Prepared:
 
     def _keep_account(self) -> None:
         """Write what --rejects and --manifest ask for."""
-        from seqit.records.sink import encode, whole_file
         from seqit.records.validation import schema
-        from seqit.train.prepared import REJECTS_FILE, counts_of
+        from seqit.records.writers.sink import encode
+        from seqit.stores.targets import whole_file
+        from seqit.train.data.dataset import REJECTS_FILE, counts_of
 
         self._counts = counts_of(self._folder)
         if target := self._options["rejects"]:
@@ -190,7 +191,7 @@ class _Prepared:
 
 def _recipe(options: dict[str, Any]) -> "Recipe":
     """Return the recipe: of the file, or of the run that goes on, with the command line over it."""
-    from seqit.train.recipe import RUN_FILE, Recipe, read_recipe
+    from seqit.train.config import RUN_FILE, Recipe, read_recipe
 
     file, out = options["recipe_file"], options["out"]
     run = Path(out) / RUN_FILE if out else None
@@ -208,20 +209,20 @@ def _recipe(options: dict[str, Any]) -> "Recipe":
 
 def _check_out(recipe: "Recipe") -> None:
     """Raise UsageError where the folder holds a run that would be mixed up with this one."""
-    from seqit.train.checkpoints import FOLDER
-    from seqit.train.record_of_run import RECORD
+    from seqit.train.config import PROVENANCE_FILE
+    from seqit.train.loop.checkpoints import FOLDER
 
     out = Path(recipe.out)
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
-    if not recipe.resume and any((out / name).exists() for name in (FOLDER, RECORD)):
+    if not recipe.resume and any((out / name).exists() for name in (FOLDER, PROVENANCE_FILE)):
         raise UsageError(f"{out} holds a run already; --resume goes on with it, or name another")
 
 
 def _check_lora(lora: "Lora") -> None:
     """Raise UsageError where the adapters cannot be trained on this machine."""
-    from seqit.train.adapters import check_lora
     from seqit.train.libraries import has_gpu
+    from seqit.train.model.lora import check_lora
 
     check_lora(lora, has_gpu=has_gpu())
 
@@ -240,8 +241,8 @@ def _train(ctx: click.Context, recipe: "Recipe", plan: "Plan", options: dict[str
     """Write the run's file, and train; exits with 3 where rows were left out as failed."""
     import orjson
 
-    from seqit.records.sink import whole_file
-    from seqit.train.recipe import RUN_FILE
+    from seqit.stores.targets import whole_file
+    from seqit.train.config import RUN_FILE
 
     failed = plan.counts["failed"]
     if failed and not options["skip_failed"]:
@@ -251,8 +252,8 @@ def _train(ctx: click.Context, recipe: "Recipe", plan: "Plan", options: dict[str
         )
     with whole_file(str(Path(recipe.out) / RUN_FILE)) as file:
         file.write(orjson.dumps(recipe.to_dict(), option=orjson.OPT_INDENT_2))
-    from seqit.train.launch import train
-    from seqit.train.nodes import commands
+    from seqit.train.launch.launcher import train
+    from seqit.train.launch.nodes import commands
 
     if options["print_launch"]:
         for line in commands(recipe):

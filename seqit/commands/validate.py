@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seqit.commands._job import Job
-from seqit.commands._options import data_options
-from seqit.commands._shell import Command
+from seqit.commands.shell.command import Command
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.options import data_options
 
 if TYPE_CHECKING:
-    from seqit.records.account import Account, Row
+    from seqit.records.run_stats import Account, Row
 
 SCHEMAS = ("record", "response", "score", "reject", "manifest")
 
@@ -26,7 +26,7 @@ def command(job: Job, schema: str) -> None:
     Raw rows (Alpaca's columns, no id yet) count as valid where seqit can adopt them. With -o the
     valid rows are written, complete. Exit code 3 means that some rows failed.
     """
-    from seqit.records.stream import keep_valid
+    from seqit.records.readers.rows import keep_valid
 
     def transform(rows: Iterator["Row"], account: "Account") -> Iterator["Row"]:
         return rows if schema == "record" else keep_valid(rows, account, schema)

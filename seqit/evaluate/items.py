@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqit.backends.chat import chat_of
-from seqit.backends.request import Message
 from seqit.checks.placeholder import placeholder_kind
 from seqit.errors import UsageError
+from seqit.llm.chat import chat_of
+from seqit.llm.request import Message
 from seqit.records.formats.chat import question_of
 from seqit.records.record import Record
 from seqit.records.validation import shorten

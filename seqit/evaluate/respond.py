@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from seqit.backends.asking import Asking, Unanswered
-from seqit.backends.model import Model
-from seqit.backends.request import Completion, Failed, Message, Request
 from seqit.checks.placeholder import EDGES, placeholder_kind
 from seqit.evaluate.items import Shots, asked_of, benchmark_of, lineage_of, problem_of
-from seqit.records.account import Account, Row
+from seqit.llm.client import Model
+from seqit.llm.model_call import Asking, Unanswered
+from seqit.llm.request import Completion, Failed, Message, Request
 from seqit.records.formats.chat import question_of
 from seqit.records.identity import draw
-from seqit.records.reasoning import without_reasoning
 from seqit.records.record import Record
+from seqit.records.run_stats import Account, Row
+from seqit.records.text.reasoning import without_reasoning
 from seqit.records.validation import shorten
 
 STAGE = "respond"

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from seqit.checks.measures import words
 from seqit.evaluate.metrics import CODE, guess, humaneval, load
 from seqit.evaluate.metrics.base import EMPTY, Measure, Unscorable, answer_in, labelled_answer
-from seqit.evaluate.sandbox import Sandbox, SandboxBroken, UnusableTest, Verdict
-from seqit.records.account import Account, Row
+from seqit.evaluate.sandbox.sandbox import Sandbox, SandboxBroken, UnusableTest, Verdict
 from seqit.records.record import Record
+from seqit.records.run_stats import Account, Row
 
 STAGE = "score"
 JUDGE = "program"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from seqit.filter.rule import MaskingRule, Objection, RemarkingRule, RememberingRule, Rule
-from seqit.records.account import Account, Row
 from seqit.records.record import Record
+from seqit.records.run_stats import Account, Row
 
 
 class Verdict(NamedTuple):

@@ -8,8 +8,8 @@ import orjson
 from seqit.errors import SeqitError
 from seqit.filter.engine import Memory, finish_of, in_order, judge_of
 from seqit.filter.rule import Objection, RememberingRule, Rule
-from seqit.records.account import Row
 from seqit.records.record import Record
+from seqit.records.run_stats import Row
 
 MOST = 20
 """Rows of one id that are told of."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from seqit.engine.outcome_buffer import Failure
+from seqit.engine.processes import Workers
 from seqit.errors import RowError
 from seqit.filter.engine import (
     Finished,
@@ -23,13 +25,19 @@ from seqit.filter.engine import (
     settle,
 )
 from seqit.filter.rule import Rule
-from seqit.records.account import Account, Row
-from seqit.records.ledger import Failure
+from seqit.records.readers.rows import (
+    Part,
+    Unit,
+    batches_of,
+    rows_from,
+    to_records,
+    unit_of,
+    weight,
+)
 from seqit.records.record import Record
-from seqit.records.sink import encode
-from seqit.records.sources import opened
-from seqit.records.stream import Part, Unit, batches_of, rows_from, to_records, unit_of, weight
-from seqit.scale import Workers
+from seqit.records.run_stats import Account, Row
+from seqit.records.writers.sink import encode
+from seqit.stores.sources import opened
 
 Judged = tuple[Any, str, int, bytes | None, Verdict | Failure | None, Mark | None]
 """The four fields of a Row, what became of it, and its mark where a rule remembers.

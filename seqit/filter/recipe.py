@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from seqit.errors import SeqitError, UsageError
-from seqit.filter.catalogue import make_rule, parse_rule
+from seqit.filter.registry import make_rule, parse_rule
 from seqit.filter.rule import Rule, Size, size, written
-from seqit.records.document import read_document
+from seqit.records.yaml_document import read_document
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from seqit.filter.spool import value_of
-from seqit.records.account import Account, Row
+from seqit.engine.spool import value_of
+from seqit.records.run_stats import Account, Row
 
 SHOWN_VERBS, SHOWN_NOUNS = 20, 4
 MOST = 200_000

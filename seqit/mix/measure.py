@@ -7,16 +7,13 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any, TypeVar
 
+from seqit.engine.outcome_buffer import Failure
+from seqit.engine.processes import Workers
 from seqit.errors import RowError
 from seqit.mix.strata import Strata
 from seqit.mix.tokens import Counter
-from seqit.records.account import Account, Row
 from seqit.records.identity import lot
-from seqit.records.ledger import Failure
-from seqit.records.record import Record
-from seqit.records.sink import encode
-from seqit.records.sources import opened
-from seqit.records.stream import (
+from seqit.records.readers.rows import (
     Part,
     Unit,
     batches_of,
@@ -26,7 +23,10 @@ from seqit.records.stream import (
     unit_of,
     weight,
 )
-from seqit.scale import Workers
+from seqit.records.record import Record
+from seqit.records.run_stats import Account, Row
+from seqit.records.writers.sink import encode
+from seqit.stores.sources import opened
 
 T = TypeVar("T")
 

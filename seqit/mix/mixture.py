@@ -4,13 +4,13 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from seqit.mix.amounts import Available, Given, Size, Wish
 from seqit.mix.measure import Feed, Measure
 from seqit.mix.plan import Plan, make_plan
 from seqit.mix.pool import Pool
 from seqit.mix.report import held_out, report
+from seqit.mix.spec import Available, Given, Size, Wish
 from seqit.mix.tokens import Counter, estimated
-from seqit.records.account import Account, Row
+from seqit.records.run_stats import Account, Row
 
 Hold = Callable[[Iterator[Row]], None]
 """Writes the rows that are held out."""

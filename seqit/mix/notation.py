@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from seqit.errors import UsageError
-from seqit.mix.amounts import Amount
+from seqit.mix.spec import Amount
 from seqit.mix.strata import Strata
 
 _AMOUNT = re.compile(r"(?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)(?P<unit>%|tokens|x|)")

@@ -6,10 +6,10 @@ from math import floor
 from typing import NamedTuple
 
 from seqit.errors import SeqitError
-from seqit.mix.amounts import Available, Target, Unit, Wish
-from seqit.mix.fit import apportion, pour
-from seqit.mix.fit_strata import Cells, fit_free, fit_sources
+from seqit.mix.apportion import apportion, pour
+from seqit.mix.spec import Available, Target, Unit, Wish
 from seqit.mix.strata import OTHERS, Strata
+from seqit.mix.strata_fit import Cells, fit_free, fit_sources
 
 
 class Plan(NamedTuple):

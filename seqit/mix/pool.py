@@ -10,11 +10,11 @@ from typing import Self
 import orjson
 
 from seqit.errors import SeqitError
-from seqit.mix.amounts import Amount, Available, Size, Unit
 from seqit.mix.measure import Measured
+from seqit.mix.spec import Amount, Available, Size, Unit
 from seqit.mix.strata import MOST
-from seqit.records.account import Row
 from seqit.records.identity import lot
+from seqit.records.run_stats import Row
 
 _BUFFER = 1 << 20
 _HALF = (1 << 64) - 1

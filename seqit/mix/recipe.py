@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from seqit.errors import SeqitError, UsageError
-from seqit.mix.amounts import Amount, Shortfall, Wish
 from seqit.mix.notation import (
     Cap,
     HeldOut,
@@ -18,6 +17,7 @@ from seqit.mix.notation import (
     parse_held_out_amount,
     share_of,
 )
+from seqit.mix.spec import Amount, Shortfall, Wish
 from seqit.mix.strata import Strata
 from seqit.records.validation import schema
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from seqit.mix.amounts import Amount, Given, Size, Unit, Wish
+from seqit.mix.spec import Amount, Given, Size, Unit, Wish
 from seqit.mix.tokens import Counter
 
 

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import orjson
 
-from seqit.records.sources import BrokenSource, Source
+from seqit.stores.sources import BrokenSource, Source
 
 ROW_GROUP = 8192
 

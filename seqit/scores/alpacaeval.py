@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.adopt import adopt
+from seqit.records.normalize import adopt
 from seqit.records.validation import describe
-from seqit.scores.length_controlled import (
+from seqit.scores.stats.length_controlled import (
     Judged,
     LengthControlled,
     Reference,
     length_controlled,
 )
-from seqit.scores.win_rate import WinRate, win_rate, win_share
+from seqit.scores.stats.win_rate import WinRate, win_rate, win_share
 
 BENCHMARK = "alpaca_eval"
 _TEXTS = ("instruction", "generator_1", "generator_2")

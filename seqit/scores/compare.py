@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from seqit.errors import SeqitError, UsageError
 from seqit.records.validation import did_you_mean
-from seqit.scores.cells import FIELDS, Cells, Task
-from seqit.scores.interval import LEVEL, Estimate, estimate
-from seqit.scores.paired import Paired, judge_gaps
-from seqit.scores.power import POWER, items_needed, smallest_difference
-from seqit.scores.sql import Database
+from seqit.scores.db.database import Database
+from seqit.scores.grouped_scores import FIELDS, Cells, Task
+from seqit.scores.stats.interval import LEVEL, Estimate, estimate
+from seqit.scores.stats.paired import Paired, judge_gaps
+from seqit.scores.stats.power import POWER, items_needed, smallest_difference
 
 _APPEARANCE = """
 SELECT model FROM (SELECT model, row_number() OVER () AS place FROM scores WHERE control IS NULL)

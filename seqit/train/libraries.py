@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 
-from seqit.backends.local_model import keep_quiet
+from seqit.llm.providers.local.model_files import keep_quiet
 
 
 def has_gpu() -> bool:

@@ -6,18 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqit.backends.local_model import find_model, library
 from seqit.errors import SeqitError, UsageError
-from seqit.train import checkpoints
-from seqit.train.adapters import ADAPTER_FILE, add_lora, load_adapter
-from seqit.train.encoder import encoder_of
+from seqit.llm.providers.local.model_files import find_model, library
+from seqit.train.config import PROVENANCE_FILE, RUN_FILE, Recipe
+from seqit.train.data.encoder import encoder_of
+from seqit.train.data.vision import class_of, kind_of
 from seqit.train.libraries import quiet
-from seqit.train.model_card import About, read_record, write_card
-from seqit.train.model_folder import SHARD, copy_settings, end_at, has_weights, new_folder
-from seqit.train.recipe import RUN_FILE, Recipe
-from seqit.train.record_of_run import RECORD
-from seqit.train.sharded import LATEST, gather, is_sharded
-from seqit.train.vision import class_of, kind_of
+from seqit.train.loop import checkpoints
+from seqit.train.model.card import About, read_record, write_card
+from seqit.train.model.folder import SHARD, copy_settings, end_at, has_weights, new_folder
+from seqit.train.model.lora import ADAPTER_FILE, add_lora, load_adapter
+from seqit.train.model.sharded import LATEST, gather, is_sharded
 
 
 class Part(NamedTuple):
@@ -170,7 +169,7 @@ def _newest(run: Path) -> Path:
 def _add_card(settings: Path, out: Path) -> None:
     """Put what training said of itself beside the model, where it did, and the card of it."""
     if (record := read_record(settings)) is not None:
-        shutil.copyfile(settings / RECORD, out / RECORD)
+        shutil.copyfile(settings / PROVENANCE_FILE, out / PROVENANCE_FILE)
         write_card(out, record, About(kind_of(str(out)), merged=True))
 
 

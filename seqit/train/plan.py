@@ -4,18 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqit.train.memory import Load, Need, Size, needs
-from seqit.train.order import batches
-from seqit.train.packing import efficiency
-from seqit.train.prepared import Prepared, counts_of
-from seqit.train.recipe import Recipe
+from seqit.train.config import Recipe
+from seqit.train.data.dataset import Prepared, counts_of
+from seqit.train.data.packing import efficiency
+from seqit.train.data.sampler import batches
+from seqit.train.model.memory_estimate import Load, Need, Size, needs
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What will be done.
 
-    counts: of seqit.train.preparing; ranks: on all nodes. sequences: of one epoch, in which
+    counts: of seqit.train.data.prepare; ranks: on all nodes. sequences: of one epoch, in which
     `filled` is the share of tokens that are of rows. rows_a_step, tokens_a_step: on average.
     rounds: micro-batches of a rank in one step; busy: the share of them that have work. needs: by
     stage of ZeRO, None where the model's size is unknown.
@@ -46,7 +46,7 @@ def make_plan(
     recipe: Recipe, folder: Path, ranks: int, size: Size | None, has_gpu: bool
 ) -> Plan | None:
     """Return the plan for rows prepared in a folder; None where no row is left to train on."""
-    from seqit.train.run import zero_stage
+    from seqit.train.loop.trainer import zero_stage
 
     prepared = Prepared.open(folder)
     if not len(prepared):
@@ -101,7 +101,7 @@ def place_of(recipe: Recipe) -> Place:
     """Return how many ranks this machine and the recipe come to."""
     import torch
 
-    from seqit.train.nodes import ranks_of, read_hostfile
+    from seqit.train.launch.nodes import ranks_of, read_hostfile
 
     launch = recipe.launch
     if launch.hostfile:

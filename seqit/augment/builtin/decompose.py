@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from seqit.augment.builtin.options_steps import LIST_OPTIONS
+from seqit.augment.builtin.slots import SLOTS
 from seqit.augment.builtin.step import StepKind, as_step, pick, reply
 from seqit.augment.builtin.task import Task
-from seqit.augment.builtin.wording import SLOTS
 from seqit.checks import measures, readings
 from seqit.records.record import Step
 

@@ -10,9 +10,9 @@ from seqit.augment.builtin.layout_steps import LAYOUT_STEPS
 from seqit.augment.builtin.number_steps import NUMBER_STEPS
 from seqit.augment.builtin.options_steps import OPTIONS_STEPS
 from seqit.augment.builtin.question_steps import QUESTION_STEPS
+from seqit.augment.builtin.slots import SLOTS
 from seqit.augment.builtin.step import StepKind, as_clause
 from seqit.augment.builtin.text_steps import TEXT_STEPS
-from seqit.augment.builtin.wording import SLOTS
 from seqit.errors import UsageError
 from seqit.records.validation import did_you_mean
 

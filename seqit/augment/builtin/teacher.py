@@ -12,13 +12,13 @@ from seqit.augment.builtin.chain import Chain, read_chain
 from seqit.augment.builtin.compose import Original, compose
 from seqit.augment.builtin.decompose import decompose
 from seqit.augment.builtin.library import Library, kind_of, library
+from seqit.augment.builtin.slots import fill
 from seqit.augment.builtin.step import StepKind, as_clause, as_step, pick, reply
 from seqit.augment.builtin.task import Task
-from seqit.augment.builtin.wording import fill
-from seqit.augment.teacher import Keep, Outcome, Rewrite
-from seqit.backends.asking import Asking
+from seqit.augment.seq_instruct.teacher import Keep, Outcome, Rewrite
 from seqit.checks import verify
 from seqit.errors import UsageError
+from seqit.llm.model_call import Asking
 from seqit.records.identity import draw
 from seqit.records.record import Record, Step
 

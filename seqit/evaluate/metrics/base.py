@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from seqit.errors import RowError
-from seqit.records.reasoning import without_reasoning
 from seqit.records.record import Record
+from seqit.records.text.reasoning import without_reasoning
 
 EMPTY = "empty"
 """The reason of every answer without a text: it is wrong."""

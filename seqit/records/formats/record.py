@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from seqit.records.adopt import adopt
 from seqit.records.formats.base import Fields, Format
+from seqit.records.normalize import adopt
 
 
 def matches(row: Any) -> bool:

@@ -7,10 +7,10 @@ made from (`ori_instruction`, `seq_mode`) and what its publisher read in it (`se
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.comparison import difference
 from seqit.records.formats.base import Fields, Format, required, table, text, with_metadata
 from seqit.records.identity import content_id
-from seqit.records.paper_instruction import read_instruction
+from seqit.records.paper.instruction import read_instruction
+from seqit.records.reading_comparison import difference
 from seqit.records.record import Lineage, Operation
 from seqit.records.validation import describe
 

@@ -1,0 +1,157 @@
+"""The chain of a row whose text is known in two languages: translate first, then do the task."""
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any, Literal, NamedTuple
+
+from seqit.augment.derive import derive, is_question, labelled
+from seqit.augment.language import language_name
+from seqit.augment.translate.parallel_text import Text
+from seqit.records.identity import draw
+from seqit.records.record import Record, Step
+
+METHOD = "translate"
+
+Variant = Literal["single-turn", "multi-turn", "crosslingual"]
+
+# {what} is "question and the text" or a part of it, {do} "answer the question" or the like;
+# {source}, {target} and {reply} are names of languages.
+_SINGLE_TURN = (
+    "First translate the {what} from {source} into {target}, then {do} in {reply}.",
+    "Translate the {what} from {source} into {target}, and after that {do} in {reply}.",
+    "Put the {what} into {target} first and then {do} in {reply}.",
+    "Start by translating the {what} from {source} into {target}, and then {do} in {reply}.",
+    "I need two things: translate the {what} from {source} into {target}, then {do} in {reply}.",
+)
+_TRANSLATE = (
+    "Translate the {what} from {source} into {target}.",
+    "Please put the {what} into {target}; the original is {source}.",
+    "I need the {what} below in {target}.",
+)
+_FOLLOW_UP = (
+    "Now {do} in {reply}.",
+    "Thank you. Now please {do} in {reply}.",
+    "With the translation at hand, {do} in {reply}.",
+)
+_CROSSLINGUAL = (
+    "Read the {what} in {source} and {do} in {reply}.",
+    "You are given the {what} in {source}. Please {do} in {reply}.",
+    "Without translating the {what} from {source} first, {do} in {reply}.",
+)
+
+
+class Options(NamedTuple):
+    """What to translate, and how; see seqit.augment.translate.method."""
+
+    seed: int
+    languages: tuple[str, ...]
+    into: str
+    variant: Variant
+    content: Literal["all", "input"]
+    answer: Literal["target", "source"]
+
+
+def lot(record: Record, seed: int, stage: str) -> Random:
+    """Return the generator for one decision about translating the record."""
+    return draw(seed, record["id"], record["lineage"]["iteration"] + 1, f"{METHOD} {stage}")
+
+
+def translated(
+    record: Record,
+    texts: Mapping[str, Text],
+    code: str,
+    options: Options,
+    *,
+    teacher: str = "builtin",
+    prompt: str = "",
+) -> Record:
+    """Return the chain that translates the row's text in language `code`, then does the task.
+
+    `texts` must hold what the options ask for, in `code` and in `options.into`. `teacher` and
+    `prompt` say who wrote the texts that the row did not bring along.
+    """
+    task = _task(texts, code, options)
+    words, answer = task.words, task.last["output"]
+    chance = lot(record, options.seed, "phrasing")
+    changes: dict[str, Any] = {"input": task.foreign, "output": answer, "steps": [task.last]}
+    if options.variant == "single-turn":
+        parts = (labelled("Translation", task.first["output"]), labelled("Answer", answer))
+        changes |= {"output": "\n\n".join(parts), "steps": [task.first, task.last]}
+        request = chance.choice(_SINGLE_TURN).format(**words)
+    elif options.variant == "multi-turn":
+        turn = [
+            f"{chance.choice(_TRANSLATE).format(**words)}\n\n{task.foreign}",
+            task.first["output"],
+        ]
+        changes |= {"input": "", "history": [*record.get("history", []), turn]}
+        request = chance.choice(_FOLLOW_UP).format(**words)
+    else:
+        request = chance.choice(_CROSSLINGUAL).format(**words)
+    changes["instruction"] = request + task.wording
+    changes["metadata"] = record.get("metadata", {}) | {
+        "translation": {
+            "source": code,
+            "target": options.into,
+            "answer": task.reply,
+            "variant": options.variant,
+        }
+    }
+    return derive(
+        record,
+        changes,
+        "translate",
+        method=METHOD,
+        seed=options.seed,
+        teacher=teacher,
+        prompt=prompt,
+    )
+
+
+class _Task(NamedTuple):
+    """One row's translation, before a variant gives it its form."""
+
+    foreign: str  # what is to be translated
+    wording: str  # the instruction itself, where it is not part of `foreign`
+    first: Step  # translate
+    last: Step  # answer
+    reply: str  # code of the language of the answer
+    words: dict[str, str]  # for the phrasings
+
+
+def _task(texts: Mapping[str, Text], code: str, options: Options) -> _Task:
+    source, target = texts[code], texts[options.into]
+    reply = options.into if options.answer == "target" else code
+    kind = "question" if is_question(target.instruction) else "task"
+    if options.content == "all":
+        what = f"{kind} and the text" if target.input else kind
+        foreign, translation, wording = _whole(source, kind), _whole(target, kind), ""
+    else:
+        what, foreign, translation = "text", source.input, target.input
+        wording = f"\n\n{labelled(kind.capitalize(), target.instruction)}"
+    words = {
+        "what": what,
+        "do": "answer the question" if kind == "question" else "carry out the task",
+        "source": language_name(code),
+        "target": language_name(options.into),
+        "reply": language_name(reply),
+    }
+    answer = texts[reply].output
+    first: Step = {
+        "instruction": _TRANSLATE[0].format(**words),
+        "output": translation,
+        "name": "translate",
+    }
+    last: Step = {
+        "instruction": f"{words['do'].capitalize()} in {words['reply']}.{wording}",
+        "output": answer,
+    }
+    if answer in texts[reply].input:
+        # A span of the text: exact match is the measure of such answers (SQuAD).
+        last["check"] = {"kind": "text", "value": answer}
+    return _Task(foreign, wording, first, last, reply, words)
+
+
+def _whole(text: Text, kind: str) -> str:
+    if not text.input:
+        return text.instruction
+    return f"{labelled(kind.capitalize(), text.instruction)}\n\n{labelled('Text', text.input)}"

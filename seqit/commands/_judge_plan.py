@@ -1,0 +1,101 @@
+"""Who is to judge: what `seqit judge` is told of its judges, and the judges that come of it."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from seqit.commands.shell.command import say
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.model_options import ModelOptions
+from seqit.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqit.evaluate.judges.candidate import Judge
+    from seqit.llm.client import Model
+    from seqit.llm.scheduling.scheduler import Dispatcher
+
+VOTING = 1.0
+"""The temperature at which votes are drawn, where none is given."""
+
+
+class Plan(NamedTuple):
+    """Who is to judge what, and how."""
+
+    names: tuple[str, ...]
+    metrics: tuple[str, ...]
+    against: str | None
+    votes: int
+    weighted: bool
+    references: bool
+
+    @property
+    def models(self) -> list[str]:
+        """The judges that are language models."""
+        return [name for name in self.names if _kind(name) not in ("builtin", "reward")]
+
+
+def _kind(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def check_plan(plan: Plan, model: ModelOptions) -> None:
+    """Raise UsageError for what does not go together."""
+    names, models = plan.names, plan.models
+    if len(set(names)) < len(names):
+        raise UsageError("a judge is named twice; --votes N asks one of them N times")
+    if any(_kind(name) == "builtin" != name for name in names):
+        raise UsageError("builtin is a program and takes no model: write --judge builtin")
+    if "reward" in names or "reward:" in names:
+        raise UsageError("reward needs a model: write --judge reward:PATH")
+    if plan.against and len(models) < len(names):
+        raise UsageError("--against is for language models: builtin and reward score one answer")
+    if not models and model.names:
+        raise UsageError(f"{model.names[0]} is for a language model; name one with --judge")
+    if model.given["record"] and len(models) > 1:
+        raise UsageError("--record writes what one judge says; name one judge")
+    if plan.weighted and (plan.against or "quality" not in plan.metrics):
+        raise UsageError("--weighted belongs to the metric quality")
+    if plan.votes > 1 and model.given["temperature"] == 0:
+        raise UsageError(f"{plan.votes} greedy votes are one vote; say another --temperature")
+
+
+def open_judge(
+    stack: contextlib.ExitStack, name: str, plan: Plan, model: ModelOptions, job: Job
+) -> "tuple[Model, Dispatcher]":
+    """Open a language model with those of the options that are for its kind."""
+    others = {_kind(each) for each in plan.names} - {_kind(name)}
+    options = model.of_kind(_kind(name), others)
+    asked, dispatcher = stack.enter_context(options.open(name, partial(say, job.context)))
+    if plan.votes > 1 and asked.sampling.temperature == 0:
+        asked = replace(asked, sampling=replace(asked.sampling, temperature=VOTING))
+    return asked, dispatcher
+
+
+def judges_of(plan: Plan, models: "Sequence[Model]", seed: int) -> "list[Judge]":
+    """Return the judges in the order in which they were named."""
+    from seqit.evaluate.judges.judging import ModelJudge, measures_of
+    from seqit.evaluate.judges.program import ProgramJudge
+    from seqit.evaluate.judges.reward import RewardJudge
+
+    measures = measures_of(plan.metrics, compared=plan.against is not None)
+    opened = iter(models)
+    judges: list[Judge] = []
+    for name in plan.names:
+        if _kind(name) == "builtin":
+            judges.append(ProgramJudge())
+        elif _kind(name) == "reward":
+            judges.append(RewardJudge(name.removeprefix("reward:")))
+        else:
+            judges.append(
+                ModelJudge(
+                    next(opened),
+                    measures,
+                    seed=seed,
+                    votes=plan.votes,
+                    references=plan.references,
+                    weighted=plan.weighted,
+                )
+            )
+    return judges

@@ -1,0 +1,144 @@
+"""Where seqit mix writes: the mixture or its shards, the held-out part and the plan."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqit.commands.shell.job import Job
+from seqit.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqit.mix.recipe import Recipe
+    from seqit.records.run_stats import Account, Row
+    from seqit.records.writers.shards import Shards
+    from seqit.records.writers.sink import Sink
+
+SHARD_FORMATS = ("parquet", "jsonl", "jsonl.zst", "jsonl.gz")
+PLAN_FILE = "plan.json"
+
+
+@dataclass
+class Targets:
+    """Where the mixture goes, its held-out part and its plan: all of them whole, or none."""
+
+    job: Job
+    recipe: "Recipe"
+    plan_only: bool
+    options: dict[str, Any]
+    account: "Account | None" = None
+    _held: "Sink | None" = field(default=None, init=False)
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there is more to write than the rows of the mixture to one file."""
+        further = (self.options["plan_file"], self.options["shard_rows"], self.recipe.held_out)
+        return any(further)
+
+    @property
+    def needs_values(self) -> bool:
+        """Whether a target is written from values rather than bytes, or handed on with them."""
+        if self.job.stage.go_on:
+            return True
+        names = [self.job.output, self.recipe.held_out and self.recipe.held_out.path]
+        return self._is_parquet_folder or any(name and name.endswith(".parquet") for name in names)
+
+    @property
+    def _is_parquet_folder(self) -> bool:
+        return bool(self.options["shard_rows"]) and self._form == "parquet"
+
+    @property
+    def _form(self) -> str:
+        return self.options["shard_format"] or SHARD_FORMATS[0]
+
+    def check(self) -> None:
+        """Raise UsageError where one file would be two things, or a folder no folder."""
+        from seqit.stores.targets import check_target
+
+        job, held = self.job, self.recipe.held_out
+        named = {
+            "--held-out": held.path if held else None,
+            "--plan-file": self.options["plan_file"],
+        }
+        others = (*job.sources, job.output, job.rejects, job.manifest)
+        taken = {os.path.realpath(name) for name in others if name and name != "-"}
+        for option, target in named.items():
+            if not target:
+                continue
+            if target == "-":
+                raise UsageError(f"{option} needs a file; standard output is for the mixture")
+            check_target(target)
+            if os.path.realpath(target) in taken:
+                raise UsageError(f"{option} {target} is also a source, or written otherwise")
+            taken.add(os.path.realpath(target))
+        self._check_folder()
+
+    def _check_folder(self) -> None:
+        from seqit.records.writers.shards import check_folder
+
+        job = self.job
+        if not self.options["shard_rows"]:
+            if self.options["shard_format"]:
+                raise UsageError("--shard-format is for shards; say with --shard-rows how large")
+            if job.output and (job.output.endswith("/") or Path(job.output).is_dir()):
+                raise UsageError(
+                    f"-o {job.output} is a folder; say with --shard-rows how to fill it"
+                )
+            return
+        if job.output in (None, "-") or job.output.endswith(tuple(f".{f}" for f in SHARD_FORMATS)):
+            raise UsageError("--shard-rows fills a folder: name one with -o DIR/")
+        check_folder(job.output)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator["Sink"]:
+        """Open them all; the plan is written when all rows are."""
+        from seqit.records.writers.shards import open_shards
+        from seqit.records.writers.sink import Discard, open_sink
+
+        with contextlib.ExitStack() as stack:
+            if self.recipe.held_out and not self.plan_only:
+                path = self.recipe.held_out.path
+                self._held = stack.enter_context(open_sink(path, sys.stdout.buffer))
+            if self.plan_only:
+                yield Discard()
+            elif rows := self.options["shard_rows"]:
+                output = open_shards(str(self.job.output), rows, self._form, self._beside)
+                yield stack.enter_context(output)
+            else:
+                yield stack.enter_context(self.job.sink())
+            self._write_plan()
+
+    def hold(self, rows: Iterator["Row"]) -> None:
+        """Write the rows that are held out, and say in the plan where they are."""
+        from seqit.records.writers.sink import Hashed
+
+        held = self.recipe.held_out
+        if not (self._held and held):
+            return
+        hashed = Hashed(self._held)
+        for row in rows:
+            hashed.write(row.raw or b"", row.value)
+        self._plan()["held_out"] |= {"file": held.path, "sha256": hashed.sha256}
+
+    def _beside(self, shards: "Shards") -> dict[str, bytes]:
+        self._plan()["shards"] = shards.parts
+        return {PLAN_FILE: _json(self._plan())}
+
+    def _write_plan(self) -> None:
+        from seqit.stores.targets import whole_file
+
+        if target := self.options["plan_file"]:
+            with whole_file(target) as file:
+                file.write(_json(self._plan()))
+
+    def _plan(self) -> dict[str, Any]:
+        return self.account.counts["plan"] if self.account else {}
+
+
+def _json(value: Any) -> bytes:
+    import orjson
+
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,146 @@
+"""--dry-run: what a run would ask for and cost, without asking anything."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from seqit.commands.shell.command import say
+from seqit.commands.shell.job import Job
+from seqit.commands.shell.model_options import ModelOptions
+
+if TYPE_CHECKING:
+    from seqit.augment.prompt import Prompt
+    from seqit.llm.request import Message
+    from seqit.llm.scheduling.prices import Price
+
+KEPT = (0.168, 0.63, 0.935, 0.99)
+"""Share of records kept in iteration 1, 2, …: the paper's, on Alpaca."""
+THOUGHT, ANSWER = 80, 400
+"""Tokens of a short reasoning, and of an answer (the paper's have 300 to 430)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One kind of request: how many a row, and of how many tokens beside the row's own text.
+
+    `echo` is how often the completion repeats the row's text.
+    """
+
+    name: str
+    share: float
+    prompt: str = ""  # file in seqit/augment/prompts
+    completion: int = THOUGHT
+    echo: float = 0.0
+
+
+class Line(NamedTuple):
+    """What one stage takes over all rows."""
+
+    name: str
+    requests: float
+    prompt_tokens: float
+    completion_tokens: float
+
+
+def stages_of(method: str, given: dict[str, Any]) -> Iterator[Stage]:
+    """Yield the stages of a method, as often as a row meets them on average."""
+    rounds = given.get("iterations", 4 if method == "seqeval" else 1)
+    if method == "seq-instruct":
+        yield from _seq_instruct(rounds, given)
+    elif method == "evol-instruct":
+        yield Stage("evolve", rounds, "evol_constrain", 40, 2.0)
+        yield Stage("judge", rounds, "evol_judge", 10)
+        yield Stage("respond", rounds, "", ANSWER)
+    elif method == "seqeval":
+        yield Stage("rewrite", rounds, "prefix", THOUGHT + 40, 2.0)
+    elif method == "regenerate":
+        yield Stage("respond", 1, "", ANSWER)
+    else:
+        yield Stage(method, 1, method, 20, 1.2)
+
+
+def _seq_instruct(iterations: int, given: dict[str, Any]) -> Iterator[Stage]:
+    asked = 1.0
+    stages = {"classify": 0.0, "rewrite": 0.0}
+    for number in range(iterations):
+        stages["classify"] += asked
+        asked *= 1 - KEPT[min(number, len(KEPT) - 1)]
+        stages["rewrite"] += asked
+    yield Stage("classify", stages["classify"], "classify")
+    if given.get("until") == "classify":
+        return
+    chains = stages["rewrite"]
+    yield Stage("rewrite", chains, "prefix", THOUGHT + 40, 2.0)
+    if not given.get("no_refine"):
+        yield Stage("refine", chains, "refine", THOUGHT)
+    if given.get("until") != "rewrite":
+        yield Stage("respond", chains, "", ANSWER)
+
+
+def estimate(
+    job: Job, method: str, given: dict[str, Any], teacher: str, model: ModelOptions
+) -> None:
+    """Read the rows, and print what the run would take, on standard error."""
+    from seqit.augment.prompt import load_prompt
+    from seqit.llm.chat import chat_of
+    from seqit.llm.scheduling.budget import CHARACTERS_A_TOKEN
+    from seqit.records.run_stats import Account
+
+    rows, text = 0, 0.0
+    for row in job.read_records(job.check(), Account("augment")):
+        rows += 1
+        text += tokens_of(chat_of(row.value))
+    lines: list[Line] = []
+    for stage in stages_of(method, given):
+        file = _size(load_prompt(stage.prompt)) / CHARACTERS_A_TOKEN if stage.prompt else 0.0
+        prompt = stage.share * (rows * file + text)
+        completion = stage.share * (rows * stage.completion + text * stage.echo)
+        lines.append(Line(stage.name, stage.share * rows, prompt, completion))
+    tell_estimate(job, rows, teacher, model, lines)
+    sys.stderr.write(
+        "  Counted at 4 characters a token, the paper's shares of kept records and answers of 400\n"
+        "  tokens; retries come on top, and what the cache holds already is free.\n"
+    )
+
+
+def tokens_of(messages: "list[Message]") -> float:
+    """Return about how many tokens a chat has."""
+    from seqit.llm.scheduling.budget import CHARACTERS_A_TOKEN, TOKENS_AN_IMAGE
+
+    characters = images = 0
+    for message in messages:
+        content = message["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        characters += sum(len(str(part.get("text", ""))) for part in parts)
+        images += sum(part["type"] == "image" for part in parts)
+    return characters / CHARACTERS_A_TOKEN + images * TOKENS_AN_IMAGE
+
+
+def tell_estimate(job: Job, rows: int, name: str, model: ModelOptions, lines: list[Line]) -> None:
+    """Print what asking the model KIND:MODEL about so many rows would take."""
+    say(job.context, f"an estimate for {rows:,} rows and {name}; nothing was asked")
+    if len(lines) > 1:
+        _, *columns = zip(*lines, strict=True)
+        lines = [*lines, Line("all", *map(sum, columns))]
+    _print_table(lines, model.price(name))
+
+
+def _size(prompt: "Prompt") -> int:
+    """Return the characters of a prompt with its examples, without what is asked about."""
+    values = sum(len(value) for example in prompt.examples for value in example.values())
+    return len(prompt.task) + len(prompt.given) * (len(prompt.examples) + 1) + values
+
+
+def _print_table(lines: list[Line], price: "Price | None") -> None:
+    table = [["stage", "requests", "prompt tokens", "completion tokens"]]
+    table += [[line.name, *(f"{number:,.0f}" for number in line[1:])] for line in lines]
+    if price:
+        table[0].append("US$")
+        for cells, line in zip(table[1:], lines, strict=True):
+            cells.append(f"{price.cost(line.prompt_tokens, line.completion_tokens):,.2f}")
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for first, *others in table:
+        cells = [first.ljust(widths[0])]
+        cells += [each.rjust(width) for each, width in zip(others, widths[1:], strict=True)]
+        sys.stderr.write("  " + "  ".join(cells) + "\n")

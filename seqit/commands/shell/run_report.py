@@ -1,0 +1,121 @@
+"""What a run tells: the rows that it did not write, its closing lines, and its manifest."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from seqit import __version__
+from seqit.commands.shell.command import say
+from seqit.commands.shell.progress import describe_asking
+from seqit.errors import RowError
+
+if TYPE_CHECKING:
+    from seqit.llm.scheduling.scheduler import Dispatcher
+    from seqit.records.run_stats import Account
+    from seqit.records.writers.sink import Hashed
+
+SHOWN_FAILURES = 5
+
+
+class End:
+    """Writes the manifest and the closing lines of a run, once: where it is done or breaks off."""
+
+    def __init__(
+        self,
+        context: click.Context,
+        account: "Account",
+        dispatcher: "Dispatcher | None",
+        remarks: "Callable[[Account], list[str]] | None",
+        *,
+        quiet: bool,
+        manifest: str | None,
+        options: dict[str, Any],
+        sources: Sequence[str],
+        output: str | None,
+    ) -> None:
+        self.hashed: Hashed | None = None
+        self._context = context
+        self._account = account
+        self._dispatcher = dispatcher
+        self._remarks = remarks
+        self._quiet = quiet
+        self._manifest = manifest
+        self._options = options
+        self._sources = sources
+        self._output = output
+        self._told = False
+
+    def __call__(self) -> None:
+        """Close a complete run."""
+        self._tell(complete=True)
+        if self._quiet:
+            return
+        lines = [self._account.summary()]
+        if self._remarks:
+            lines += self._remarks(self._account)
+        if self._dispatcher:
+            lines.append(describe_asking(self._dispatcher.progress))
+        for line in lines:
+            say(self._context, line)
+
+    def broken_off(self) -> None:
+        """Write the manifest of a run that is not complete; does nothing where it was."""
+        if not self._told:
+            self._tell(complete=False)
+
+    def _tell(self, complete: bool) -> None:
+        from seqit.records.validation import schema
+        from seqit.records.writers.sink import encode
+        from seqit.stores.targets import whole_file
+
+        self._told = True
+        if self._dispatcher:
+            self._account.counts["model"] = asdict(self._dispatcher.progress)
+        if not self._manifest:
+            return
+        manifest = self._account.manifest() | {
+            "version": __version__,
+            "options": self._options,
+            "sources": list(self._sources),
+            "complete": complete,
+        }
+        if self.hashed and complete:
+            manifest["output"] = {"name": self._output or "-", "sha256": self.hashed.sha256}
+        with whole_file(self._manifest) as file:
+            file.write(encode(manifest, schema("manifest")) + b"\n")
+
+
+class Reporter:
+    """Keeps each row that was not written in the rejects file, and says the first failures."""
+
+    def __init__(self, ctx: click.Context, file: IO[bytes] | None) -> None:
+        self._ctx = ctx
+        self._file = file
+        self._failures = 0
+
+    def __call__(self, reject: dict[str, Any]) -> None:
+        if self._file:
+            self._file.write(_line(reject))
+        # The error that ends a strict run says the same as its one failure.
+        if reject["outcome"] != "failed" or self._ctx.params.get("strict"):
+            return
+        self._failures += 1
+        if self._failures <= SHOWN_FAILURES:
+            line = f":{reject['line']}" if reject["line"] else ""
+            say(self._ctx, f"{reject['source']}{line}: {reject['message']}")
+        elif self._failures == SHOWN_FAILURES + 1:
+            keeper = self._ctx.params.get("rejects") or "--rejects FILE"
+            say(self._ctx, f"… further rows failed; {keeper} keeps them all")
+
+
+def _line(reject: dict[str, Any]) -> bytes:
+    from seqit.records.writers.sink import encode
+
+    try:
+        return encode(reject) + b"\n"
+    except RowError:  # too deep to stand one level deeper: the row is kept as text
+        row = reject.pop("row")
+        return encode(reject | {"raw": json.dumps(row)}) + b"\n"

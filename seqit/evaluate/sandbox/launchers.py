@@ -1,0 +1,64 @@
+"""The means to shut a process in, as command lines of a cell."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqit.evaluate.sandbox.worker.mounts import DEVICES, SCRATCH, plan_of
+
+_SEQIT = Path(__file__).parents[2]
+_CODE = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from seqit.evaluate.sandbox.worker.main import main; "
+    "sys.path.remove(sys.argv[1]); main(sys.argv[2:])"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a program may use: seconds of CPU (and three times of the clock), and bytes."""
+
+    seconds: float = 3.0
+    memory: int = 512 << 20
+    scratch: int = 16 << 20
+
+
+def _python() -> str:
+    return os.path.realpath(sys.executable)
+
+
+def _plain(limits: Limits) -> list[str]:
+    return [_python(), "-I", "-S", "-c", _CODE, str(_SEQIT.parent), "open"]
+
+
+def _bubblewrap(limits: Limits) -> list[str]:
+    """Return the command line of bwrap: the same cell, shut from outside."""
+    plan = plan_of(sys.base_prefix)
+    command = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user"]
+    command += ["--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--clearenv"]
+    command += ["--die-with-parent", "--new-session"]
+    for path in plan.shown:
+        command += ["--ro-bind", path, path]
+    for path in plan.hidden:
+        command += ["--tmpfs", path, "--remount-ro", path]
+    for path, points_to in plan.links:
+        command += ["--symlink", points_to, path]
+    for path in DEVICES:
+        command += ["--dev-bind", path, path]
+    command += ["--ro-bind", _python(), _python()]
+    packages = ("", "evaluate/", "evaluate/sandbox/")
+    for name in (*(f"{package}__init__.py" for package in packages), "evaluate/sandbox/worker"):
+        command += ["--ro-bind", str(_SEQIT / name), f"/seqit/seqit/{name}"]
+    command += ["--size", str(limits.scratch), "--perms", "1777", "--tmpfs", SCRATCH]
+    command += ["--remount-ro", "/", "--chdir", "/", "--"]
+    return [*command, _python(), "-I", "-S", "-B", "-c", _CODE, "/seqit", "enclosed"]
+
+
+MEANS: dict[str, Callable[[Limits], list[str]]] = {
+    "bubblewrap": _bubblewrap,
+    "namespaces": _plain,
+}
+"""Ways to shut a process in, the first that works is taken."""

@@ -1,0 +1,237 @@
+"""Why an OpenAI-compatible server gave no completion, in one vocabulary and in sentences.
+
+The body of an error is read in OpenAI's form {"error": {"message", "type", "param", "code"}} and
+in those of vLLM, FastAPI, Mistral, Ollama, Google and plain proxies.
+"""
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any, NamedTuple
+
+import orjson
+
+from seqit.llm.request import Failed
+from seqit.records.validation import shorten
+
+
+class ErrorBody(NamedTuple):
+    """What a server says of an error; empty where it says nothing."""
+
+    message: str = ""
+    kind: str = ""  # its `type`
+    param: str = ""
+    code: Any = ""
+
+
+_QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+_OVERLOADED = (503, 529)
+_CONTEXT = ("context_length_exceeded", "exceed_context_size_error")
+"""What a prompt that is too long is called; llama.cpp says so under status 500."""
+
+_WITHHELD = re.compile(
+    r"content[ _-]?(?:filter|policy|management|moderation)|moderation|safety (?:system|filter)"
+    r"|flagged|responsible.?ai|data_inspection_failed",
+    re.IGNORECASE,
+)
+_TOO_LONG = re.compile(
+    r"context[ _-]?(?:length|size|window)|maximum (?:number of )?(?:input )?tokens"
+    r"|maximum sequence length|(?:prompt|inputs?|messages?)\b.{0,40}\btoo (?:long|large)"
+    r"|reduce the length|max_model_len|string_above_max_length|max_new_tokens.{0,20}must be <=",
+    re.IGNORECASE | re.DOTALL,
+)
+_STRUCTURE = re.compile(
+    r"response_?format|json_?schema|structured.?output|guided.?(?:json|decoding)"
+    r"|parse grammar|grammar error",
+    re.IGNORECASE,
+)
+_COMPLAINT = re.compile(
+    r"unsupported|not (?:be )?(?:supported|permitted|allowed|recognized|accepted)|unrecognized"
+    r"|unknown|unexpected|extra (?:input|field)|does not support|deprecated|invalid"
+    r"|only the default|at most|use '",
+    re.IGNORECASE,
+)
+
+
+_LIMITS = ("max_tokens", "max_completion_tokens")
+_OF_PROMPT = re.compile("context|input|prompt|messages", re.IGNORECASE)
+"""What a server speaks of where the prompt, too, is a reason why the limit is too large."""
+
+
+def error_of(value: Any) -> ErrorBody:
+    """Return what a decoded body says of an error."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if not isinstance(value, dict):
+        return ErrorBody(value if isinstance(value, str) else "")
+    error = value.get("error")
+    if isinstance(error, str):  # Ollama's own form
+        return ErrorBody(error)
+    if not isinstance(error, dict):
+        error = value
+    message = error.get("message") or error.get("detail") or error.get("msg") or ""
+    param = error.get("param")
+    if isinstance(message, dict):
+        message = message.get("detail") or message
+    if isinstance(message, list) and message and isinstance(message[0], dict):  # FastAPI's
+        location = message[0].get("loc")
+        parts = location if isinstance(location, list) else [location]
+        place = ".".join(str(each) for each in parts if each not in ("body", None))
+        param = param or place
+        message = f"{place}: {message[0].get('msg', '')}"
+    kind, code = str(error.get("type") or ""), error.get("code") or ""
+    field = str(param or "").removeprefix("body.")  # as vLLM has it
+    return ErrorBody(message if isinstance(message, str) else "", kind, field, code)
+
+
+def failure_of_status(
+    status: int, headers: Mapping[str, str], raw: bytes, body: Mapping[str, Any], model: str
+) -> Failed:
+    """Return why a request failed that was answered with an error's status.
+
+    `raw` is the answer, `body` what was sent: a parameter that was not sent cannot be at fault.
+    """
+    try:
+        error = error_of(orjson.loads(raw))
+    except orjson.JSONDecodeError:
+        error = ErrorBody(_plain_text(raw))
+    text = " ".join((error.message or _plain_text(raw)).split())
+    said = f"the server answered {status}"
+    if text:
+        said += f": {shorten(text, 300).rstrip('.')}"
+    if error.code in _CONTEXT or error.kind in _CONTEXT:
+        return Failed("too-long", said)
+    if status == 429:
+        return _rate_limited(said, error, headers)
+    if status in (408, 409, 425) or status >= 500:
+        overloaded = status in _OVERLOADED
+        wait = _retry_after(headers)
+        return Failed("server-error", said, True, overloaded=overloaded, retry_after=wait)
+    if failed := _rejected(status, said, text, error, body):
+        return failed
+    if advice := _advice(status, headers, model):
+        return Failed("config", f"{said}. {advice}", fatal=True)
+    return Failed("bad-request", said)
+
+
+def _rate_limited(said: str, error: ErrorBody, headers: Mapping[str, str]) -> Failed:
+    if error.code in _QUOTA or error.kind in _QUOTA:
+        return Failed("config", f"{said}. The account has no quota left", fatal=True)
+    wait = _retry_after(headers)
+    return Failed("rate-limited", said, retryable=True, overloaded=True, retry_after=wait)
+
+
+def _rejected(
+    status: int, said: str, text: str, error: ErrorBody, body: Mapping[str, Any]
+) -> Failed | None:
+    """Return what a server has against the content of a request, if it says so."""
+    if status not in (400, 403, 413, 422):
+        return None
+    if _WITHHELD.search(f"{error.code} {error.kind} {text}"):
+        return Failed("refused", said)
+    limit_alone = error.param in _LIMITS and not _OF_PROMPT.search(text)
+    if status == 413 or (_TOO_LONG.search(f"{error.code} {text}") and not limit_alone):
+        return Failed("too-long", said)
+    # A message may quote the prompt, which may speak of anything: only its start is read.
+    start = error.message[:200]
+    if "response_format" in body and _STRUCTURE.search(error.param or start):
+        return Failed("config", f"{said}. Add --no-structured", fatal=True)
+    for key in body:
+        if key not in ("model", "messages") and _is_about(key, error.param, start):
+            return Failed("config", f"{said}. {_advice_on(key, body, text)}", fatal=True)
+    return None
+
+
+def _is_about(key: str, param: str, message: str) -> bool:
+    if param:
+        return param == key
+    # `seed` and `stop` are words too: without quotes they are the parameter only if called so.
+    before = r"\b" if "_" in key else r"['\"`]|(?i:argument|parameter|supplied)s?:? "
+    named = re.search(rf"(?:{before}){re.escape(key)}(?!\w)", message)
+    return named is not None and _COMPLAINT.search(message) is not None
+
+
+def _advice_on(key: str, body: Mapping[str, Any], text: str) -> str:
+    """Return what to do about a parameter; the limit of new tokens has two names."""
+    extra: dict[str, Any] = {key: None}
+    if key in _LIMITS:
+        other = _LIMITS[key == _LIMITS[0]]
+        if other not in text:
+            return "Ask for fewer new tokens"
+        extra[other] = body[key]
+    return f"Change or leave out {key!r}, as in --extra-body '{orjson.dumps(extra).decode()}'"
+
+
+def _advice(status: int, headers: Mapping[str, str], model: str) -> str:
+    """Return what to do where every request would fail alike; empty where this one may be it."""
+    if status in (401, 403):
+        return "Set OPENAI_API_KEY to a key that may use this server and model"
+    if status == 402:
+        return "The account has no credit left"
+    if status in (404, 405):
+        return f"Check OPENAI_BASE_URL, which mostly ends in /v1, and the model's name {model!r}"
+    if 300 <= status < 400:
+        to = (headers.get("location") or "another address").partition("?")[0].rpartition("@")[2]
+        return f"It sends us to {to}, which is not followed: set OPENAI_BASE_URL to the right one"
+    return ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait that a server asks for, at least 0."""
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = float(headers.get(name) or "none") / unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
+    date = parsedate_tz(headers.get("retry-after") or "")
+    try:
+        return max(mktime_tz(date) - time.time(), 0.0) if date else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _plain_text(raw: bytes) -> str:
+    """Return a proxy's page as text."""
+    return re.sub(r"<(?:style|script).*?</|<[^>]*>", " ", raw[:4000].decode("utf-8", "replace"))
+
+
+def failure_of_exception(error: Exception, base_url: str, timeout: float) -> Failed:
+    """Return why a request got no answer, or not a whole one."""
+    import aiohttp
+
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        message = f"{base_url} cannot be reached: no connection came about in time"
+        return Failed("timeout", message, retryable=True)
+    if isinstance(error, TimeoutError):
+        message = f"{base_url} gave no answer within {timeout:g} seconds"
+        return Failed("timeout", message, retryable=True)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        message = f"{base_url} cannot be reached safely: {_cause(error)}"
+        return Failed("config", message, fatal=True)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        message = f"the proxy for {base_url} answered {error.status}"
+        return Failed(
+            "connection", message, retryable=error.status != 407, fatal=error.status == 407
+        )
+    if isinstance(error, aiohttp.ClientResponseError):
+        message = f"what {base_url} answered is not HTTP"
+        return Failed("malformed-response", message, retryable=True)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        message = f"{base_url} cut the connection in the middle of an answer"
+    elif isinstance(error, aiohttp.ClientProxyConnectionError):
+        message = f"the proxy for {base_url} cannot be reached: {_cause(error)}"
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        message = f"{base_url} cannot be reached: {_cause(error)}"
+    else:
+        message = f"{base_url} cut the connection before it answered"
+    return Failed("connection", message, retryable=True)
+
+
+def _cause(error: Exception) -> str:
+    """Return the system's own words, which hold no address that could hold a password."""
+    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    return str(getattr(cause, "strerror", None) or type(cause).__name__)

@@ -1,0 +1,150 @@
+"""Rows out: standard output or a file that appears whole or not at all; JSONL or Parquet."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, Protocol
+
+import orjson
+
+from seqit.errors import RowError, UsageError
+from seqit.records.readers.rows import fail_row
+from seqit.records.run_stats import Account, Row
+from seqit.records.validation import Schema
+from seqit.stores.targets import check_target, compressed, whole_file
+
+_OTHER_FORMATS = (".csv", ".tsv", ".xlsx", ".arrow", ".parquet.gz", ".parquet.zst")
+
+
+class Sink(Protocol):
+    """Where written rows go."""
+
+    def write(self, line: bytes, value: Any) -> None:
+        """Take one row: its JSON text without line end, and its value."""
+
+    def flush(self) -> None:
+        """Pass on what was written so far, before a read that may wait."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class JsonLines:
+    """One JSON text a line."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._write = file.write
+        self.flush = file.flush
+        self.close = file.flush
+
+    def write(self, line: bytes, value: Any) -> None:
+        """Write one line."""
+        self._write(line + b"\n")
+
+
+class Parquet:
+    """Records in Parquet row groups."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        from seqit.records.parquet import ParquetRecords
+
+        self._records = ParquetRecords(file)
+        self.close = self._records.close
+
+    def write(self, line: bytes, value: Any) -> None:
+        """Add one record to the row group."""
+        self._records.write(value)
+
+    def flush(self) -> None:
+        """Do nothing: a row group is written when it is full."""
+
+
+class Discard:
+    """Counts as written what nobody wants to see, as `validate` does."""
+
+    def write(self, line: bytes, value: Any) -> None:
+        """Drop the row."""
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Hashed:
+    """Passes rows on and hashes them: sha256 over the JSON lines as JSONL would hold them."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._hash = hashlib.sha256()
+        self.flush = sink.flush
+        self.close = sink.close
+
+    def write(self, line: bytes, value: Any) -> None:
+        """Hash and pass on one row."""
+        self._hash.update(line)
+        self._hash.update(b"\n")
+        self._sink.write(line, value)
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def write_rows(rows: Iterable[Row], sink: Sink, account: Account, schema: Schema | None) -> None:
+    """Write all rows and count them; a row that does not match the schema fails instead."""
+    for row, line in with_lines(rows, account, schema):
+        sink.write(line, row.value)
+        account.written += 1
+
+
+def with_lines(
+    rows: Iterable[Row], account: Account, schema: Schema | None
+) -> Iterator[tuple[Row, bytes]]:
+    """Yield each row with its JSON text; a row that does not match the schema fails instead.
+
+    A row nobody changed (`raw`) was validated when it was read, and is written byte for byte.
+    """
+    for row in rows:
+        line = row.raw
+        if line is None:
+            try:
+                line = encode(row.value, schema)
+            except RowError as error:
+                fail_row(account, row, error, "write")
+                continue
+        yield row, line
+
+
+def encode(value: Any, schema: Schema | None = None) -> bytes:
+    """Return the JSON text of a value; raises RowError where there is none or it is not valid."""
+    if schema is not None and not schema.is_valid(value):
+        problem = schema.problems(value)[0]
+        raise RowError(problem.message, problem.field)
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise RowError(f"the row cannot be written as JSON: {error}") from None
+
+
+@contextlib.contextmanager
+def open_sink(target: str | None, stdout: IO[bytes]) -> Iterator[Sink]:
+    """Open standard output (None or ``-``) or a file; its name's ending tells the kind.
+
+    ``.parquet`` is Parquet, ``.gz`` and ``.zst`` are compressed, all else is JSONL. The file
+    replaces its predecessor when the block ends well, and is not seen before.
+    """
+    if target is None or target == "-":
+        yield from _closing(JsonLines(stdout))
+        return
+    check_target(target)
+    if target.endswith(_OTHER_FORMATS):
+        raise UsageError(f"{target}: rows are written as .jsonl, .jsonl.gz, .jsonl.zst or .parquet")
+    with whole_file(target) as file, compressed(file, target) as content:
+        yield from _closing(Parquet(content) if target.endswith(".parquet") else JsonLines(content))
+
+
+def _closing(sink: Sink) -> Iterator[Sink]:
+    yield sink
+    sink.close()

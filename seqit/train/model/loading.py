@@ -1,0 +1,82 @@
+"""Loads the model as it is trained: its numbers, attention, adapters, checkpointing."""
+
+import inspect
+from importlib.util import find_spec
+from typing import Any
+
+from seqit.errors import SeqitError, UsageError
+from seqit.llm.providers.local.model_files import find_model
+from seqit.train.config import Recipe
+from seqit.train.data.vision import class_of, freeze, kind_of
+from seqit.train.model.lora import add_lora, check_lora, quantization
+
+
+def load_for_training(recipe: Recipe, config: dict[str, Any], device: Any) -> Any:
+    """Return the model on `device`, with its adapters, ready for DeepSpeed.
+
+    config: DeepSpeed's; under stage 3 each rank keeps its piece of a weight as soon as that is
+    read. Raises SeqitError with the library's own sentence where that fails.
+    """
+    import torch
+    from transformers.integrations.deepspeed import HfDeepSpeedConfig
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    folder = find_model(recipe.model, recipe.revision).folder()
+    has_gpu = torch.cuda.is_available()
+    options: dict[str, Any] = {
+        "dtype": dtype_of(recipe, has_gpu),
+        "attn_implementation": attention_of(recipe, has_gpu),
+    }
+    stage3 = config["zero_optimization"]["stage"] == 3
+    if recipe.lora:
+        check_lora(recipe.lora, has_gpu=has_gpu)
+        if recipe.lora.bits and stage3:
+            raise UsageError("QLoRA's weights are not spread over ranks; take --zero 0, 1 or 2")
+        if recipe.lora.bits:
+            kind = getattr(torch, dtype_of(recipe, has_gpu))
+            options["quantization_config"] = quantization(recipe.lora, kind)
+            options["device_map"] = {"": device}
+    # transformers asks this object, as long as it lives, whether weights are to be spread.
+    spread = HfDeepSpeedConfig(config) if stage3 else None
+    try:
+        model = class_of(folder).from_pretrained(folder, trust_remote_code=False, **options)
+    except Exception as error:
+        raise SeqitError(f"transformers cannot load {recipe.model}: {error}") from error
+    del spread
+    if recipe.data.packing:
+        check_packable(model)
+    if recipe.memory.checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if has_gpu and find_spec("liger_kernel"):
+        from transformers.integrations.liger import apply_liger_kernel
+
+        apply_liger_kernel(model, None)
+    if not stage3 and "device_map" not in options:
+        model = model.to(device)
+    if recipe.lora:
+        return add_lora(model, recipe.lora, recipe.model)
+    if kind_of(folder) != "text":
+        freeze(model)
+    return model
+
+
+def dtype_of(recipe: Recipe, has_gpu: bool) -> str:
+    """Return the type of the weights that are computed with."""
+    return recipe.memory.dtype or ("bfloat16" if has_gpu else "float32")
+
+
+def attention_of(recipe: Recipe, has_gpu: bool) -> str:
+    """Return transformers' name for the attention: FlashAttention where it is present."""
+    flash = has_gpu and find_spec("flash_attn") and dtype_of(recipe, has_gpu) != "float32"
+    return recipe.memory.attention or ("flash_attention_2" if flash else "sdpa")
+
+
+def check_packable(model: Any) -> None:
+    """Raise UsageError for a model in which packed rows would see each other."""
+    name = type(model).__name__
+    advice = "train it with packing: false (--no-packing)"
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        raise UsageError(f"{name} takes no positions, so rows cannot be packed; {advice}")
+    if getattr(model, "_is_stateful", False):
+        raise UsageError(f"{name} carries a state from row to row, if they are packed; {advice}")

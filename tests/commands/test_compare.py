@@ -1,0 +1,328 @@
+"""seqit compare: rows of models with differences, in Markdown, LaTeX and JSON Lines."""
+
+import random
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner
+from support.annotations import annotation, made, write_reference
+from support.markdown import cells_of
+from support.score_rows import HOSTILE, score
+
+from seqit.commands.compare import command
+from seqit.scores.compare import Options, compare, powers
+from seqit.scores.db.database import Database
+from seqit.scores.report.paper_tables import Table, latex, latex_text, markdown
+from seqit.scores.stats.interval import mean_interval
+from seqit.scores.stats.paired import compare_pairs
+
+ITEMS = 80
+
+
+def rows(seed: int = 1) -> list[dict[str, Any]]:
+    """Return accuracy (one item a root) and quality (two of a root) of two models, some missing."""
+    chance = random.Random(seed)
+    found = []
+    for model, skill in (("it", 0.5), (HOSTILE, 0.7)):
+        for item in range(ITEMS):
+            if item == 3 and model == "it":
+                continue  # never asked
+            lost = item in ((5, 6) if model == "it" else (6, 7, 8))
+            known = {"model": model, "id": f"i{item}", "root": f"i{item}", "benchmark": "gsm8k"}
+            value = None if lost else float(chance.random() < skill)
+            found.append(score(**known, value=value, status="refused" if lost else "scored"))
+            known |= {"benchmark": "seqeval", "root": f"i{item // 2}", "metric": "quality"}
+            length = chance.randint(20, 60) * (1 + (model != "it"))
+            value = max(1, min(5, length // 20 + chance.randint(-1, 1)))
+            found.append(score(**known, value=value, judge="a", length=length))
+    found.append(score(model="planted", control="good", metric="quality", value=5, judge="a"))
+    return found
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., str]:
+    def give(content: Any, name: str = "scores.jsonl") -> str:
+        path = tmp_path / name
+        path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in content))
+        return str(path)
+
+    return give
+
+
+def by_item(content: list[dict[str, Any]], model: str, metric: str) -> dict[Any, Any]:
+    return {
+        row["id"]: row["value"]
+        for row in content
+        if (row["model"], row["metric"]) == (model, metric) and "control" not in row
+    }
+
+
+@pytest.mark.parametrize("interval", ["analytic", "bootstrap"])
+def test_a_comparison_is_that_of_its_parts(interval: str, write: Callable[..., str]) -> None:
+    content = rows()
+    with Database([write(content)]) as database:
+        found = compare(database, options=Options(interval=interval, seed=3))
+    assert found.models == ["it", HOSTILE]  # as they appear
+    assert [(task.name, task.is_share) for task in found.tasks] == [
+        ("gsm8k accuracy", True), ("seqeval quality", False),
+    ]  # fmt: skip
+    roots = {f"i{k}": f"i{k // 2}" for k in range(ITEMS)}
+    for task, own in zip(found.tasks, (None, roots), strict=True):
+        first = by_item(content, "it", task.metric)
+        other = by_item(content, HOSTILE, task.metric)
+        cell = found.cells[HOSTILE, task]
+        alone = mean_interval(list(other.values()), [own[k] if own else k for k in other])
+        wanted = compare_pairs(first, other, own)
+        assert found.cells["it", task].paired is None
+        paired = cell.paired
+        assert paired is not None
+        assert (paired.alone, paired.test) == (wanted.alone, wanted.test)
+        assert paired.p == pytest.approx(wanted.p)
+        for one, two in ((cell.estimate, alone), (paired.difference, wanted.difference)):
+            assert (one.n, one.missing, one.roots) == (two.n, two.missing, two.roots)
+            assert (one.mean, one.error) == (pytest.approx(two.mean), pytest.approx(two.error))
+            if interval == "analytic":
+                assert (one.low, one.high) == (pytest.approx(two.low), pytest.approx(two.high))
+            else:
+                assert one.low == pytest.approx(two.low, abs=two.error)
+                assert one.low != pytest.approx(two.low)
+    accuracy = found.cells[HOSTILE, found.tasks[0]]
+    assert (accuracy.paired.test, accuracy.paired.alone) == ("mcnemar", 1)
+    assert (accuracy.paired.difference.n, accuracy.paired.difference.missing) == (75, 4)
+    assert accuracy.statuses == {"refused": 3}
+
+
+def test_samples_and_votes_of_an_item_are_one_score_of_it(write: Callable[..., str]) -> None:
+    content = [
+        score(model=model, id=f"i{k}", root=f"i{k}", sample=sample, value=float(good))
+        for model, right in (("a", (1, 0, 0, 0)), ("b", (1, 1, 1, 0)))
+        for k in range(6)
+        for sample, good in enumerate(right)
+    ]
+    content += [
+        score(model=model, id=f"i{k}", root=f"i{k}", metric="step", position=p, value=float(v))
+        for model, v in (("a", 0), ("b", 1))
+        for k in range(6)
+        for p in (1, 2)
+    ]
+    with Database([write(content)]) as database:
+        found = compare(database)
+    accuracy, step = (found.cells["b", task].paired for task in found.tasks)
+    assert (accuracy.difference.n, accuracy.difference.mean, accuracy.test) == (6, 0.5, "t")
+    assert (step.difference.n, step.difference.roots, step.difference.mean) == (12, 6, 1)
+
+
+def test_power_says_what_the_items_show(write: Callable[..., str]) -> None:
+    with Database([write(rows())]) as database:
+        found = compare(database)
+    for each in powers(found):
+        gap = each.cell.paired.difference
+        assert each.smallest == pytest.approx(2.8016 * gap.error, rel=1e-3)
+        assert each.needed == pytest.approx(gap.n * (each.smallest / gap.mean) ** 2, abs=1)
+
+
+def test_markdown_has_a_row_a_model(seqit: Any, write: Callable[..., str]) -> None:
+    ran = seqit("compare", "it", HOSTILE, write(rows()))
+    assert ran.code == 0, ran.err
+    lines = ran.out.decode().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert [len(cells_of(line)) for line in table] == [3, 3, 3, 3]
+    assert cells_of(table[0]) == ["model", "gsm8k accuracy, %", "seqeval quality"]
+    shown = HOSTILE.replace("\n", "<br>")
+    assert cells_of(table[3])[0].replace("\\", "") == shown.replace("\\", "")
+    assert re.fullmatch(
+        r"[\d.]+ \([\d.]+–[\d.]+\); [+−][\d.]+ \([+−][\d.]+ to [+−][\d.]+\), p [<=] 0\.\d{3}",
+        cells_of(table[3])[1],
+    )
+    notes = [line for line in lines if line.startswith("- ")]
+    assert "- it, gsm8k accuracy: 2 of 79 scores are missing (2 refused)" in notes
+    assert any(
+        "compared on 75 items, not on 4 without a score of both models and 1 that only one" in line
+        for line in notes
+    )
+
+
+def test_a_bound_below_0_has_a_minus_and_no_dash_before_it(
+    seqit: Any, write: Callable[..., str]
+) -> None:
+    halves = [
+        score(model="sit", id=f"i{n}", root=f"i{n}", metric="win", value=value)
+        for n, value in enumerate((0.0, 0.5, 0.0, 0.0))
+    ]
+    ran = seqit("compare", write(halves))
+    assert ran.code == 0, ran.err
+    assert "12.5 (−27.3 to 52.3)" in ran.out.decode()
+
+
+def test_the_first_model_named_is_what_others_are_compared_with(
+    seqit: Any, write: Callable[..., str]
+) -> None:
+    name = write(rows())
+    forth = seqit("compare", "it", HOSTILE, name, "-f", "jsonl").rows
+    back = seqit("compare", HOSTILE, "it", name, "-f", "jsonl").rows
+    assert [row["model"] for row in back] == [HOSTILE, "it"] * 2
+    one = next(r for r in forth if r["model"] == HOSTILE and r["metric"] == "accuracy")
+    two = next(r for r in back if r["model"] == "it" and r["metric"] == "accuracy")
+    assert (two["against"], two["difference"]) == (HOSTILE, pytest.approx(-one["difference"]))
+    assert two["p"] == one["p"]
+    assert set(one) > {"n", "missing", "statuses", "low", "high", "pairs", "unpaired", "alone"}
+
+
+def test_latex_compiles_as_text(seqit: Any, write: Callable[..., str], tmp_path: Path) -> None:
+    target = tmp_path / "table.tex"
+    ran = seqit("compare", write(rows()), "--power", "-o", target)
+    assert ran.code == 0, ran.err
+    text = target.read_text()
+    bare = re.sub(r"\\text[a-z]+\{\}|\\[{}$&#_%]", "", text)
+    body = [line for line in bare.splitlines() if not line.startswith(("\\begin", "\\end", "\\hl"))]
+    assert all(line.count("&") in (0, 2, 5) for line in body)
+    assert "DROP VIEW" in text
+    assert not any(mark in "".join(body).replace("$-$", "") for mark in "#_%~^$")
+    if shutil.which("pdflatex"):
+        document = f"\\documentclass{{article}}\\begin{{document}}{text}\\end{{document}}"
+        (tmp_path / "page.tex").write_text(document)
+        done = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
+            cwd=tmp_path, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a & b \\ {x} $y$ #1_%", r"a \& b \textbackslash{} \{x\} \$y\$ \#1\_\%"),
+        ("~^<>|\"`", r"\textasciitilde{}\textasciicircum{}\textless{}\textgreater{}\textbar{}"
+                     r"{\char34}{\char96}"),
+        ("line\nbreak\x1b[31m", r"line\textbackslash{}nbreak\textbackslash{}x1b[31m"),
+        ("−3", "$-$3"),
+        ("Größe 模型", "Größe 模型"),
+    ],
+)  # fmt: skip
+def test_latex_shows_a_name_to_the_letter(text: str, shown: str) -> None:
+    assert latex_text(text) == shown
+
+
+def test_no_name_breaks_a_table() -> None:
+    table = Table(["model", "x | y"], [["a\n| b |\n\n# c", "1"]], ["[note](javascript:x)\n- y"])
+    lines = list(markdown([table]))
+    assert len(lines) == 5
+    assert [len(cells_of(line)) for line in lines[:3]] == [2, 2, 2]
+    assert lines[4] == r"- \[note\](javascript:x)<br>- y"
+    assert len([line for line in latex([table]) if line.endswith(r"\\")]) == 2
+    table.rows.append(["[2pt]", "1"])
+    assert r"{}[2pt] & 1 \\" in latex([table])
+
+
+def test_judges_are_compared_on_request(seqit: Any, write: Callable[..., str]) -> None:
+    chance = random.Random(2)
+    content = []
+    for k in range(60):
+        value = chance.randint(1, 5)
+        for judge, noise in (("a", 0), ("b", chance.choice((-1, 0, 0, 1)))):
+            given = min(5, max(1, value + noise))
+            content.append(
+                score(id=f"i{k}", root=f"i{k}", metric="quality", judge=judge, value=given)
+            )
+    name = write(content)
+    found = seqit("compare", "--agreement", name, "-f", "jsonl").rows[-1]
+    assert (found["answers"], found["kappas"][0]["judges"]) == (60, ["a", "b"])
+    assert 0.8 < found["alpha"] < 1
+    text = seqit("compare", "--agreement", name).out.decode()
+    assert "b quality: scores of several judges are averaged: a, b" in text
+    assert f"Cohen's kappa of a and b: {found['kappas'][0]['kappa']:.3f}" in text
+    alone = seqit("compare", "--agreement", write(content[::2]))
+    assert (alone.code, "no answer in the files given has scores of two" in alone.err) == (1, True)
+
+
+def test_scores_are_compared_at_equal_length_on_request(
+    seqit: Any, write: Callable[..., str]
+) -> None:
+    name = write(rows())
+    found = seqit("compare", "--equal-length", name, "-f", "jsonl").rows
+    quality = {row["model"]: row for row in found if row["metric"] == "quality"}
+    raw = quality[HOSTILE]["mean"] - quality["it"]["mean"]
+    level = quality[HOSTILE]["adjusted"] - quality["it"]["adjusted"]
+    assert raw > 1
+    assert abs(level) < 0.6
+    assert "adjusted" not in next(row for row in found if row["metric"] == "accuracy")
+    text = seqit("compare", "--equal-length", name).out.decode()
+    assert "seqeval quality: answers twice as long score +" in text
+
+
+def test_annotations_are_scores_with_a_standing(
+    seqit: Any, write: Callable[..., str], tmp_path: Path
+) -> None:
+    judged, reference, truth = made(60)
+    content = [
+        annotation(n, row.preference, output_1="x" * row.baseline_length,
+                   output_2="y" * row.model_length)
+        for n, row in enumerate(judged)
+    ]  # fmt: skip
+    content[7]["preference"] = None
+    path = tmp_path / "annotations.json"
+    path.write_bytes(orjson.dumps(content))
+    ran = seqit("compare", path, "-f", "jsonl")
+    win, controlled = ran.rows
+    assert (win["benchmark"], win["metric"], win["n"], win["missing"]) == (
+        "alpaca_eval",
+        "win",
+        59,
+        1,
+    )
+    assert win["statuses"] == {"unparseable": 1}
+    assert (controlled["metric"], controlled["complete"]) == ("length_controlled_win", False)
+    assert "df\\_gamed.csv (--reference)" in seqit("compare", path).out.decode()
+    csv = write_reference(tmp_path / "df_gamed.csv", reference)
+    _, controlled = seqit("compare", path, "--reference", csv, "-f", "jsonl").rows
+    assert controlled["complete"]
+    assert 100 * controlled["mean"] == pytest.approx(truth, abs=1)
+    del content[9]["generator_1"]
+    path.write_bytes(orjson.dumps(content))
+    ran = seqit("compare", path)
+    assert (ran.code, "annotations.json: generator_1: expected text, found null" in ran.err) == (
+        1,
+        True,
+    )
+
+
+def test_standard_input_is_a_source(seqit: Any) -> None:
+    content = b"".join(orjson.dumps(row) + b"\n" for row in rows())
+    named = seqit("compare", "it", "-f", "jsonl", "-", stdin=content)
+    assert named.code == 0, named.err
+    assert seqit("compare", "it", "-f", "jsonl", stdin=content).out == named.out
+    assert [row["model"] for row in named.rows] == ["it", "it"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["itt", "{scores}"], 2, "there is no score of a model 'itt' (did you mean 'it'?)"),
+        (["it", "lost.jsonl"], 2, "lost.jsonl is not there"),
+        (["{other}"], 1, "there are no scores in the files given"),
+        (["{scores}", "--reference", "{other}"], 1, "the column index is missing"),
+        (["{scores}", "-o", "table.docx"], 2, "say with --format what to write"),
+        (["{scores}", "--test", "mcnemar"], 1, "McNemar's test needs scores of 0 or 1"),
+    ],
+)
+def test_what_cannot_be_compared_gets_a_sentence(
+    args: list[str], code: int, message: str, write: Callable[..., str]
+) -> None:
+    names = {"scores": write(rows()), "other": write([{"x": 1}], "other.jsonl")}
+    ran = CliRunner().invoke(command, [arg.format(**names) for arg in args])
+    assert (ran.exit_code, ran.stdout) == (code, "")
+    assert message in " ".join(ran.stderr.split())
+
+
+def test_the_same_input_gives_the_same_bytes(seqit: Any, write: Callable[..., str]) -> None:
+    name = write(rows())
+    line = ["compare", name, "--interval", "bootstrap", "--test", "permutation", "-f", "jsonl"]
+    first = seqit(*line)
+    assert first.rows[-1]["test"] == "permutation"
+    assert seqit(*line).out == first.out

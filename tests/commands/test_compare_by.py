@@ -1,0 +1,267 @@
+"""seqit compare over several runs and broken down by a field: the table, its notes, the figure."""
+
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.dom import minidom
+
+import orjson
+import pytest
+from click.testing import CliRunner
+from support.markdown import cells_of
+from support.score_rows import score
+
+from seqit.commands.compare import command
+from seqit.scores.compare import Comparison, Options, compare
+from seqit.scores.db.database import Database
+from seqit.scores.stats.interval import mean_interval
+
+HOSTILE = "_$x^2$ <b>&\u202e模"
+MODELS = ("IT", "SIT")
+
+
+def rows(models: tuple[str, ...] = MODELS, runs: int = 3, seed: int = 1) -> list[dict[str, Any]]:
+    """Return following and step of chains of 1 to 3 steps, two chains a root, in two benchmarks."""
+    chance = random.Random(seed)
+    found = []
+    for number, model in enumerate(models):
+        for run in range(runs):
+            lead = number + chance.gauss(0, 0.3)
+            for item in range(72):
+                chain = 1 + item % 3
+                known = {
+                    "id": f"i{item}", "root": f"r{item // 2}", "model": model, "chain": chain,
+                    "benchmark": ("seen", "unseen")[item // 2 % 2], "judge": "builtin",
+                    "operation": ("prefix", "suffix")[item % 2], "training": f"{model} {run}",
+                }  # fmt: skip
+                done = [float(chance.gauss(lead - k / 2, 1) > 0) for k in range(chain)]
+                found.append(score(**known, metric="following", value=min(done)))
+                found += [
+                    score(**known, metric="step", value=value, position=k + 1)
+                    for k, value in enumerate(done)
+                ]
+    found.append(score(model=models[0], metric="quality", value=5, judge="a", control="good"))
+    return found
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., str]:
+    def give(content: Any, name: str = "scores.jsonl") -> str:
+        path = tmp_path / name
+        path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in content))
+        return str(path)
+
+    return give
+
+
+def compared(name: str, **options: Any) -> Comparison:
+    with Database([name]) as database:
+        return compare(database, options=Options(**options))
+
+
+def test_a_breakdown_has_the_intervals_of_its_parts_over_roots_and_runs(
+    write: Callable[..., str],
+) -> None:
+    content = rows()
+    found = compared(write(content), by=("position", "chain"), metrics=("step",))
+    keys = [(task.benchmark, *(value for _, value in task.by)) for task in found.tasks]
+    assert keys == [
+        (benchmark, position, chain)
+        for benchmark in ("seen", "unseen")
+        for position in (1, 2, 3)
+        for chain in range(position, 4)
+    ]
+    for (model, task), cell in found.cells.items():
+        of = {"model": model, "metric": "step", "benchmark": task.benchmark, **dict(task.by)}
+        own = [row for row in content if of.items() <= row.items()]
+        parts = ([row[name] for row in own] for name in ("value", "root", "training"))
+        wanted = mean_interval(*parts)
+        assert (cell.estimate.n, cell.estimate.runs, cell.estimate.roots) == (36, 3, wanted.roots)
+        for name in ("mean", "error", "low", "high", "degrees"):
+            assert getattr(cell.estimate, name) == pytest.approx(getattr(wanted, name)), name
+
+
+def test_a_difference_is_of_items_averaged_over_runs(write: Callable[..., str]) -> None:
+    content = rows()
+    for row in content[:3]:  # i0 and i1 have less runs than the others, and i0 of a model none
+        row |= {"value": None, "status": "failed"}
+    content = [row for row in content if row["metric"] != "step"]
+    content = [row for row in content if row["id"] != "i0" or row["model"] != "SIT"]
+    found = compared(write(content))
+    for cell in found.cells.values():
+        if not cell.paired:
+            continue
+        means = {}
+        for model in MODELS:
+            for row in content:
+                if (row["model"], row["benchmark"]) == (model, cell.task.benchmark):
+                    means.setdefault(row["id"], {}).setdefault(model, []).append(row["value"])
+        gaps = []
+        for by in means.values():
+            numbers = [[v for v in by.get(model, ()) if v is not None] for model in MODELS]
+            if all(numbers):
+                gaps.append(sum(numbers[1]) / len(numbers[1]) - sum(numbers[0]) / len(numbers[0]))
+        paired = cell.paired
+        assert paired.difference.mean == pytest.approx(sum(gaps) / len(gaps))
+        assert (paired.difference.n, paired.difference.runs) == (len(gaps), 6)
+        assert (paired.test, paired.alone) == ("t", int(cell.task.benchmark == "seen"))
+        assert 0 < paired.p < 1
+
+
+def test_runs_that_differ_widen_what_runs_averaged_away_would_hide(
+    write: Callable[..., str],
+) -> None:
+    content = []
+    for model, shares in (("IT", (0.3, 0.5, 0.7)), ("SIT", (0.5, 0.5, 0.5))):
+        for run, share in enumerate(shares):
+            for item in range(200):
+                value = float(item % 10 < 10 * share)
+                content.append(score(model=model, id=f"i{item}", root=f"i{item}", value=value,
+                                     training=f"{model} {run}"))  # fmt: skip
+    (task,) = compared(write(content)).tasks
+    cells = compared(write(content)).cells
+    apart, alike = (cells[model, task].estimate for model in MODELS)
+    assert apart.mean == alike.mean == 0.5
+    assert apart.error == pytest.approx(0.2 / 3**0.5, rel=0.05)
+    assert apart.high - apart.low > 0.6
+    assert alike.high - alike.low == pytest.approx(0.138, abs=0.005)
+    gap = cells["SIT", task].paired
+    assert (gap.difference.mean, gap.p) == (pytest.approx(0), pytest.approx(1))
+    assert gap.difference.high > 0.4
+    widened = compared(write(content), interval="bootstrap").cells["IT", task].estimate
+    assert widened.high - widened.low > 0.3
+
+
+def test_the_table_has_a_row_for_each_value(seqit: Any, write: Callable[..., str]) -> None:
+    name = write([*rows((*MODELS, HOSTILE)), score(model="IT", metric="step", id="x")])
+    ran = seqit("compare", "SIT", HOSTILE, "IT", name, "--metric", "step", "--by", "chain,position")
+    assert ran.code == 0, ran.err
+    lines = ran.out.decode().splitlines()
+    table = [cells_of(line) for line in lines if line.startswith("|")]
+    assert table[0][:4] == ["scores", "chain", "position", "SIT"]
+    assert table[0][5] == "IT"
+    assert table[1] == ["---"] * 3 + ["--:"] * 3
+    assert [row[:3] for row in table[2:5]] == [
+        ["seen step, %", "1", "1"], ["seen step, %", "2", "1"], ["seen step, %", "2", "2"],
+    ]  # fmt: skip
+    assert all("; " not in row[3] and "; " in row[5] for row in table[2:])
+    notes = [line for line in lines if line.startswith("- ")]
+    assert "interval, clustered by root and run)" in notes[0]
+    assert "- Intervals are over 3 runs and 12 roots." in notes
+    assert "- b step: in no row: 1 score without chain" in notes
+    found = seqit("compare", name, "--by", "chain", "-f", "jsonl").rows
+    assert [row["chain"] for row in found if row["model"] == "IT"] == [1, 2, 3] * 4
+    assert {row["runs"] for row in found} == {3}
+    text = seqit("compare", name, "--by", "benchmark", "--metric", "following", "-f", "latex")
+    assert r"\begin{tabular}{llrrr}" in text.out.decode()
+
+
+def test_a_model_with_one_run_is_named(seqit: Any, write: Callable[..., str]) -> None:
+    content = [*rows(("IT",), runs=1), *rows(("SIT",), runs=3)]
+    text = seqit("compare", write(content), "--metric", "following").out.decode()
+    assert "- SIT: intervals are over 3 runs and 18 roots" in text
+    assert "- IT: intervals are over 1 run and 18 roots, and say nothing about" in text
+    for test in ("mcnemar", "permutation"):
+        ran = seqit("compare", write(content), "--test", test)
+        assert (ran.code, f"{test} takes a model for one run" in ran.err) == (1, True)
+    power = seqit("compare", write(content), "--power").out.decode()
+    assert "depends on runs" in power
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["--by", "chian"], 2, "did you mean 'chain'?"),
+        (["--by", "teacher"], 1, "no score of these models has teacher"),
+        (["--metric", "followng"], 2, "there is no score with the metric 'followng' (did you mean"),
+        (["--by", "chain", "--agreement"], 2, "leave out --by, or --agreement"),
+        (["--figure", "a.svg"], 2, "--figure draws one or two fields: --by chain"),
+        (["--figure", "a.svg", "--by", "chain,position,operation"], 2, "--figure draws one or two"),
+        (["--figure", "a.gif", "--by", "chain"], 2, "end the figure's name in .svg, .png, .pdf"),
+        (["--figure", "no/a.svg", "--by", "chain"], 1, "the directory no does not exist"),
+    ],
+)
+def test_what_cannot_be_broken_down_or_drawn_gets_a_sentence(
+    args: list[str], code: int, message: str, write: Callable[..., str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    ran = CliRunner().invoke(command, [write(rows()), *args])
+    assert (ran.exit_code, ran.stdout) == (code, "")
+    assert message in " ".join(ran.stderr.split())
+
+
+def texts(svg: Path) -> list[str]:
+    return [each.firstChild.data for each in minidom.parse(str(svg)).getElementsByTagName("text")]
+
+
+def test_a_figure_names_everything_and_obeys_nothing(
+    write: Callable[..., str], tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    name = write(rows((*MODELS, HOSTILE)))
+    line = [name, "--metric", "step", "--by", "position,chain", "--figure"]
+    for number in (1, 2):
+        ran = CliRunner().invoke(command, [*line, str(tmp_path / f"{number}.svg")])
+        assert ran.exit_code == 0, ran.stderr
+    svg = tmp_path / "1.svg"
+    assert svg.read_bytes() == (tmp_path / "2.svg").read_bytes()
+    found = texts(svg)
+    assert {*MODELS, HOSTILE.replace("\u202e", "\\u202e"), "seen", "unseen"} < set(found)
+    assert found.count("3 tasks in the chain") == 2
+    assert found.count("step accuracy, %") == 2
+    assert found.count("place of the task in the chain") == 3
+    (caption,) = (text for text in found if text.startswith("Means"))
+    assert caption == (
+        "Means with 95 % intervals over 3 runs and 12 roots; a point is of 36 scores."
+    )
+
+
+@pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_a_figure_has_no_date_and_no_missing_sign(
+    ending: str, magic: bytes, write: Callable[..., str], tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    name = write(rows((*MODELS, HOSTILE, "x" * 500, *"abc"), runs=1))
+    for number in (1, 2):
+        target = tmp_path / f"{number}.{ending}"
+        ran = CliRunner().invoke(command, [name, "--by", "operation", "--figure", str(target)])
+        assert ran.exit_code == 0, ran.stderr
+    content = target.read_bytes()
+    assert content.startswith(magic)
+    assert content == (tmp_path / f"1.{ending}").read_bytes()
+    assert b"Date" not in content
+
+
+def test_the_means_and_intervals_are_where_they_are_drawn(write: Callable[..., str]) -> None:
+    pytest.importorskip("matplotlib")
+    from seqit.scores.report.figure import figure_of, panels_of
+
+    found = compared(write(rows()), by=("chain",), metrics=("following",))
+    panels = panels_of(found)
+    assert [panel.title for panel in panels] == [("seen",), ("unseen",)]
+    figure = figure_of(found, panels, Options(), "svg")
+    for axes, panel in zip(figure.axes, panels, strict=True):
+        for model, drawn in zip(MODELS, axes.containers, strict=True):
+            points, _, (bars,) = drawn
+            cells = [found.cells[model, panel.tasks[chain]].estimate for chain in (1, 2, 3)]
+            assert list(points.get_ydata()) == pytest.approx([100 * each.mean for each in cells])
+            assert [round(x) for x in points.get_xdata()] == [1, 2, 3]
+            ends = [(low[1], high[1]) for low, high in bars.get_segments()]
+            assert ends == [
+                pytest.approx((100 * each.low, 100 * each.high), abs=1e-9) for each in cells
+            ]
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+
+
+def test_without_matplotlib_the_figure_says_how_to_get_it(
+    write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    target = tmp_path / "a.svg"
+    line = [write(rows()), "--by", "chain", "--figure", str(target)]
+    ran = CliRunner().invoke(command, line)
+    assert (ran.exit_code, target.exists()) == (1, False)
+    assert "pip install 'seqit[figure]'" in ran.stderr
+    assert CliRunner().invoke(command, line[:3]).exit_code == 0

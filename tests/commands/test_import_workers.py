@@ -1,0 +1,127 @@
+"""seqit import in several processes: the same bytes, rejects and account as in one."""
+
+import json
+from unittest import mock
+
+import pytest
+
+from seqit.engine import processes
+from seqit.engine.ingest import read_format
+from seqit.engine.processes import Workers
+from seqit.records.run_stats import Account, StrictError
+from seqit.records.writers.sink import encode
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
+
+def alpaca(number: int) -> bytes:
+    kinds = (
+        {"instruction": f"Name {number} rivers.", "input": "", "output": "The Rhine."},
+        {"instruction": f"Name {number} lakes.", "output": "Loch Ness.", "topic": [number]},
+        {"instruction": "", "output": "x"},
+        {"instruction": number},
+        "a text",
+    )
+    if number % 50 == 49:
+        return b'{"instruction": "cut off'
+    return json.dumps(kinds[number % 9 if number % 9 < 5 else 0]).encode()
+
+
+def self_instruct(number: int) -> bytes:
+    instances = [{"input": "", "output": f"{n}"} for n in range(number % 4)]
+    return json.dumps({"instruction": f"Count to {number}.", "instances": instances}).encode()
+
+
+def flancot(number: int) -> bytes:
+    line = f"How much is {number} + 1?\t{number + 1}\t{number} and one more."
+    return b"broken \xff line" if number % 40 == 9 else line.encode()[: -1 if number % 7 else None]
+
+
+def seq_instruct(number: int) -> bytes:
+    end = "" if number % 30 == 7 else "###"
+    row = {"full_response": f"#New Instruction#:\nCount to {number}. Count back.{end}"}
+    if number % 3:
+        row["seq_instruction"] = f"Count to {number}.{' Count back.' if number % 5 else ''}"
+    return json.dumps(row).encode()
+
+
+FORMATS = {
+    "alpaca": alpaca,
+    "self-instruct": self_instruct,
+    "seq-instruct": seq_instruct,
+    "flancot": flancot,
+}
+
+
+def imported(path, form, workers, *, strict=False):
+    """Return the lines, the rejects and the account of an import."""
+    rejects: list[bytes] = []
+    account = Account("import", lambda reject: rejects.append(encode(reject)), strict)
+    with Workers(workers) as pool:
+        spread = pool.map if workers > 1 else None
+        rows = read_format([str(path)], account, form=form, spread=spread)
+        lines = [row.raw or encode(row.value) for row in rows]
+    account.written = len(lines)
+    account.close()
+    return lines, rejects, account.manifest()
+
+
+@pytest.fixture(params=FORMATS)
+def source(request, tmp_path):
+    path = tmp_path / f"{request.param}.txt"
+    path.write_bytes(b"\n".join(FORMATS[request.param](number) for number in range(3000)))
+    return path, request.param
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("guessed", [False, True])
+def test_workers_change_nothing(source, workers, guessed):
+    path, form = source
+    form = "auto" if guessed else form
+    alone = imported(path, form, 1)
+    with (
+        mock.patch.object(processes, "ALONE", 2000),
+        mock.patch.object(processes, "BATCH", 1 << 14),
+    ):
+        shared = imported(path, form, workers)
+    assert len(alone[0]) > 1000
+    assert alone[1] or form != "alpaca"
+    assert shared == alone
+
+
+def test_how_others_read_the_rows_is_counted(tmp_path):
+    path = tmp_path / "recorded.jsonl"
+    path.write_bytes(b"\n".join(seq_instruct(number) for number in range(3000)))
+    counted = imported(path, "seq-instruct", 1)[2]["counts"]["parser"]
+    assert counted["instruction"] == {"same": 1500, "content": 400, "unreadable": 100}
+    first, *_ = shown = counted["differences"]
+    assert len(shown) == 20
+    assert first == {
+        "reading": "instruction",
+        "line": 6,
+        "kind": "content",
+        "ours": "Count to 5. Count back.",
+        "theirs": "Count to 5.",
+        "reason": "",
+    }
+
+
+def test_strict_stops_at_the_same_row(tmp_path):
+    path = tmp_path / "a.jsonl"
+    good = json.dumps({"instruction": "Name a river.", "output": "The Elbe."}).encode()
+    path.write_bytes(b"\n".join([*[good] * 500, b"{oops", *[good] * 500, b"{oops again"]))
+    with pytest.raises(StrictError) as alone:
+        imported(path, "alpaca", 1, strict=True)
+    with mock.patch.object(processes, "ALONE", 2000), pytest.raises(StrictError) as shared:
+        imported(path, "alpaca", 2, strict=True)
+    assert ":501:" in str(alone.value)
+    assert str(shared.value) == str(alone.value)
+
+
+def test_what_cannot_be_spread_takes_one_process(tmp_path, seqit):
+    rows = b"\n".join(alpaca(0) for _ in range(100))
+    assert seqit("import", "-q", "-o", tmp_path / "a.parquet", stdin=rows).code == 0
+    again = seqit("import", "--workers", 3, tmp_path / "a.parquet")
+    assert (again.code, len(again.rows)) == (0, 100)
+    array = b"[" + rows.replace(b"\n", b",\n") + b"]"
+    assert seqit("import", "--workers", 3, stdin=array).out == seqit("import", stdin=rows).out

@@ -1,0 +1,488 @@
+"""The whole data path on real public data, through the installed commands as processes.
+
+The counts are facts of the publishers' files; README.md beside the data lists them.
+"""
+
+import hashlib
+import json
+import subprocess
+from collections import Counter
+from itertools import cycle, pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import pytest
+from support.paths import BIN
+
+from seqit.checks import record_problems
+
+FLANCOT = 33_443
+XQUAD = 1_190
+OPERATIONS = ("decompose", "prefix", "suffix", "keep")
+
+# A real shell pipe; `tee` keeps what every stage wrote. "$@" is what import is given.
+PIPE = """
+seqit import "$@" --rejects import.rejects --manifest import.manifest | tee import.rows |
+seqit augment --rejects augment.rejects --manifest augment.manifest | tee augment.rows |
+seqit filter --rejects filter.rejects --manifest filter.manifest > filter.rows
+echo "${PIPESTATUS[*]}" > codes
+"""
+
+
+class Stage(NamedTuple):
+    """What one command of a pipe wrote: rows, rejects and manifest, and its exit code."""
+
+    out: bytes
+    rejects: list[Any]
+    manifest: dict[str, Any]
+    code: int
+
+    @property
+    def rows(self) -> list[Any]:
+        return rows_of(self.out)
+
+
+def rows_of(out: bytes) -> list[Any]:
+    return [orjson.loads(line) for line in out.splitlines()]
+
+
+def pipe(folder: Path, *sources: object, seed: int = 0) -> list[Stage]:
+    """Run import | augment | filter in `folder`; return the three stages."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["bash", "-c", PIPE, "pipe", *map(str, sources)],
+        cwd=folder,
+        env={"PATH": f"{BIN}:/usr/bin:/bin", "SEQIT_AUGMENT_SEED": str(seed)},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    assert "Traceback" not in done.stderr and "defect" not in done.stderr, done.stderr
+    names = ("import", "augment", "filter")
+    codes = (folder / "codes").read_text().split()[::2]  # those of `tee` stand between
+    return [
+        Stage(
+            (folder / f"{name}.rows").read_bytes(),
+            rows_of((folder / f"{name}.rejects").read_bytes()),
+            json.loads((folder / f"{name}.manifest").read_bytes()),
+            int(code),
+        )
+        for name, code in zip(names, codes, strict=True)
+    ]
+
+
+def check_accounts(stages: list[Stage]) -> None:
+    """Every row of every stage is in its output, in its rejects, or was merged."""
+    for stage in stages:
+        account, rejects = stage.manifest, stage.rejects
+        gone = [account[key] for key in ("written", "rejected", "failed", "merged")]
+        assert account["read"] + account["added"] == sum(gone)
+        assert account["complete"]
+        assert account["written"] == len(stage.rows)
+        assert account["output"]["sha256"] == hashlib.sha256(stage.out).hexdigest()
+        outcomes = Counter(reject["outcome"] for reject in rejects)
+        assert outcomes == Counter({k: account[k] for k in ("rejected", "failed") if account[k]})
+        reasons = Counter((reject["stage"], reject["reason"]) for reject in rejects)
+        said = {(s, r): n for s, by in account["reasons"].items() for r, n in by.items()}
+        assert reasons == said
+        assert all(reject["message"] and reject["line"] for reject in rejects)
+        assert all("row" in reject or "raw" in reject for reject in rejects)
+        assert stage.code == (3 if account["failed"] else 0)
+    for before, after in pairwise(stages):
+        assert after.manifest["read"] == before.manifest["written"]
+    # Identities, not only numbers: what filter read is what it wrote and what it rejected.
+    _, augmented, filtered = stages
+    kept = Counter(row["id"] for row in filtered.rows)
+    kept.update(reject["row"]["id"] for reject in filtered.rejects)
+    assert kept == Counter(row["id"] for row in augmented.rows)
+
+
+def verified_checks(rows: list[Any]) -> int:
+    """Verify every check of the rows, and return how many there are."""
+    problems = [(row["id"], found) for row in rows if (found := record_problems(row))]
+    assert not problems, problems[:3]
+    return sum("check" in step for row in rows for step in row.get("steps", ()))
+
+
+def check_chains(imported: list[Any], augmented: list[Any]) -> int:
+    """Every chain comes from the seed in its place, holds its answer, and has verified steps.
+
+    Returns how many checks were verified.
+    """
+    assert len(augmented) == len(imported)
+    for seed, row in zip(imported, augmented, strict=True):
+        assert row["lineage"]["root"] == seed["id"]
+        assert folded(seed["output"]) in folded(row["output"])  # or parted by a line break
+        assert (row["lineage"]["operation"] == "keep") == (row["id"] == seed["id"])
+    changed = [row for row in augmented if row["lineage"]["operation"] != "keep"]
+    for row in changed:
+        assert len(row["steps"]) >= 2
+        assert any("check" in step for step in row["steps"])
+    verified = verified_checks(augmented)
+    assert verified >= len(changed)
+    return verified
+
+
+def folded(text: str) -> str:
+    return " ".join(text.split())
+
+
+def tsv_files(data: Path) -> list[Path]:
+    files = sorted((data / "flancot").glob("*.tsv"))
+    assert len(files) == 7
+    return files
+
+
+@pytest.fixture(scope="module")
+def flancot(data, tmp_path_factory):
+    """All of FlanCoT through the pipe, once: the folder and the three stages."""
+    folder = tmp_path_factory.mktemp("flancot")
+    return folder, pipe(folder, *tsv_files(data))
+
+
+# --- nothing vanishes ------------------------------------------------------------------------
+
+
+def test_every_row_of_flancot_is_accounted(flancot):
+    _, stages = flancot
+    check_accounts(stages)
+    imported, augmented, filtered = (stage.manifest for stage in stages)
+    assert imported["read"] == imported["written"] == FLANCOT
+    assert augmented["read"] == augmented["written"] == FLANCOT
+    assert filtered["written"] + filtered["rejected"] == FLANCOT
+    # Mojibake in two rationales of AQuA and one question that StrategyQA asks twice: the data
+    # is clean otherwise, and a default rule that takes more takes good rows.
+    assert filtered["rejected"] < FLANCOT / 1000
+    assert set(filtered["reasons"]) == {"non-printing", "exact-duplicate"}
+
+
+class Expected(NamedTuple):
+    """A source, and what import makes of it."""
+
+    source: str
+    read: int
+    failed: int = 0
+    options: tuple[str, ...] = ()
+
+
+SOURCES = [
+    Expected("alpaca/seed_tasks.jsonl", 175),
+    *(Expected(f"xquad/xquad.{code}.json", XQUAD) for code in ("ar", "de", "en", "es", "ru", "zh")),
+    Expected("seqeval/seqEval.json", 805, failed=1),
+    # Its columns are of no format, so that one has to be named, and no row fits it.
+    Expected("seqeval/seqEval_iteration_1.json", 805, failed=805, options=("--format", "alpaca")),
+    *(
+        Expected(f"alpacaeval/{model}/model_outputs.json", 805)
+        for model in ("alpaca-7b", "gpt-3.5-turbo-1106", "gpt4_1106_preview", "wizardlm-13b")
+    ),
+]
+
+
+@pytest.mark.parametrize("expected", SOURCES, ids=lambda expected: expected.source)
+def test_every_row_is_accounted(expected, data, tmp_path):
+    stages = pipe(tmp_path, *expected.options, data / expected.source)
+    check_accounts(stages)
+    imported, augmented, filtered = (stage.manifest for stage in stages)
+    assert (imported["read"], imported["added"]) == (expected.read, 0)
+    assert (imported["failed"], imported["rejected"]) == (expected.failed, 0)
+    assert augmented["read"] == augmented["written"] == expected.read - expected.failed
+    verified = check_chains(stages[0].rows, stages[1].rows)
+    if expected.source.startswith("seqeval"):  # instructions alone: there is no answer to learn
+        assert filtered["written"] == 0
+        assert {reject["stage"] for reject in stages[2].rejects} <= {"empty-output"}
+    else:
+        assert filtered["written"] > 0.99 * expected.read
+        assert verified > 0.1 * expected.read
+
+
+def test_the_empty_instruction_of_seqeval_fails_and_is_named(data, seqit, tmp_path):
+    file = data / "seqeval" / "seqEval.json"
+    published = json.loads(file.read_bytes())
+    assert [i for i, item in enumerate(published) if not item["instruction"]] == [547]
+    ran = seqit("import", file, "--rejects", tmp_path / "rejects")
+    (reject,) = rows_of((tmp_path / "rejects").read_bytes())
+    assert reject["row"] == published[547]
+    before = b"\n".join(file.read_bytes().splitlines()[: reject["line"] - 1])
+    assert before.count(b'"instruction"') == 547
+    assert f"{file}:{reject['line']}: instruction: must not be empty" in ran.err
+    del published[547]
+    assert [row["instruction"] for row in ran.rows] == [item["instruction"] for item in published]
+
+
+def test_columns_of_no_format_get_a_sentence(data, seqit, tmp_path):
+    file = data / "seqeval" / "seqEval_iteration_1.json"
+    named = seqit("import", "--format", "alpaca", file, "--rejects", tmp_path / "rejects")
+    assert (named.code, named.out) == (3, b"")
+    rejects = rows_of((tmp_path / "rejects").read_bytes())
+    assert len(rejects) == 805
+    for reject in rejects:
+        assert reject["message"].startswith("instruction: ")
+        assert "missing" in reject["message"] and "seq_instruction" in reject["message"]
+        assert reject["row"]["ori_instruction"]
+
+
+def test_sql_finds_every_row_again(flancot, seqit):
+    folder, _ = flancot
+    names = ("import", "augment", "filter")
+    query = """
+        SELECT command, read + added - written - rejected - failed - merged AS lost, rejected,
+            (SELECT count(*) FROM rejects WHERE rejects.command = manifests.command) AS kept
+        FROM manifests
+    """
+    files = [folder / f"{name}.{kind}" for name in names for kind in ("manifest", "rejects")]
+    found = seqit("sql", query, *files, "-f", "jsonl").rows
+    assert {row["command"] for row in found} == set(names)
+    assert all(row["lost"] == 0 and row["kept"] == row["rejected"] for row in found)
+
+
+# --- chains ----------------------------------------------------------------------------------
+
+
+def test_every_chain_of_flancot_verifies(flancot):
+    _, (imported, augmented, _) = flancot
+    rows = augmented.rows
+    assert check_chains(imported.rows, rows) > 30_000
+    # The paper's rewriting lost content (its prompts shrink from 150 tokens to 127); ours adds.
+    for seed, row in zip(imported.rows, rows, strict=True):
+        assert folded(seed["instruction"]).rstrip(".?!") in folded(row["instruction"])
+
+
+def test_all_operations_occur_and_few_rows_are_kept(flancot, seqit):
+    folder, (_, augmented, _) = flancot
+    counts = augmented.manifest["counts"]["operations"]["1"]
+    query = "SELECT lineage.operation AS operation, count(*) AS n FROM records GROUP BY ALL"
+    found = seqit("sql", query, folder / "augment.rows", "-f", "jsonl").rows
+    assert {row["operation"]: row["n"] for row in found} == counts
+    assert set(counts) == set(OPERATIONS)
+    assert sum(counts.values()) == FLANCOT
+    assert counts["keep"] <= 0.25 * FLANCOT
+    assert min(counts.values()) >= 0.05 * FLANCOT
+
+
+def test_two_iterations_are_two_runs(flancot, seqit, tmp_path):
+    _, (imported, augmented, _) = flancot
+    # Every third row, for speed: the files of FlanCoT come one after the other.
+    seeds, once = (stage.out.splitlines(keepends=True)[::3] for stage in (imported, augmented))
+    manifest = tmp_path / "manifest"
+    at_once = seqit("augment", "--iterations", 2, "--manifest", manifest, stdin=b"".join(seeds))
+    again = seqit("augment", stdin=b"".join(once))
+    assert at_once.out == again.out
+    operations = json.loads(manifest.read_bytes())["counts"]["operations"]
+    assert sum(operations["2"].values()) == len(seeds) - operations["1"]["keep"]
+    twice = rows_of(at_once.out)
+    assert verified_checks(twice) > len(seeds) * 1.5
+    for before, row in zip(map(orjson.loads, once), twice, strict=True):
+        assert row["lineage"]["root"] == before["lineage"]["root"]
+        if "kept" in before["lineage"]:
+            assert row == before  # frozen
+        elif "kept" not in row["lineage"]:
+            assert row["lineage"]["parent"] == before["id"]
+            assert row["lineage"]["iteration"] == 2
+            assert len(row["steps"]) > len(before["steps"])
+
+
+# --- the same input and seed give the same bytes ---------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def halves(data, tmp_path_factory):
+    """The lines of FlanCoT in two files."""
+    folder = tmp_path_factory.mktemp("halves")
+    lines = b"".join(file.read_bytes() for file in tsv_files(data)).splitlines(keepends=True)
+    assert len(lines) == FLANCOT
+    first, second = folder / "first.tsv", folder / "second.tsv"
+    first.write_bytes(b"".join(lines[: FLANCOT // 2]))
+    second.write_bytes(b"".join(lines[FLANCOT // 2 :]))
+    return first, second
+
+
+def test_the_same_seed_gives_the_same_bytes_however_the_input_is_split(flancot, halves, tmp_path):
+    _, stages = flancot
+    again = pipe(tmp_path, *halves)
+    assert [stage.out for stage in again] == [stage.out for stage in stages]
+
+
+def test_halves_by_themselves_add_up_to_the_whole(flancot, halves, seqit):
+    _, (imported, augmented, _) = flancot
+    parts = [seqit("import", half).out for half in halves]
+    assert b"".join(parts) == imported.out
+    assert b"".join(seqit("augment", stdin=part).out for part in parts) == augmented.out
+
+
+def test_two_runs_are_identical_and_another_seed_differs(data, tmp_path):
+    file = data / "flancot" / "strategyqa_train.tsv"
+    runs = {name: tmp_path / name for name in ("one", "two", "other")}
+    one, two = pipe(runs["one"], file, seed=7), pipe(runs["two"], file, seed=7)
+    assert [stage.out for stage in one] == [stage.out for stage in two]
+    for kind in ("rejects", "manifest"):
+        for name in ("import", "augment", "filter"):
+            contents = {(runs[run] / f"{name}.{kind}").read_bytes() for run in ("one", "two")}
+            assert len(contents) == 1
+    other = pipe(runs["other"], file, seed=8)
+    assert other[0].out == one[0].out
+    pairs = zip(one[1].rows, other[1].rows, strict=True)
+    assert sum(a["instruction"] != b["instruction"] for a, b in pairs) > 1_000
+
+
+# --- translate-then-predict ------------------------------------------------------------------
+
+
+def published(data: Path, code: str) -> dict[str, tuple[str, str, str]]:
+    """Read question, text and answer by id, from the publisher's file, without seqit."""
+    document = json.loads((data / "xquad" / f"xquad.{code}.json").read_bytes())
+    paragraphs = [p for article in document["data"] for p in article["paragraphs"]]
+    items = {
+        qa["id"]: (qa["question"], paragraph["context"], qa["answers"][0]["text"])
+        for paragraph in paragraphs
+        for qa in paragraph["qas"]
+    }
+    assert len(items) == XQUAD
+    return items
+
+
+def import_xquad(seqit, data: Path, *codes: str) -> bytes:
+    files = [data / "xquad" / f"xquad.{code}.json" for code in codes]
+    ran = seqit("import", "--format", "xquad", *files)
+    assert ran.code == 0, ran.err
+    return ran.out
+
+
+@pytest.mark.parametrize("variant", ["single-turn", "multi-turn", "crosslingual"])
+def test_xquad_gives_the_published_answers(variant, data, seqit, tmp_path):
+    english, german = published(data, "en"), published(data, "de")
+    ran = seqit(
+        *("augment", "--method", "translate", "--variant", variant),
+        *("--manifest", tmp_path / "manifest"),
+        stdin=import_xquad(seqit, data, "en", "de"),
+    )
+    account = json.loads((tmp_path / "manifest").read_bytes())
+    assert account["read"] == account["written"] == XQUAD
+    assert [row["metadata"]["id"] for row in ran.rows] == list(english)
+    for row in ran.rows:
+        question, text, answer = english[row["metadata"]["id"]]
+        foreign_question, foreign_text, _ = german[row["metadata"]["id"]]
+        turns = [part for turn in row.get("history", ()) for part in turn]
+        asked = "\n".join([*turns[::2], row["instruction"], row["input"]])
+        assert foreign_question in asked and foreign_text in asked
+        assert text not in asked
+        assert row["steps"][-1]["output"] == answer
+        translation = {"single-turn": row["output"], "multi-turn": "".join(turns[1:])}
+        if variant in translation:  # to the letter: nothing is lower-cased
+            assert question in translation[variant] and text in translation[variant]
+        if variant == "single-turn":
+            assert row["output"].endswith(f"\n\nAnswer: {answer}")
+            assert len(row["steps"]) == 2
+        else:
+            assert row["output"] == answer
+            assert text not in row["output"]
+    assert verified_checks(ran.rows) == XQUAD
+
+
+def test_xquad_in_all_languages(data, seqit, tmp_path):
+    foreign = ("ar", "de", "es", "ru", "zh")
+    ran = seqit(
+        *("augment", "--method", "translate", "--per-row", "all"),
+        *("--manifest", tmp_path / "manifest"),
+        stdin=import_xquad(seqit, data, "en", *foreign),
+    )
+    account = json.loads((tmp_path / "manifest").read_bytes())
+    counts = (account["read"], account["added"], account["written"])
+    assert counts == (XQUAD, 4 * XQUAD, 5 * XQUAD)
+    languages = Counter(row["metadata"]["translation"]["source"] for row in ran.rows)
+    assert languages == dict.fromkeys(foreign, XQUAD)
+    answers = {key: answer for key, (_, _, answer) in published(data, "en").items()}
+    assert all(r["steps"][-1]["output"] == answers[r["metadata"]["id"]] for r in ran.rows)
+    assert verified_checks(ran.rows) == 5 * XQUAD
+
+
+# --- what trainers read ----------------------------------------------------------------------
+
+
+def turns_of(form: str, row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (role, text) for every turn, as a trainer reads a row of the format."""
+    if form == "messages":
+        return [(turn["role"], turn["content"]) for turn in row["messages"]]
+    if form == "sharegpt":
+        roles = {"system": "system", "human": "user", "gpt": "assistant"}
+        return [(roles[turn["from"]], turn["value"]) for turn in row["conversations"]]
+    if form == "prompt-completion":
+        return [("user", row["prompt"]), ("assistant", row["completion"])]
+    asked = f"{row['instruction']}\n{row['input']}" if row["input"] else row["instruction"]
+    return [("user", asked), ("assistant", row["output"])]
+
+
+@pytest.mark.parametrize("form", ["alpaca", "messages", "sharegpt", "prompt-completion"])
+def test_trainers_read_the_seed_tasks(form, data, seqit):
+    file = data / "alpaca" / "seed_tasks.jsonl"
+    exported = seqit("export", "--format", form, stdin=seqit("import", file).out)
+    assert exported.code == 0
+    rows = exported.rows
+    assert len(rows) == 175
+    assert all(set(row) == set(rows[0]) for row in rows)
+    for seed, row in zip(rows_of(file.read_bytes()), rows, strict=True):
+        (instance,) = seed["instances"]
+        (user, asked), (assistant, answer) = turns_of(form, row)
+        assert (user, assistant) == ("user", "assistant")
+        assert seed["instruction"] in asked and instance["input"] in asked
+        assert answer == instance["output"]
+
+
+def test_trainers_read_several_turns(data, seqit):
+    translated = seqit(
+        *("augment", "--method", "translate", "--variant", "multi-turn"),
+        stdin=import_xquad(seqit, data, "en", "de"),
+    )
+    for form in ("messages", "sharegpt"):
+        rows = seqit("export", "--format", form, stdin=translated.out).rows
+        assert len(rows) == XQUAD
+        for row in rows:
+            turns = turns_of(form, row)
+            expected = cycle(("user", "assistant"))
+            assert all(role == next(expected) and text for role, text in turns)
+            assert len(turns) == 4
+
+
+# --- mix -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("amounts", "rows", "wanted"),
+    [
+        (("0.4", "0.6"), ("--rows", 50_000), (20_000, 30_000)),
+        (("70%", "30%"), ("--rows", 60_000), (42_000, 18_000)),  # more than there are
+        (("1234", "4321"), (), (1234, 4321)),
+    ],
+    ids=["weights", "repeated", "counts"],
+)
+def test_a_mixture_holds_exactly_what_was_asked(amounts, rows, wanted, flancot, seqit, tmp_path):
+    folder, (_, _, filtered) = flancot
+    sources = [folder / "filter.rows", folder / "import.rows"]
+    mixture, manifest = tmp_path / "mixture.jsonl", tmp_path / "manifest"
+    ran = seqit(
+        *("mix", *(f"{s}={a}" for s, a in zip(sources, amounts, strict=True)), *rows),
+        *("--seed", 7, "-o", mixture, "--manifest", manifest),
+    )
+    assert ran.code == 0, ran.err
+    account = json.loads(manifest.read_bytes())
+    available = (filtered.manifest["written"], FLANCOT)
+    assert account["read"] == sum(available)
+    assert account["read"] + account["added"] == account["written"] + account["rejected"]
+    plan = account["counts"]["plan"]["sources"]
+    assert tuple(source["available"]["rows"] for source in plan) == available
+    assert tuple(source["requested"]["rows"] for source in plan) == wanted
+
+    # The recount: which source a row is of is seen in its lineage.
+    query = """
+        SELECT lineage.operation = 'seed' AS is_seed, count(*) AS n, count(DISTINCT id) AS ids
+        FROM records GROUP BY ALL ORDER BY is_seed
+    """
+    found = seqit("sql", query, mixture, "-f", "jsonl").rows
+    assert [row["is_seed"] for row in found] == [False, True]
+    assert tuple(row["n"] for row in found) == wanted
+    assert tuple(source["achieved"]["rows"] for source in plan) == wanted
+    if wanted[0] > available[0]:  # all of it at least once; no two records of filter share an id
+        assert found[0]["ids"] == available[0]
+        assert account["added"] == wanted[0] - available[0]
+    else:
+        assert found[0]["ids"] == wanted[0]

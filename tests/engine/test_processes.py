@@ -1,0 +1,210 @@
+"""The map over processes: in order, in flat memory, and gone without a trace whatever happens."""
+
+import os
+import signal
+import subprocess
+import time
+from itertools import count, islice
+
+import pytest
+from support.paths import BIN
+
+from seqit.engine import channel
+from seqit.engine.processes import ALONE, BATCH, Workers
+from seqit.errors import RowError, SeqitError
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
+
+def a_batch_each(item: object) -> int:
+    return ALONE
+
+
+def singly(items):
+    return ([item] for item in items)
+
+
+def doubled(items: list[int]) -> list[tuple[int, int]]:
+    return [(2 * item, os.getpid()) for item in items]
+
+
+def is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("weight", [0, 1, BATCH // 3, ALONE])
+def test_results_come_in_the_order_of_the_items(workers, weight):
+    with Workers(workers) as pool:
+        results = list(pool.map(doubled, singly(range(500)), lambda item: weight))
+    assert [result for result, _ in results] == list(range(0, 1000, 2))
+    processes = {process for _, process in results}
+    assert len(processes - {os.getpid()}) == (workers if weight > 1 and workers > 1 else 0)
+    assert all(map(is_gone, processes - {os.getpid()}))
+
+
+def test_one_pool_maps_several_times():
+    with Workers(2) as pool:
+        for _ in range(3):
+            assert sum(n for n, _ in pool.map(doubled, singly(range(20)), a_batch_each)) == 380
+
+
+def test_items_are_taken_no_further_than_the_pipes_hold(tmp_path):
+    taken = tmp_path / "taken"
+
+    def items():
+        for number in count():
+            taken.write_text(str(number))
+            yield number, b"x" * BATCH
+
+    with Workers(2) as pool:
+        results = pool.map(lambda items: items, singly(items()), lambda item: len(item[1]))
+        assert [number for number, _ in islice(results, 40)] == list(range(40))
+        time.sleep(0.2)
+        # Two pipes a worker, and what the processes have in hand.
+        assert int(taken.read_text()) < 40 + 4 * channel.CAPACITY // BATCH + 8
+
+
+def test_what_has_come_goes_out_before_a_read_that_waits():
+    reader, writer = os.pipe()
+    with Workers(2) as pool, os.fdopen(reader, "rb", buffering=0) as source:
+
+        def lines():
+            while True:
+                pool.about_to_wait()
+                yield int(source.readline())
+
+        os.write(writer, b"1\n2\n3\n")
+        weights = {1: ALONE}
+        results = pool.map(doubled, singly(lines()), lambda item: weights.get(item, 1))
+        assert [next(results)[0] for _ in range(3)] == [2, 4, 6]
+        os.write(writer, b"4\n")
+        assert next(results)[0] == 8
+    os.close(writer)
+
+
+def test_this_process_is_told_before_it_waits():
+    told = []
+    with Workers(2) as pool:
+        pool.before_wait = lambda: told.append(True)
+        list(pool.map(doubled, singly(range(10)), a_batch_each))
+    assert len(told) >= 10
+
+
+def fails_at_7(items: list[int]) -> list[int]:
+    if 7 in items:
+        raise RowError("seven", "field")
+    return items
+
+
+def test_an_error_of_the_function_is_raised_in_its_turn():
+    seen = []
+    with Workers(3) as pool, pytest.raises(RowError, match="seven") as caught:
+        seen.extend(pool.map(fails_at_7, singly(range(20)), a_batch_each))
+    assert seen == list(range(7))
+    assert caught.value.field == "field"
+    assert "fails_at_7" in "".join(caught.value.__notes__)  # where it rose, for --traceback
+
+
+def test_an_error_of_the_items_is_raised_after_the_results_before_it():
+    def items():
+        yield from range(9)
+        raise SeqitError("no more")
+
+    seen = []
+    with Workers(2) as pool, pytest.raises(SeqitError, match="no more"):
+        for result, _ in pool.map(doubled, singly(items()), a_batch_each):
+            seen.append(result)
+    assert seen == list(range(0, 18, 2))
+
+
+def test_an_error_that_cannot_travel_is_told_in_words():
+    class Odd(Exception):
+        def __init__(self, one, two):
+            super().__init__(f"{one} and {two}")
+
+    def fail(items):
+        if items == [0]:
+            return items
+        raise Odd("this", "that")
+
+    with Workers(2) as pool, pytest.raises(RuntimeError, match="Odd: this and that"):
+        list(pool.map(fail, singly(range(5)), a_batch_each))
+
+
+@pytest.mark.parametrize("how", ["kill", "exit"])
+def test_a_worker_that_dies_is_an_error_and_no_result_is_skipped(how):
+    def die(items):
+        if items == [11]:
+            if how == "exit":
+                os._exit(3)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return items
+
+    seen = []
+    told = "ended by SIGKILL, perhaps since memory" if how == "kill" else "with exit code 3"
+    with Workers(2) as pool, pytest.raises(SeqitError, match=told):
+        seen.extend(pool.map(die, singly(range(1000)), a_batch_each))
+    assert seen == list(range(11))
+
+
+def test_a_feeder_that_dies_is_an_error():
+    def items():
+        yield from range(10)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    seen = []
+    with Workers(2) as pool, pytest.raises(SeqitError, match="ended by SIGKILL"):
+        for result, _ in pool.map(doubled, singly(items()), a_batch_each):
+            seen.append(result)
+    assert seen == list(range(0, 20, 2))
+
+
+def test_no_process_is_left_when_the_results_are_left_alone():
+    with Workers(2) as pool:
+        results = pool.map(doubled, singly(count()), a_batch_each)
+        processes = {process for _, process in islice(results, 10)} - {os.getpid()}
+        assert not any(map(is_gone, processes))
+    assert len(processes) == 2
+    assert all(map(is_gone, processes))
+
+
+KILLED = """
+import os, time
+from seqit.engine.processes import ALONE, Workers
+
+def items():
+    yield [0]
+    os.write(1, b"%d\\n" % os.getpid())  # in one piece, since several write
+    yield [1]
+    yield [2]
+    time.sleep(600)
+
+def function(items):
+    os.write(1, b"%d\\n" % os.getpid())
+    return items
+
+with Workers(2) as pool:
+    for _ in pool.map(function, items(), lambda item: ALONE):
+        pass
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_the_one_that_started_it(number):
+    process = subprocess.Popen(
+        [BIN / "python", "-c", KILLED], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    children = {int(process.stdout.readline()) for _ in range(4)} - {process.pid}
+    assert len(children) == 3
+    process.send_signal(number)
+    process.wait(20)
+    deadline = time.monotonic() + 20
+    while not all(map(is_gone, children)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert all(map(is_gone, children))
+    process.stdout.close()

@@ -1,0 +1,279 @@
+"""seqit bench with lm-evaluation-harness itself, a random model and tasks of our own."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from support.paths import BIN
+from support.running import Ran
+
+pytest.importorskip("lm_eval")
+pytest.importorskip("torch")
+
+from support.tiny_model import make_model
+
+from seqit.evaluate.lm_eval import harness
+from seqit.evaluate.lm_eval.code_task import code_task
+from seqit.evaluate.lm_eval.harness import KNOWN, Broken, Harness, Known
+from seqit.evaluate.lm_eval.model import Setting
+from seqit.evaluate.lm_eval.rows import Labels, read, scores
+from seqit.evaluate.sandbox.sandbox import Verdict
+from seqit.records.run_stats import Account
+from seqit.records.validation import schema
+
+pytestmark = pytest.mark.slow  # each run of the command reads the harness's 14,000 task files
+
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+QUESTIONS = [
+    {"question": "How many wheels has a bicycle?", "answer": "2", "choices": ["2", "3"], "gold": 0},
+    {"question": "How many legs has a spider?", "answer": "8", "choices": ["6", "8"], "gold": 1},
+    {"question": "How many days has a week?", "answer": "7", "choices": ["5", "7"], "gold": 1},
+]
+WRITTEN = """
+task: wheels
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}, train: {data}}}}}
+output_type: generate_until
+test_split: test
+training_split: train
+fewshot_split: train
+doc_to_text: "{{{{question}}}}"
+doc_to_target: "{{{{answer}}}}"
+generation_kwargs: {{until: ["\\n"], max_gen_toks: 8, do_sample: false}}
+metric_list:
+  - {{metric: exact_match, aggregation: mean, higher_is_better: true}}
+filter_list:
+  - {{name: first, filter: [{{function: take_first}}]}}
+  - name: number
+    filter: [{{function: regex, regex_pattern: "(\\\\d+)"}}, {{function: take_first}}]
+metadata: {{version: 2.5}}
+"""
+CHOSEN = """
+task: choose
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+output_type: multiple_choice
+test_split: test
+doc_to_text: "{{{{question}}}}"
+doc_to_target: gold
+doc_to_choice: "{{{{choices}}}}"
+num_fewshot: 0
+metric_list:
+  - {{metric: acc, aggregation: mean, higher_is_better: true}}
+  - {{metric: f1}}
+metadata: {{version: 1.0}}
+"""
+BROKEN = CHOSEN.replace("task: choose", "task: far_away").replace(
+    "dataset_path: json", "dataset_path: nobody/nothing"
+)
+RUNS_CODE = CHOSEN.replace("task: choose", "task: runs_code\nunsafe_code: true")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model with a chat template, one without, and the tasks."""
+    folder = tmp_path_factory.mktemp("bench")
+    make_model(folder / "chat", length=2048)
+    make_model(folder / "base", template=None)
+    data = folder / "questions.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
+    (folder / "tasks").mkdir()
+    texts = {"wheels": WRITTEN, "choose": CHOSEN, "far": BROKEN, "code": RUNS_CODE}
+    for name, text in texts.items():
+        (folder / "tasks" / f"{name}.yaml").write_text(text.format(data=data))
+    (folder / "chat" / "training.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bench(folder):
+    def run(*args, model="chat", tasks="wheels,choose") -> Ran:
+        common = ["--model", f"transformers:{folder / model}", "--tasks", tasks]
+        common += ["--include", folder / "tasks"]
+        env = (
+            os.environ | OFFLINE | {"HF_HOME": str(folder / "hub"), "PATH": f"{BIN}:/usr/bin:/bin"}
+        )
+        done = subprocess.run(
+            [BIN / "seqit", "bench", *map(str, (*common, *args))],
+            capture_output=True,
+            env=env,
+            cwd=folder,
+            timeout=250,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def measured(bench):
+    return bench("--limit", "2", "--label", "tiny")
+
+
+def test_it_writes_a_score_for_each_item_filter_and_metric(measured):
+    assert measured.code == 0, measured.err
+    assert all(schema("score").is_valid(row) for row in measured.rows)
+    found = [(row["id"], row["benchmark"], row["metric"]) for row in measured.rows]
+    assert found == [
+        ("wheels:0", "wheels-0-shot", "exact_match,first"),
+        ("wheels:1", "wheels-0-shot", "exact_match,first"),
+        ("wheels:0", "wheels-0-shot", "exact_match,number"),
+        ("wheels:1", "wheels-0-shot", "exact_match,number"),
+        ("choose:0", "choose-0-shot", "acc"),
+        ("choose:0", "choose-0-shot", "f1"),
+        ("choose:1", "choose-0-shot", "acc"),
+        ("choose:1", "choose-0-shot", "f1"),
+    ]
+    assert {row["model"] for row in measured.rows} == {"tiny"}
+    assert {row["judge"] for row in measured.rows} == {"lm-eval:wheels", "lm-eval:choose"}
+
+
+def test_the_evidence_tells_what_was_measured(measured):
+    first, *_ = measured.rows
+    evidence = first["evidence"]
+    assert (evidence["task"], evidence["doc_id"], evidence["filter"]) == ("wheels", 0, "first")
+    assert (evidence["version"], evidence["shots"], evidence["chat"]) == (2.5, 0, True)
+    assert evidence["expected"] == "2" and evidence["library"].startswith("lm_eval ")
+    assert len(first["training"]) == 64
+
+
+def test_the_choice_is_the_likelier_one(measured):
+    for row in measured.rows:
+        if row["metric"] == "acc":
+            chances = row["evidence"]["loglikelihoods"]
+            best = chances.index(max(chances))
+            assert row["value"] == float(best == row["evidence"]["expected"])
+
+
+def test_a_metric_that_no_single_item_has_is_no_number(measured):
+    rows = [row for row in measured.rows if row["metric"] == "f1"]
+    assert [(row["value"], row["status"]) for row in rows] == [(None, "failed")] * 2
+
+
+def test_what_the_libraries_print_is_no_row(bench, folder):
+    ran = bench("-o", folder / "scores.jsonl", "--manifest", folder / "m.json", tasks="choose")
+    assert (ran.code, ran.out) == (0, b""), ran.err
+    assert len((folder / "scores.jsonl").read_text().splitlines()) == 6
+    manifest = json.loads((folder / "m.json").read_text())
+    assert (manifest["read"], manifest["added"], manifest["written"]) == (3, 3, 6)
+    assert "read 3, added 3, written 6" in ran.err
+
+
+def test_examples_go_before_each_item(bench):
+    ran = bench("--shots", "1", "--limit", "1")
+    assert ran.code == 0, ran.err
+    benchmarks = {row["benchmark"] for row in ran.rows}
+    assert benchmarks == {"wheels-1-shot", "choose-0-shot"}  # by its own settings it has none
+
+
+def test_a_model_without_a_chat_template_goes_on_with_the_text(bench):
+    ran = bench("--limit", "1", model="base", tasks="choose")
+    assert [row["evidence"]["chat"] for row in ran.rows] == [False, False]
+    asked = bench("--apply-chat-template", model="base", tasks="choose")
+    assert asked.code == 2 and "no chat template" in asked.err
+
+
+@pytest.mark.parametrize(
+    ("tasks", "code", "said"),
+    [
+        ("chooses", 2, "lm-eval has no task 'chooses'; near are choose"),
+        ("gsm8", 2, "near are gsm8k"),
+        ("far_away", 1, "far_away: lm-eval cannot load the task or its data"),
+        ("runs_code", 2, "runs_code has lm-eval run the model's code without a sandbox"),
+    ],
+)
+def test_a_task_that_cannot_be_had_is_said_in_a_sentence(bench, tasks, code, said):
+    ran = bench(tasks=tasks)
+    assert (ran.code, ran.out) == (code, b"")
+    assert said in ran.err and "Traceback" not in ran.err
+
+
+def test_a_task_that_breaks_off_fails_and_the_others_stand(bench, folder):
+    text = WRITTEN.replace("task: wheels", "task: breaks").format(data=folder / "questions.jsonl")
+    broken = text.replace("max_gen_toks: 8", "max_gen_toks: 5000")  # more than the model takes
+    (folder / "tasks" / "breaks.yaml").write_text(broken)
+    ran = bench("--limit", "1", tasks="breaks,choose")
+    assert (ran.code, len(ran.rows)) == (3, 2), ran.err
+    assert "lm-eval broke off" in ran.err and "failed 1" in ran.err
+
+
+@pytest.fixture
+def in_process(folder, monkeypatch):
+    """A harness in this process: with the tasks of our own, and no index of all others."""
+    from lm_eval.tasks import TaskManager
+
+    tasks = TaskManager(include_path=str(folder / "tasks"), include_defaults=False)
+    monkeypatch.setattr(Harness, "_manager", tasks)
+    setting = Setting("transformers", str(folder / "chat"), limit=2)
+    return Harness(setting, samples=3)
+
+
+def test_a_benchmark_with_two_numbers_of_examples_is_measured_with_both(in_process, monkeypatch):
+    monkeypatch.setitem(KNOWN, "both", Known(("wheels",), (0, 2)))
+    in_process.load_tasks(["both"])
+    found = list(in_process.run())
+    assert {sample.benchmark for sample in found} == {"both-0-shot", "both-2-shot"}
+    prompts = {s.benchmark: s.logged["arguments"][0][0] for s in found}
+    assert [prompts[f"both-{n}-shot"].count("<|user|>") for n in (0, 2)] == [1, 3]
+
+
+PROBLEM = {
+    "task_id": "own/0",
+    "prompt": 'def one() -> int:\n    """Return one."""\n',
+    "canonical_solution": "    return 1\n",
+    "test": "def check(candidate):\n    assert candidate() == 1\n",
+    "entry_point": "one",
+}
+
+
+class Tested:
+    """Passes what returns 1, without running it."""
+
+    def judge(self, prompt, test, entry_point, source):
+        return Verdict("return 1" in source, "wrong")
+
+
+def test_programs_are_generated_by_the_harness_and_tested_in_the_sandbox(
+    in_process, folder, monkeypatch
+):
+    file = folder / "problems.jsonl"
+    file.write_text(json.dumps(PROBLEM) + "\n")
+
+    def own_task(samples, chat):
+        task = code_task(samples, chat) | {"dataset_path": "json"}
+        task["generation_kwargs"]["max_gen_toks"] = 8
+        return task | {"dataset_kwargs": {"data_files": {"test": str(file)}}}
+
+    monkeypatch.setattr(harness, "code_task", own_task)
+    in_process.load_tasks(["humaneval"])
+    (sample,) = in_process.run()
+    assert not isinstance(sample, Broken)
+    drawn = sample.logged["resps"][0]
+    assert len(set(drawn)) == 3  # the model's own settings (top_k 1) are put aside
+    said = ["    return 1\n", "```python\ndef one():\n    return 2\n```", ""]
+    sample.logged["resps"][0][:] = said
+    account = Account("bench")
+    rows = read(iter([sample]), account)
+    labels = Labels("tiny", "lm_eval")
+    found = [
+        row.value
+        for row in scores(rows, account, labels=labels, sandbox=Tested(), pass_at=[1], workers=1)
+    ]
+    account.written += len(found)
+    account.close()
+    assert all(schema("score").is_valid(row) for row in found)
+    assert [(row["metric"], row["value"]) for row in found] == [
+        ("pass", 1.0),
+        ("pass", 0.0),
+        ("pass", 0.0),
+        ("pass@1", pytest.approx(1 / 3)),
+    ]
+    assert found[0]["evidence"]["doc_id"] == 0 and found[0]["root"] == "humaneval:0"
+
+
+def test_every_benchmark_that_help_names_is_a_task_of_the_harness():
+    from lm_eval.tasks import TaskManager
+
+    index = TaskManager().task_index
+    assert [task for known in KNOWN.values() for task in known.tasks if task not in index] == []

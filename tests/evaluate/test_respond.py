@@ -1,0 +1,334 @@
+"""respond: every answer stands with its own item, and what is no answer is no response."""
+
+import json
+from collections import Counter
+
+import pytest
+from support.answering_server import Answering
+from support.judging import item
+from support.scripted import scripted_model
+
+from seqit.errors import UsageError
+from seqit.evaluate.items import Shots, benchmark_of, lineage_of
+from seqit.evaluate.respond import closing_lines, respond
+from seqit.llm.request import Completion, Failed, Sampling
+from seqit.records.run_stats import Account, Row
+from seqit.records.validation import schema
+
+ITEMS = [item(n) for n in range(2, 8)]
+
+
+def run(items, reply=lambda request: "So.", **options):
+    rejects = []
+    account = Account("respond", rejects.append)
+    model = scripted_model(reply)
+    rows = [Row(each, "items", n) for n, each in enumerate(items, 1)]
+    found = [row.value for row in respond(iter(rows), account, model=model, seed=0, **options)]
+    account.read, account.written = len(rows), len(found)
+    account.close()
+    assert all(map(schema("response").is_valid, found))
+    return found, account, model.dispatch.requests, rejects
+
+
+def test_a_response():
+    record = item(3, system="Be brief.", history=[["Hello.", "Hi."]])
+    answer = Completion("Three rivers.", "stop", 12, 3)
+    (response,), _, (request,), _ = run([record], lambda _: answer, label="mine", training="abc")
+    assert response == {
+        "id": record["id"],
+        "model": "mine",
+        "sample": 0,
+        "output": "Three rivers.",
+        "finish": "stop",
+        "item": record,
+        "lineage": {"root": "root 3", "iteration": 1, "operation": "suffix"},
+        "prompt_tokens": 12,
+        "output_tokens": 3,
+        "training": "abc",
+    }
+    assert request.messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello."},
+        {"role": "assistant", "content": "Hi."},
+        {"role": "user", "content": record["instruction"]},
+    ]
+
+
+def test_images_are_shown():
+    *_, (request,), _ = run([item(3, images=["fish.png"])])
+    assert request.messages[0]["content"][0] == {"type": "image", "image": "fish.png"}
+
+
+def test_samples_are_drawn_apart_and_stand_together():
+    found, account, requests, _ = run(ITEMS[:2], lambda r: f"By {r.seed}.", samples=3)
+    assert [(r["id"], r["sample"]) for r in found] == [
+        (each["id"], n) for each in ITEMS[:2] for n in range(3)
+    ]
+    assert len({request.seed for request in requests}) == 6
+    assert account.added == 4
+    assert [r["output"] for r in found] == [f"By {request.seed}." for request in requests]
+
+
+def test_a_sample_is_the_same_however_many_are_asked():
+    many = run(ITEMS[:2], lambda r: f"By {r.seed}.", samples=4)[0]
+    few = run(ITEMS[1:2], lambda r: f"By {r.seed}.", samples=2)[0]
+    assert [r["output"] for r in many[4:6]] == [r["output"] for r in few]
+
+
+@pytest.mark.parametrize(
+    ("said", "output", "finish"),
+    [
+        (Completion("    return 1\n", "stop"), "    return 1\n", "stop"),  # code keeps its indent
+        (Completion("Three riv", "length"), "Three riv", "length"),
+        (Completion("<think>3?</think>\n\nThree.", "stop"), "Three.", "stop"),
+        (Completion("<think>Let me see", "length"), "", "length"),
+        (Completion("", "length"), "", "length"),
+        ("Error", "Error", "stop"),
+    ],
+)
+def test_what_the_model_said(said, output, finish):
+    (response,), account, requests, _ = run(ITEMS[:1], lambda _: said)
+    assert (response["output"], response["finish"]) == (output, finish)
+    assert len(requests) == 1
+    assert account.counts["answers"]["length"] == (finish == "length")
+
+
+def test_an_empty_answer_is_asked_again_and_then_is_one():
+    (response,), account, requests, _ = run(ITEMS[:1], lambda _: " ")
+    assert response["output"].strip() == ""
+    assert len(requests) == 5
+    assert closing_lines(account) == ["of the answers 1 empty"]
+    replies = iter(["", "Three."])
+    (response,), *_ = run(ITEMS[:1], lambda _: next(replies))
+    assert response["output"] == "Three."
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "asked"),
+    [
+        (Failed("timeout", "no answer in time"), "timeout", 1),
+        (Failed("too-long", "300 tokens"), "too-long", 1),
+        (Completion("", "content_filter"), "refused", 5),
+        ("THIS EVALUATION FAILED AFTER 5 ATTEMPTS.", "placeholder", 5),
+        ("[Insert the answer here]", "placeholder", 5),
+    ],
+)
+def test_what_is_no_answer_is_no_response(said, reason, asked):
+    found, account, requests, (reject,) = run(ITEMS[:1], lambda _: said)
+    assert (found, account.failed, len(requests)) == ([], 1, asked)
+    assert (reject["reason"], reject["stage"], reject["id"]) == (reason, "respond", ITEMS[0]["id"])
+
+
+def test_an_item_that_a_failed_call_left_is_not_asked():
+    broken = item(3, instruction="THIS EVALUATION FAILED AFTER 5 ATTEMPTS.", steps=None)
+    found, account, requests, (reject,) = run([broken, ITEMS[0]])
+    assert (len(found), account.rejected, len(requests)) == (1, 1, 1)
+    assert (reject["stage"], reject["reason"]) == ("item", "placeholder")
+
+
+# --- few-shot --------------------------------------------------------------------------------
+
+
+def test_shots_are_earlier_turns():
+    shots = Shots(ITEMS[:3], 2)
+    record = item(9, history=[["Hello.", "Hi."]], system="Be brief.")
+    *_, (request,), _ = run([record], shots=shots)
+    assert [message["content"] for message in request.messages] == [
+        "Be brief.",
+        *(part for each in ITEMS[:2] for part in (each["instruction"], each["output"])),
+        "Hello.",
+        "Hi.",
+        record["instruction"],
+    ]
+
+
+def test_a_shot_that_is_the_item_gives_way_to_the_next():
+    *_, (request,), _ = run([ITEMS[0]], shots=Shots(ITEMS[:3], 2))
+    users = [m["content"] for m in request.messages if m["role"] == "user"]
+    assert users == [each["instruction"] for each in (ITEMS[1], ITEMS[2], ITEMS[0])]
+
+
+def test_the_response_holds_the_item_without_the_shots():
+    (response,), *_ = run([ITEMS[4]], shots=Shots(ITEMS[:2], 2))
+    assert response["item"] == ITEMS[4]
+
+
+@pytest.mark.parametrize(
+    "examples",
+    [
+        [ITEMS[0]],
+        [ITEMS[0], item(9, output="", steps=None)],
+        [ITEMS[0], item(9, images=["fish.png"])],
+        [ITEMS[0], item(9, history=[["a", "b"]])],
+        [ITEMS[0], item(9, system="Be brief.")],
+    ],
+)
+def test_what_cannot_be_a_shot(examples):
+    with pytest.raises(UsageError, match="--shots"):
+        Shots(examples, 2)
+
+
+def test_no_shots():
+    *_, (request,), _ = run([ITEMS[0]], shots=Shots(ITEMS, 0))
+    assert len(request.messages) == 1
+
+
+# --- what an item tells ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parts", "benchmark", "lineage"),
+    [
+        ({}, "", {"root": "root 1", "iteration": 1, "operation": "suffix"}),
+        ({"lineage": {"root": "r", "iteration": 0, "operation": "seed"},
+          "metadata": {"iteration": 4}}, "seqeval", {"root": "r", "iteration": 4}),
+        ({"lineage": {"root": "r", "iteration": 0, "operation": "seed"},
+          "metadata": {"iteration": "x"}}, "",
+         {"root": "r", "iteration": 0, "operation": "seed"}),
+        ({"lineage": {"root": "r", "iteration": 2, "operation": "prefix", "method": "seqeval",
+                      "teacher": "t", "seed": 3}}, "seqeval",
+         {"root": "r", "iteration": 2, "operation": "prefix", "method": "seqeval",
+          "teacher": "t"}),
+        ({"source": {"format": "gsm8k"}}, "gsm8k",
+         {"root": "root 1", "iteration": 1, "operation": "suffix"}),
+    ],
+)  # fmt: skip
+def test_benchmark_and_lineage(parts, benchmark, lineage):
+    record = item(1, **parts)
+    assert (benchmark_of(record), lineage_of(record)) == (benchmark, lineage)
+    (response,), *_ = run([record])
+    assert response.get("benchmark", "") == benchmark
+    (response,), *_ = run([record], benchmark="own")
+    assert response["benchmark"] == "own"
+
+
+# --- the command, at a server ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Answering("--answers", "support.judge_answers:tell") as running:
+        yield running
+
+
+def lines(rows):
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+MANY = [item(n) for n in range(200)]
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_each_answer_belongs_to_its_own_item_under_faults(samples, seqit, tmp_path):
+    options = ("--faults", "0.3", "--jitter", "0.01", "--answers", "support.judge_answers:tell")
+    with Answering(*options) as server:
+        ran = seqit(
+            *("respond", "--model", "openai:test", "--samples", samples, "--temperature", 1),
+            *("--cache", tmp_path / "cache", "--retries", 20, "--manifest", tmp_path / "m"),
+            stdin=lines(MANY),
+            OPENAI_BASE_URL=server.url,
+        )
+        faults = server.stats()["faults"]
+    assert ran.code == 0, ran.err
+    assert sum(faults.values()) > 30 * samples
+    assert [(row["id"], row["sample"]) for row in ran.rows] == [
+        (each["id"], n) for each in MANY for n in range(samples)
+    ]
+    assert all(row["output"] == f"Answer to: {row['item']['instruction']}" for row in ran.rows)
+    assert all(row["item"] == each for row, each in zip(ran.rows[::samples], MANY, strict=True))
+
+
+def test_it_is_greedy_unless_told_otherwise(server, seqit, tmp_path):
+    def asked(*args):
+        ran = seqit("respond", "--model", "openai:test", "--no-cache", *args, stdin=lines(MANY[:1]),
+                    OPENAI_BASE_URL=server.url)  # fmt: skip
+        assert ran.code == 0, ran.err
+        return server.last()[1]
+
+    body = asked("--stop", "END", "--stop", "\n\n")
+    assert (body["temperature"], body["stop"]) == (0.0, ["END", "\n\n"])
+    assert "top_p" not in body
+    body = asked("--temperature", "0.8")
+    assert (body["temperature"], body["top_p"]) == (0.8, 0.95)
+    assert asked("--temperature", "0.8", "--top-p", "0.5")["top_p"] == 0.5
+
+
+def test_a_killed_run_asks_only_for_what_is_missing(server, seqit, tmp_path):
+    common = ("respond", "--model", "openai:test", "--cache", tmp_path / "cache")
+    first = seqit(*common, stdin=lines(MANY[:120]), OPENAI_BASE_URL=server.url)
+    before = server.stats()["completions"]
+    again = seqit(*common, stdin=lines(MANY), OPENAI_BASE_URL=server.url)
+    assert server.stats()["completions"] - before == 80
+    assert again.out.startswith(first.out)
+
+
+def test_a_benchmark_file_and_shots_in_its_own_format(server, seqit, tmp_path):
+    rows = [{"question": f"What is {n} + {n}?", "answer": f"It is twice.\n#### {2 * n}"}
+            for n in range(1, 9)]  # fmt: skip
+    (tmp_path / "test.jsonl").write_bytes(lines(rows[:3]))
+    (tmp_path / "train.jsonl").write_bytes(lines(rows[3:]))
+    ran = seqit(
+        *("respond", "--model", "openai:test", "--no-cache", "--format", "gsm8k"),
+        *("--shots", tmp_path / "train.jsonl", "--shots-count", 2, tmp_path / "test.jsonl"),
+        OPENAI_BASE_URL=server.url,
+    )
+    assert ran.code == 0, ran.err
+    assert [row["benchmark"] for row in ran.rows] == ["gsm8k"] * 3
+    turns = [turn["content"] for turn in server.last()[1]["messages"]]
+    assert len(turns) == 5
+    assert turns[0] == "What is 4 + 4?"
+    assert turns[1] == "It is twice.\nThe answer is 8."
+
+
+def test_the_training_run_is_told(tmp_path):
+    from hashlib import sha256
+
+    from seqit.commands.respond import _training
+    from seqit.commands.shell.model_options import ModelOptions
+
+    (tmp_path / "training.json").write_text("{}")
+    given = ModelOptions({"engine": ()})
+    assert _training(f"vllm:{tmp_path}", given) == sha256(b"{}").hexdigest()
+    assert _training("openai:test", given) == ""
+    assert _training("vllm:elsewhere", given) == ""
+    adapter = ModelOptions({"engine": (f"lora={tmp_path}",)})
+    assert _training("vllm:elsewhere", adapter) == sha256(b"{}").hexdigest()
+
+
+def test_an_estimate_asks_nothing(server, seqit):
+    before = server.stats()["requests"]
+    ran = seqit("respond", "--model", "openai:test", "--dry-run", stdin=lines(MANY),
+                OPENAI_BASE_URL=server.url)  # fmt: skip
+    assert (ran.code, ran.out) == (0, b"")
+    assert "an estimate for 200 rows" in ran.err
+    assert server.stats()["requests"] == before
+
+
+def test_published_seqeval_is_answered_but_for_the_item_without_instruction(
+    data, server, seqit, tmp_path
+):
+    ran = seqit(
+        *("respond", "--model", "openai:test", "--no-cache", "--format", "auto"),
+        *("--rejects", tmp_path / "rejects", data / "seqeval" / "seqEval.json"),
+        OPENAI_BASE_URL=server.url,
+    )
+    assert ran.code == 3
+    assert len(ran.rows) == 804
+    (reject,) = map(json.loads, (tmp_path / "rejects").read_text().splitlines())
+    assert reject["row"]["instruction"] == ""
+    assert Counter(row["lineage"]["iteration"] for row in ran.rows) == {
+        1: 81,
+        2: 161,
+        3: 241,
+        4: 321,
+    }
+    assert {row["benchmark"] for row in ran.rows} == {"seqeval"}
+
+
+def test_sampling_of_the_command_is_what_the_model_gets():
+    from seqit.commands.respond import ANSWERING
+    from seqit.commands.shell.model_options import TEACHER, ModelOptions
+
+    nothing = dict.fromkeys(("temperature", "top_p", "top_k", "max_new_tokens"))
+    assert ModelOptions(nothing, TEACHER).sampling == Sampling()
+    assert ModelOptions(nothing, ANSWERING).sampling == Sampling(temperature=0, top_p=None)

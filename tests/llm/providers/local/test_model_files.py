@@ -1,0 +1,172 @@
+"""What the in-process backends do without their libraries: templates, models, options, errors."""
+
+import inspect
+import json
+
+import pytest
+
+from seqit.errors import SeqitError, UsageError
+from seqit.llm.providers.local import model_files as local_model
+from seqit.llm.providers.local import transformers, vllm
+from seqit.llm.providers.local.chat_template import TOP_K, Template, drawing, plain_text, too_long
+from seqit.llm.providers.local.model_files import SLICE, WHOLE, find_model, fingerprint
+from seqit.llm.request import Sampling
+
+BACKENDS = [(vllm, vllm.VLLM, "vllm"), (transformers, transformers.Transformers, "train")]
+
+
+@pytest.mark.parametrize(("module", "backend", "extra"), BACKENDS)
+def test_the_table_of_options_is_what_the_class_takes(module, backend, extra):
+    parameters = dict(inspect.signature(backend).parameters)
+    parameters.pop("model")
+    assert set(module.OPTIONS) == set(parameters)
+    for name, parameter in parameters.items():
+        if parameter.default is not None:
+            assert type(parameter.default) is module.OPTIONS[name], name
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize(("module", "backend", "extra"), BACKENDS)
+def test_a_missing_library_is_said_with_what_installs_it(
+    module, backend, extra, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(local_model, "packages_distributions", dict)
+    made = backend(str(tmp_path))
+    for act in (made.identity, lambda: made.open(print)):
+        with pytest.raises(SeqitError, match=rf"pip install 'seqit\[{extra}\]'"):
+            act()
+    made.close()
+
+
+# --- templates -------------------------------------------------------------------------------
+
+
+def strict(turns):
+    """Render as a template that takes system messages."""
+    return "".join(f"<{turn['role']}>{plain_text(turn['content'])}" for turn in turns)
+
+
+def refusing(turns):
+    if turns[0]["role"] == "system":
+        raise ValueError("System role not supported")
+    return strict(turns)
+
+
+def dropping(turns):
+    return strict([turn for turn in turns if turn["role"] != "system"])
+
+
+def chat(system, user="Go."):
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def test_a_system_message_goes_as_it_is_where_the_template_shows_it():
+    template = Template(None, None)
+    template.probe(strict, "m")
+    assert template.turns(chat("Be brief.")) == chat("Be brief.")
+    assert template.turns(chat("")) == template.turns(chat("\n ")) == chat("")[1:]
+    assert template.turns(chat("x")[1:]) == chat("x")[1:]
+
+
+@pytest.mark.parametrize("render", [refusing, dropping])
+def test_a_system_message_opens_the_first_turn_where_the_template_loses_it(render):
+    template = Template(None, None)
+    template.probe(render, "m")
+    assert template.turns(chat("Be brief.")) == [{"role": "user", "content": "Be brief.\n\nGo."}]
+    image = {"type": "image", "image": "a.png"}
+    (turn,) = template.turns(chat("Be brief.", [image, {"type": "text", "text": "Go."}]))
+    words = [{"type": "text", "text": text} for text in ("Be brief.\n\n", "Go.")]
+    assert turn["content"] == [words[0], image, words[1]]
+    only = template.turns(chat("Be brief.")[:1])
+    assert only == [{"role": "user", "content": "Be brief."}]
+
+
+def test_a_template_that_renders_nothing_is_refused():
+    def broken(turns):
+        raise ValueError("no chat template")
+
+    with pytest.raises(SeqitError, match=r"/models/base has no chat template that works \(no chat"):
+        Template(None, None).probe(broken, "/models/base")
+
+
+def test_the_options_of_a_template_are_an_object(tmp_path):
+    assert Template(None, '{"enable_thinking": false}').options == {"enable_thinking": False}
+    for text in ("[]", "{", "thinking"):
+        with pytest.raises(UsageError, match="JSON object"):
+            Template(None, text)
+    with pytest.raises(UsageError, match="cannot be read"):
+        Template(str(tmp_path / "absent.jinja"), None)
+
+
+def test_sampling_that_is_left_open_is_filled_in():
+    assert drawing(Sampling()) == (1.0, 0.9, TOP_K)
+    assert drawing(Sampling(temperature=None, top_p=None)) == (1.0, 1.0, TOP_K)
+    assert drawing(Sampling(temperature=0, top_k=0)) == (0, 0.9, 0)
+    assert drawing(Sampling(top_k=-1)).top_k == 0
+    for wrong in ({"temperature": -0.1}, {"top_p": 0}, {"top_p": 1.1}, {"max_new_tokens": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            drawing(Sampling(**wrong))
+
+
+def test_prompt_and_answer_must_fit_together():
+    assert too_long(100, 28, 128) is None
+    failed = too_long(101, 28, 128)
+    assert failed.reason == "too-long" and not failed.retryable and not failed.fatal
+    assert "101" in failed.message and "28" in failed.message and "128" in failed.message
+
+
+# --- models ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (folder / "tokenizer.json").write_text("{}")
+    with (folder / "model.safetensors").open("wb") as file:
+        file.truncate(WHOLE + 5 * SLICE)  # a sparse file
+    return folder
+
+
+def test_the_same_content_elsewhere_is_the_same_model(model, tmp_path):
+    before = fingerprint(model)
+    moved = tmp_path / "elsewhere"
+    model.rename(moved)
+    (moved / "README.md").write_text("Not the model.")
+    (moved / "config.json").touch()
+    assert fingerprint(moved) == before
+    found = find_model(str(moved), None)
+    assert found.is_folder and found.revision == before
+    assert found.label == f"{moved}@{before[:12]}" and found.folder() == str(moved)
+
+
+@pytest.mark.parametrize("change", ["settings", "tokenizer", "weights", "end", "size", "more"])
+def test_another_content_is_another_model(model, change):
+    before = fingerprint(model)
+    weights = model / "model.safetensors"
+    if change == "settings":
+        (model / "config.json").write_text(json.dumps({"model_type": "mistral"}))
+    elif change == "tokenizer":
+        (model / "tokenizer.json").write_text('{"a": 1}')
+    elif change == "more":
+        (model / "chat_template.jinja").write_text("{{ messages }}")
+    else:
+        size = weights.stat().st_size
+        with weights.open("r+b") as file:
+            if change == "size":
+                file.truncate(size + 1)
+            elif change == "end":
+                file.seek(-1, 2)
+                file.write(b"\1")
+            else:  # a run of numbers anywhere is found
+                file.seek(size // 3)
+                file.write(b"\1" * (size // 200))
+    assert fingerprint(model) != before
+
+
+def test_a_folder_without_a_model_is_said(tmp_path):
+    with pytest.raises(SeqitError, match=r"without config\.json"):
+        find_model(str(tmp_path), None)
+    with pytest.raises(SeqitError, match=r"without adapter_config\.json"):
+        find_model(str(tmp_path), None, "adapter_config.json")

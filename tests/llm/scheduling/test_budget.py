@@ -1,0 +1,212 @@
+"""Prices, estimates and the limits on what a run may cost."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqit.errors import SeqitError, UsageError
+from seqit.llm.request import Completion, Request, Sampling
+from seqit.llm.scheduling.budget import Budget, Tokens
+from seqit.llm.scheduling.prices import Price, Prices
+
+PRICE = Price(2.0, 8.0)  # US dollars per million tokens
+
+
+def request(text="x" * 400, stage="respond", **more) -> Request:
+    return Request([{"role": "user", "content": text}], Sampling(), 0, stage=stage, **more)
+
+
+def completion(prompt_tokens=100, completion_tokens=50, text="an answer") -> Completion:
+    return Completion(text, "stop", prompt_tokens, completion_tokens)
+
+
+# --- prices ---
+
+
+def test_the_table_that_comes_along_can_be_read():
+    prices = Prices.load()
+    assert prices.price_of("gpt-4o") == Price(2.5, 10.0)
+    assert len(prices.table) > 30
+    assert all(0 < price.input <= price.output for price in prices.table.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("gpt-4o", "gpt-4o"),
+        ("gpt-4o-2024-08-06", "gpt-4o"),
+        ("gpt-4o-2024-05-13", "gpt-4o-2024-05-13"),
+        ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
+        ("claude-sonnet-4-20250514", "claude-sonnet-4"),
+        ("gpt-3.5-turbo-0125", "gpt-3.5-turbo"),
+        ("command-r-08-2024", "command-r-08-2024"),
+        ("gpt-4o-audio-preview", None),
+        ("gpt-4o-mini-audio-2024-07-18", None),
+        ("gpt-4", None),
+        ("my-gpt-4o", None),
+        ("gpt-4o-2024-08-06-tuned", None),
+        ("", None),
+    ],
+)
+def test_a_model_is_found_by_its_name_or_without_its_date(model, name):
+    prices = Prices.load()
+    assert prices.price_of(model) == (prices.table[name] if name else None)
+
+
+def test_a_price_file_replaces_the_table(tmp_path):
+    path = tmp_path / "prices.json"
+    path.write_text('{"checked": "2026-11-01", "note": "ours", "llama": {"input": 0, "output": 1}}')
+    prices = Prices.load(path)
+    assert prices.table == {"llama": Price(0.0, 1.0)}
+    assert prices.price_of("gpt-4o") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{\n"a": {"input": 1,}\n}', ":2: this is not JSON"),
+        ("[" * 100_000, "this is not JSON"),
+        ("[]", "a price file is one JSON object"),
+        ('{"a": 3}', "'a' must be an object"),
+        ('{"note": 3}', "'note' must be an object"),
+        ('{"a": {"input": 1}}', "'a' lacks 'output'"),
+        ('{"a": {"input": "1", "output": 2}}', "'a', 'input' must be a number"),
+        ('{"a": {"input": 1, "output": true}}', "'a', 'output' must be a number"),
+        ('{"a": {"input": 1, "output": -2}}', "'a', 'output' is -2; a price is 0 or more"),
+        ('{"a": {"input": NaN, "output": 2}}', "'a', 'input' is nan"),
+        ('{"a": {"prompt": 1, "output": 2}}', "'a' has 'prompt'"),
+    ],
+)
+def test_what_is_no_price_file_is_said(tmp_path, content, problem):
+    path = tmp_path / "prices.json"
+    path.write_text(content)
+    with pytest.raises(SeqitError) as caught:
+        Prices.load(path)
+    assert str(path) in str(caught.value) and problem in str(caught.value)
+
+
+def test_a_price_file_that_cannot_be_read_is_said(tmp_path):
+    with pytest.raises(SeqitError, match=r"absent\.json: No such file"):
+        Prices.load(tmp_path / "absent.json")
+    (tmp_path / "latin.json").write_bytes(b'{"\xe9": {}}')
+    with pytest.raises(SeqitError, match="is no text in UTF-8"):
+        Prices.load(tmp_path / "latin.json")
+
+
+def test_what_tokens_cost():
+    assert PRICE.cost(1_000_000, 0) == 2.0
+    assert PRICE.cost(1000, 500) == pytest.approx(0.006)
+
+
+def test_a_limit_on_the_cost_needs_a_price():
+    with pytest.raises(UsageError, match=r'price of llama is not.*\{"llama": \{"input".*--prices'):
+        Budget(max_cost=5, model="llama")
+    assert Budget(max_tokens=5, model="llama").cost is None
+
+
+# --- estimates ---
+
+
+def test_before_the_first_answer_the_estimate_is_a_guess():
+    budget = Budget()
+    assert budget.estimate(request()) == Tokens(100, 400)
+    short = replace(request(), sampling=Sampling(max_new_tokens=32))
+    assert budget.estimate(short) == Tokens(100, 32)
+
+
+def test_estimates_learn_characters_a_token_and_the_length_of_a_stage_s_answers():
+    budget = Budget()
+    budget.spend(request(), completion(200, 30))
+    budget.spend(request("y" * 200), completion(100, 50))
+    assert budget.estimate(request("z" * 100)) == Tokens(50, 40)
+    assert budget.estimate(request("z" * 100, stage="classify")) == Tokens(50, 400)
+
+
+def test_a_prompt_without_text_teaches_nothing_about_characters():
+    budget = Budget()
+    budget.spend(request(""), completion(12, 30))
+    assert budget.estimate(request()) == Tokens(100, 30)
+    assert budget.estimate(request("")) == Tokens(0, 30)
+
+
+def test_images_count_and_do_not_spoil_the_characters():
+    budget = Budget()
+    parts = [{"type": "image", "image": "a.png"}, {"type": "text", "text": "x" * 40}]
+    pictured = replace(request(), messages=[{"role": "user", "content": parts}])
+    assert budget.estimate(pictured) == Tokens(1010, 400)
+    budget.spend(pictured, completion(700, 10))
+    assert budget.estimate(request()) == Tokens(100, 10)
+
+
+def test_a_server_that_does_not_count_is_not_free():
+    budget = Budget(price=PRICE)
+    assert budget.spend(request(), completion(0, 0, "a" * 80)) == Tokens(100, 20)
+    assert budget.cost == pytest.approx(PRICE.cost(100, 20))
+    assert budget.estimate(request()) == Tokens(100, 400)  # nothing was learnt
+
+
+# --- limits ---
+
+
+def test_without_limits_everything_may_be_sent():
+    budget = Budget(price=PRICE)
+    assert budget.may_send(Tokens(10**12, 10**12), Tokens(10**12, 0))
+    assert budget.reason(Tokens(10**12, 10**12)) == ""
+
+
+def test_what_is_in_flight_counts_against_the_tokens():
+    budget = Budget(max_tokens=1000)
+    assert budget.may_send(Tokens(100, 400), Tokens(100, 400))
+    assert not budget.may_send(Tokens(101, 400), Tokens(100, 400))
+    budget.spend(request(), completion(500, 300))
+    assert budget.may_send(Tokens(100, 100), Tokens())
+    assert not budget.may_send(Tokens(100, 101), Tokens())
+    assert budget.reason(Tokens(100, 101)) == (
+        "the limit of 1,000 tokens is reached: 800 are spent after 1 completion, "
+        "and the next request takes about 201"
+    )
+
+
+def test_the_cost_is_a_limit_of_its_own():
+    budget = Budget(max_cost=0.01, max_tokens=10**9, price=PRICE)
+    assert budget.reason(Tokens(1000, 1000)) == ""
+    for _ in range(2):
+        budget.spend(request(), completion(500, 250))
+    assert budget.cost == pytest.approx(0.006)
+    assert budget.may_send(Tokens(0, 500), Tokens())
+    assert not budget.may_send(Tokens(0, 300), Tokens(0, 300))
+    assert budget.reason(Tokens(1000, 1000)) == (
+        "the limit of US$ 0.0100 is reached: US$ 0.0060 are spent after 2 completions, "
+        "and the next request costs about US$ 0.0100"
+    )
+
+
+@settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 500), min_size=1, max_size=60),
+    limit=st.integers(0, 20_000),
+    window=st.integers(1, 8),
+)
+def test_a_limit_is_passed_by_no_more_than_the_estimates_err(lengths, limit, window):
+    """A window of requests in flight, the oldest answered when the next may not be sent."""
+    budget = Budget(max_tokens=limit)
+    flying: list[tuple[Tokens, int]] = []
+    held, err = Tokens(), 0
+    waiting = list(lengths)
+    while flying or waiting:
+        estimate = budget.estimate(request())
+        if waiting and len(flying) < window and budget.may_send(estimate, held):
+            flying.append((estimate, waiting.pop()))
+            held = held.plus(estimate)
+        elif flying:
+            estimate, length = flying.pop(0)
+            held = held.minus(estimate)
+            used = budget.spend(request(), completion(100, length))
+            err += max(0, used.total - estimate.total)
+        else:
+            assert budget.reason(estimate)
+            break
+    assert budget.spent.total <= limit + err

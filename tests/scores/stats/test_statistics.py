@@ -1,0 +1,531 @@
+"""Statistics of scores against scipy and statsmodels, and intervals against their own promise."""
+
+import math
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqit.errors import SeqitError, UsageError
+from seqit.scores.stats.agreement import cohen_kappa, krippendorff_alpha
+from seqit.scores.stats.interval import Estimate, Sums, estimate, mean_interval
+from seqit.scores.stats.length_adjusted import Sized, length_adjusted
+from seqit.scores.stats.paired import compare_pairs, mcnemar, permutation
+from seqit.scores.stats.power import items_needed, paired_deviation, smallest_difference
+from seqit.scores.stats.quantiles import binomial_two_sided, t_quantile, t_tail
+from seqit.scores.stats.runs import Part
+
+np = pytest.importorskip("numpy")
+
+
+def clustered(seed: int, roots: int = 40, binary: bool = False) -> tuple[list[float], list[int]]:
+    """Return values and roots: 1 to 5 values a root, which have something in common."""
+    chance = random.Random(seed)
+    values, found = [], []
+    for root in range(roots):
+        common = chance.gauss(0, 1)
+        for _ in range(chance.randint(1, 5)):
+            value = common + chance.gauss(0, 1)
+            values.append(float(value > 0) if binary else value)
+            found.append(root)
+    return values, found
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 7, 30, 500, 100_000])
+def test_students_t_is_scipys(degrees: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for p in (0.55, 0.9, 0.975, 0.9995):
+        assert t_quantile(p, degrees) == pytest.approx(stats.t.ppf(p, degrees), rel=1e-8)
+    for t in (-4.0, 0.0, 0.1, 1.0, 2.5, 30.0):
+        assert t_tail(t, degrees) == pytest.approx(2 * stats.t.sf(abs(t), degrees), rel=1e-8)
+
+
+@pytest.mark.parametrize("split", [(0, 1), (3, 9), (50, 100), (40, 1000), (900, 2000), (7, 1500)])
+def test_the_fair_coin_is_scipys(split: tuple[int, int]) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert binomial_two_sided(*split) == pytest.approx(stats.binomtest(*split).pvalue, rel=1e-8)
+
+
+def test_a_mean_of_independent_values_has_the_textbooks_interval() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values, _ = clustered(1)
+    found = mean_interval(values)
+    error = stats.sem(values)
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), error)
+    assert found == Estimate(
+        len(values), 0, len(values), *map(pytest.approx, (np.mean(values), error, low, high))
+    )
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_clustered_error_is_statsmodels(binary: bool) -> None:
+    sm = pytest.importorskip("statsmodels.api")
+    values, roots = clustered(2, binary=binary)
+    fit = sm.OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": np.array(roots)}, use_t=True
+    )
+    found = mean_interval(values, roots)
+    assert (found.mean, found.error) == (pytest.approx(fit.params[0]), pytest.approx(fit.bse[0]))
+    if not binary:
+        assert (found.low, found.high) == tuple(map(pytest.approx, fit.conf_int()[0]))
+
+
+def test_shares_have_wilsons_interval() -> None:
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    values = [1.0] * 4300 + [0.0] * 700
+    low, high = proportion.proportion_confint(4300, 5000, method="wilson")
+    found = mean_interval(values)
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-5), pytest.approx(high, abs=1e-5))
+
+
+def test_a_share_of_all_or_none_has_an_interval_too() -> None:
+    all_right = mean_interval([1.0] * 50)
+    assert (all_right.mean, all_right.error, all_right.high) == (1, 0, 1)
+    assert all_right.low == pytest.approx(0.925, abs=0.005)
+    # Ten roots of five values each are ten draws, where nothing shows that they are more.
+    few = mean_interval([0.0] * 50, [n // 5 for n in range(50)])
+    assert few.low == 0
+    assert few.high == pytest.approx(0.338, abs=0.005)
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-5, 5), st.just(math.nan)), max_size=30))
+def test_what_is_no_number_is_counted_and_enters_nothing(values: list[float | None]) -> None:
+    numbers = [value for value in values if value is not None and not math.isnan(value)]
+    roots = [n % 4 for n in range(len(values))]
+    found = mean_interval(values, roots)
+    assert (found.n, found.missing) == (len(numbers), len(values) - len(numbers))
+    kept = [r for r, v in zip(roots, values, strict=True) if v is not None and not math.isnan(v)]
+    assert found == replace(mean_interval(numbers, kept), missing=found.missing)
+
+
+def test_too_few_values_have_no_interval() -> None:
+    assert mean_interval([]) == Estimate(0, 0, 0, runs=0)
+    assert mean_interval([None, None]) == Estimate(0, 2, 0, runs=0)
+    assert mean_interval([3.0]) == Estimate(1, 0, 1, 3.0)
+    assert mean_interval([3.0, 4.0], ["same", "same"]) == Estimate(2, 0, 1, 3.5)
+    with pytest.raises(SeqitError, match="2 values have 1 roots"):
+        mean_interval([1.0, 2.0], ["a"])
+    with pytest.raises(SeqitError, match="no kind of interval"):
+        mean_interval([1.0, 2.0], method="guess")
+
+
+def test_the_bootstrap_resamples_roots() -> None:
+    values, roots = clustered(3, roots=300)
+    analytic = mean_interval(values, roots)
+    found = mean_interval(values, roots, method="bootstrap", seed=5)
+    assert found == mean_interval(values, roots, method="bootstrap", seed=5)
+    assert found != mean_interval(values, roots, method="bootstrap", seed=6)
+    assert found.low == pytest.approx(analytic.low, abs=0.1 * analytic.error)
+    assert found.high == pytest.approx(analytic.high, abs=0.1 * analytic.error)
+    alone = mean_interval(values, method="bootstrap")
+    assert alone.high - alone.low < 0.8 * (found.high - found.low)
+
+
+# What an interval promises: in 95 of 100 runs it holds the truth.
+
+Draw = Callable[[Any], tuple[list[float], list[int] | None]]
+
+
+def normal(chance: Any) -> tuple[list[float], list[int] | None]:
+    return list(chance.normal(0.5, 1, 60)), None
+
+
+def shares(p: float, n: int) -> Draw:
+    return lambda chance: (list((chance.random(n) < p).astype(float)), None)
+
+
+def chains(chance: Any) -> tuple[list[float], list[int] | None]:
+    """Four items a seed, half of whose variance is the seed's; the mean is 0.5."""
+    common = np.repeat(chance.normal(0, 1, 80), 4)
+    return list(0.5 + common + chance.normal(0, 1, 320)), list(np.repeat(np.arange(80), 4))
+
+
+def verdicts(chance: Any) -> tuple[list[float], list[int] | None]:
+    """0 or 1 with a chance that is the seed's own, in seeds of 1 to 5 items; the mean is 0.5."""
+    sizes = chance.integers(1, 6, 120)
+    chances = np.repeat(chance.beta(1, 1, 120), sizes)
+    right = (chance.random(len(chances)) < chances).astype(float)
+    return list(right), list(np.repeat(np.arange(120), sizes))
+
+
+SCENES: dict[str, tuple[Draw, float]] = {
+    "normal": (normal, 0.5),
+    "shares": (shares(0.7, 200), 0.7),
+    "high shares": (shares(0.95, 805), 0.95),
+    "chains": (chains, 0.5),
+    "verdicts": (verdicts, 0.5),
+}
+
+
+def coverage(scene: str, runs: int, method: str = "analytic") -> float:
+    draw, truth = SCENES[scene]
+    chance = np.random.default_rng(20250101)
+    held = 0
+    for _ in range(runs):
+        found = mean_interval(*draw(chance), method=method)
+        held += found.low <= truth <= found.high
+    return held / runs
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_intervals_hold_the_truth(scene: str) -> None:
+    assert coverage(scene, 400) == pytest.approx(0.95, abs=0.035)  # three standard errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", SCENES)
+def test_intervals_hold_the_truth_in_95_of_100_runs(scene: str) -> None:
+    assert coverage(scene, 10_000) == pytest.approx(0.95, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", ["chains", "verdicts"])
+def test_bootstrap_intervals_hold_the_truth(scene: str) -> None:
+    assert coverage(scene, 3000, "bootstrap") == pytest.approx(0.95, abs=0.012)
+
+
+def test_intervals_that_ignore_roots_do_not() -> None:
+    chance = np.random.default_rng(1)
+    held = 0
+    for _ in range(300):
+        values, _ = chains(chance)
+        found = mean_interval(values)
+        held += found.low <= 0.5 <= found.high
+    assert held / 300 < 0.85
+
+
+# Several runs of a model: the same roots for all of them.
+
+
+def crossed(
+    chance: Any, runs: int, of_run: float, *, of_root: float = 1.0, roots: int = 200
+) -> tuple[list[float], list[int], list[int]]:
+    """One value a root and run, whose mean is 0: what is the root's, the run's, and the rest."""
+    table = chance.normal(0, of_root, (roots, 1)) + chance.normal(0, of_run, runs)
+    table = table + chance.normal(0, 1, (roots, runs))
+    return list(table.ravel()), [k // runs for k in range(roots * runs)], list(range(runs)) * roots
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_an_error_over_runs_is_statsmodels(binary: bool) -> None:
+    sm = pytest.importorskip("statsmodels.api")
+    values, roots, runs = crossed(np.random.default_rng(3), 4, 0.4)
+    kept = [k for k in range(len(values)) if k % 7]  # no root has all runs
+    values = [float(values[k] > 0) if binary else values[k] for k in kept]
+    roots, runs = [roots[k] for k in kept], [runs[k] for k in kept]
+    fit = sm.OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": np.column_stack([roots, runs])}
+    )
+    found = mean_interval(values, roots, runs)
+    assert (found.n, found.roots, found.runs) == (len(values), 200, 4)
+    assert (found.mean, found.error) == (pytest.approx(fit.params[0]), pytest.approx(fit.bse[0]))
+    if binary:
+        assert 0 < found.low < found.mean < found.high < 1
+    else:
+        half = t_quantile(0.975, found.degrees) * found.error
+        assert (found.low, found.high) == (found.mean - half, found.mean + half)
+
+
+def test_one_run_changes_nothing() -> None:
+    values, roots = clustered(2)
+    for method in ("analytic", "bootstrap"):
+        alone = mean_interval(values, roots, method=method)
+        assert mean_interval(values, roots, ["run"] * len(values), method=method) == alone
+
+
+def test_runs_that_differ_leave_the_freedom_of_runs_and_runs_that_do_not_that_of_roots() -> None:
+    values, roots, runs = crossed(np.random.default_rng(4), 3, 5.0)
+    apart = mean_interval(values, roots, runs)
+    assert apart.degrees == pytest.approx(2, abs=0.1)
+    assert apart.error == pytest.approx(np.std([np.mean(values[k::3]) for k in range(3)], ddof=1)
+                                        / math.sqrt(3), rel=0.02)  # fmt: skip
+    alike = [values[3 * (k // 3)] for k in range(len(values))]
+    found, alone = mean_interval(alike, roots, runs), mean_interval(alike, roots)
+    assert (found.mean, found.error) == (alone.mean, alone.error)
+    assert found.high - found.low == pytest.approx(alone.high - alone.low, rel=1e-3)
+    assert mean_interval(values, ["one root"] * len(values), runs).low is None
+    with pytest.raises(SeqitError, match="600 values have 2 runs"):
+        mean_interval(values, roots, [1, 2])
+
+
+def test_the_bootstrap_resamples_runs_too() -> None:
+    values, roots, runs = crossed(np.random.default_rng(5), 30, 0.5)
+    analytic = mean_interval(values, roots, runs)
+    found = mean_interval(values, roots, runs, method="bootstrap", seed=1)
+    assert found == mean_interval(values, roots, runs, method="bootstrap", seed=1)
+    assert found.high - found.low == pytest.approx(analytic.high - analytic.low, rel=0.1)
+    alone = mean_interval(values, roots, method="bootstrap")
+    assert alone.high - alone.low < 0.8 * (found.high - found.low)
+
+
+def held_over_runs(draw: Callable[[], Estimate], times: int) -> float:
+    found = [draw() for _ in range(times)]
+    return sum(each.low <= 0 <= each.high for each in found) / times
+
+
+OF_RUN = (0.0, 0.05, 0.15, 0.5)
+"""How much runs differ, where single values differ by 1; 200 roots leave 0.08 of that."""
+
+
+def test_intervals_over_three_runs_hold_the_truth() -> None:
+    chance = np.random.default_rng(6)
+    assert 0.92 < held_over_runs(lambda: mean_interval(*crossed(chance, 3, 0.15)), 300) < 0.98
+    roots_alone = lambda: mean_interval(*crossed(chance, 3, 0.15)[:2])  # noqa: E731
+    assert held_over_runs(roots_alone, 300) < 0.88
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of_run", OF_RUN)
+def test_intervals_over_runs_hold_the_truth_in_95_of_100(of_run: float) -> None:
+    chance = np.random.default_rng(7)
+    held = held_over_runs(lambda: mean_interval(*crossed(chance, 3, of_run)), 1500)
+    assert 0.925 < held < 0.98
+
+
+def gap(chance: Any, runs: tuple[int, int], of_run: float) -> Estimate:
+    """Two models whose items are the same and whose runs are not, equally good: the difference."""
+    of_root = chance.normal(0, 1, 200)
+    tables = []
+    for count in runs:
+        values, _, _ = crossed(chance, count, of_run, of_root=0.5)
+        tables.append(np.array(values).reshape(200, count) + of_root[:, None])
+    gaps = tables[1].mean(axis=1) - tables[0].mean(axis=1)
+    arms = [
+        [Part(root, run, 1 / count, value / count)
+         for (root, run), value in np.ndenumerate(table)]
+        for count, table in zip(runs, tables, strict=True)
+    ]  # fmt: skip
+    return estimate(Sums([1.0] * 200, list(gaps), 0, False, arms))
+
+
+def test_a_difference_over_runs_has_the_analysis_of_variances_error() -> None:
+    """Items are common: var(differences) / roots, and for each model (MS_run - MS) / values."""
+    chance = np.random.default_rng(8)
+    found = gap(chance, (3, 4), 0.5)
+    assert (found.runs, found.roots) == (7, 200)
+    assert 2 <= found.degrees < 199
+    chance = np.random.default_rng(8)
+    of_root, expected, means = chance.normal(0, 1, 200), 0.0, []
+    for count in (3, 4):
+        values, _, _ = crossed(chance, count, 0.5, of_root=0.5)
+        table = np.array(values).reshape(200, count) + of_root[:, None]
+        rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+        noise = (rest**2).sum() / (199 * (count - 1))
+        expected += (200 * table.mean(axis=0).var(ddof=1) - noise) / (200 * count)
+        means.append(table.mean(axis=1))
+    expected += (means[1] - means[0]).var(ddof=1) / 200
+    assert found.error == pytest.approx(math.sqrt(expected))
+    assert found.mean == pytest.approx((means[1] - means[0]).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of_run", OF_RUN)
+def test_differences_over_runs_hold_the_truth_in_95_of_100(of_run: float) -> None:
+    chance = np.random.default_rng(9)
+    assert 0.925 < held_over_runs(lambda: gap(chance, (3, 3), of_run), 1500) < 0.99
+
+
+def two_models(seed: int, n: int = 60) -> tuple[dict[int, float], dict[int, float]]:
+    chance = random.Random(seed)
+    first = {k: float(chance.random() < 0.5) for k in range(n)}
+    other = {k: float(chance.random() < (0.8 if first[k] else 0.5)) for k in range(n)}
+    return first, other
+
+
+def test_shares_on_the_same_items_are_compared_by_mcnemar() -> None:
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    first, other = two_models(4)
+    gained = sum(other[k] > first[k] for k in first)
+    lost = sum(other[k] < first[k] for k in first)
+    found = compare_pairs(first, other)
+    expected = tables.mcnemar([[0, gained], [lost, 0]], exact=True).pvalue
+    assert (found.test, found.p) == ("mcnemar", pytest.approx(expected))
+    assert found.difference.mean == pytest.approx((gained - lost) / 60)
+    assert mcnemar(0, 0) == 1
+
+
+def test_a_permutation_test_is_scipys() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    chance = random.Random(7)
+    for size in (8, 12):
+        gaps = [chance.gauss(0.5, 1) for _ in range(size)]
+        exact = stats.permutation_test(
+            (gaps, [0.0] * size), lambda a, b: np.mean(np.subtract(a, b)),
+            permutation_type="samples", vectorized=False, n_resamples=np.inf,
+        ).pvalue  # fmt: skip
+        assert permutation(gaps) == pytest.approx(exact)
+    gaps = [chance.gauss(0.2, 1) for _ in range(100)]
+    drawn = permutation(gaps, seed=1)
+    assert drawn == permutation(gaps, seed=1)
+    assert drawn == pytest.approx(stats.ttest_1samp(gaps, 0).pvalue, abs=0.015)
+    assert permutation([]) == permutation([0.0, 0.0]) == 1
+
+
+def test_a_clustered_difference_is_tested_by_t() -> None:
+    sm = pytest.importorskip("statsmodels.api")
+    gaps, roots = clustered(8)
+    first = dict.fromkeys(range(len(gaps)), 0.0)
+    found = compare_pairs(first, dict(enumerate(gaps)), dict(enumerate(roots)))
+    fit = sm.OLS(gaps, np.ones(len(gaps))).fit(
+        cov_type="cluster", cov_kwds={"groups": np.array(roots)}, use_t=True
+    )
+    assert (found.test, found.p) == ("t", pytest.approx(fit.pvalues[0]))
+    assert found.difference.low == pytest.approx(fit.conf_int()[0][0])
+    swapped = compare_pairs(
+        first, dict(enumerate(gaps)), dict(enumerate(roots)), test="permutation"
+    )
+    assert swapped.p == pytest.approx(found.p, abs=0.03)
+
+
+def test_pairs_without_two_numbers_are_counted_not_guessed() -> None:
+    first = {"a": 1.0, "b": None, "c": 0.0, "d": 1.0, "x": 1.0}
+    other = {"a": 0.0, "b": 1.0, "c": None, "d": 1.0, "y": 0.0, "z": 0.0}
+    found = compare_pairs(first, other)
+    assert (found.difference.n, found.difference.missing, found.alone) == (2, 2, 3)
+    assert found.difference.mean == -0.5
+    nothing = compare_pairs({"a": None}, {"a": 1.0})
+    assert (nothing.difference.n, nothing.p) == (0, None)
+
+
+def test_a_test_that_does_not_apply_is_refused() -> None:
+    with pytest.raises(SeqitError, match="McNemar's test needs scores of 0 or 1"):
+        compare_pairs({"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 2.0}, test="mcnemar")
+    with pytest.raises(SeqitError, match="no test"):
+        compare_pairs({"a": 1.0}, {"a": 1.0}, test="z")
+
+
+def test_without_numpy_only_what_needs_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    first, other = two_models(4)
+    assert compare_pairs(first, other).p is not None
+    assert compare_pairs(first, other, test="t").difference.high is not None
+    for options in ({"method": "bootstrap"}, {"test": "permutation"}):
+        with pytest.raises(SeqitError, match=r"pip install 'seqit\[stats\]'"):
+            compare_pairs(first, other, **options)
+
+
+def test_equal_models_do_not_differ() -> None:
+    scores = {k: k % 3 / 2 for k in range(30)}
+    found = compare_pairs(scores, scores)
+    assert (found.difference.mean, found.difference.error, found.p) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("weights", ["none", "linear", "quadratic"])
+def test_cohens_kappa_is_statsmodels(weights: Any) -> None:
+    rater = pytest.importorskip("statsmodels.stats.inter_rater")
+    chance = random.Random(9)
+    first = [chance.randint(1, 5) for _ in range(200)]
+    other = [min(5, max(1, value + chance.choice((-1, 0, 0, 1)))) for value in first]
+    table, _ = rater.to_table(np.array([first, other]).T, bins=np.arange(0.5, 6))
+    kind = None if weights == "none" else weights
+    expected = rater.cohens_kappa(table, wt=kind, return_results=False)
+    assert cohen_kappa(first, other, weights) == pytest.approx(float(expected))
+
+
+def test_kappa_needs_something_to_agree_on() -> None:
+    assert cohen_kappa([1, 1], [1, 1]) is None
+    assert cohen_kappa([1, None], [None, 1]) is None
+    assert cohen_kappa([1, 0, None], [1, 0, 1]) == 1
+    with pytest.raises(SeqitError, match="2 and 1 items"):
+        cohen_kappa([1, 0], [1])
+
+
+# Krippendorff's own example, Computing Krippendorff's Alpha-Reliability (2011), section E.
+UNITS = [
+    [1, 1, None, 1], [2, 2, 3, 2], [3, 3, 3, 3], [3, 3, 3, 3], [2, 2, 2, 2], [1, 2, 3, 4],
+    [4, 4, 4, 4], [1, 1, 2, 1], [2, 2, 2, 2], [None, 5, 5, 5], [None, None, 1, 1],
+    [None, 3, None, None],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("level", "alpha"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)]
+)
+def test_krippendorffs_alpha_is_that_of_his_example(level: Any, alpha: float) -> None:
+    assert krippendorff_alpha(UNITS, level) == pytest.approx(alpha, abs=5e-4)
+
+
+def test_alpha_needs_something_to_agree_on() -> None:
+    assert krippendorff_alpha([]) is None
+    assert krippendorff_alpha([[1], [None, 2]]) is None
+    assert krippendorff_alpha([[1, 1], [1, 1]]) is None
+
+
+def test_power_is_statsmodels() -> None:
+    power = pytest.importorskip("statsmodels.stats.power")
+    for effect, wanted in ((0.1, 0.8), (0.3, 0.9)):
+        expected = power.NormalIndPower(ddof=0).solve_power(
+            effect, power=wanted, alpha=0.05, ratio=0
+        )
+        assert items_needed(effect, 1.0, power=wanted) == math.ceil(expected)
+        by_t = power.TTestPower().solve_power(effect, power=wanted, alpha=0.05)
+        assert items_needed(effect, 1.0, power=wanted) == pytest.approx(by_t, abs=3)
+
+
+def test_power_answers_both_questions() -> None:
+    deviation = paired_deviation(0.6, 0.65)
+    items = items_needed(0.05, deviation)
+    assert smallest_difference(items, deviation) == pytest.approx(0.05, rel=1e-3)
+    assert items_needed(0.05, paired_deviation(0.6, 0.65, 0.5)) < 0.6 * items
+    with pytest.raises(UsageError, match="a difference of 0"):
+        items_needed(0, 1)
+    with pytest.raises(UsageError, match="probabilities"):
+        items_needed(1, 1, power=1.5)
+
+
+def test_so_many_items_show_the_difference_so_often() -> None:
+    chance = np.random.default_rng(3)
+    items = items_needed(0.3, 1.0)
+    gaps = chance.normal(0.3, 1.0, (600, items))
+    errors = gaps.std(axis=1, ddof=1) / items**0.5
+    seen = np.abs(gaps.mean(axis=1)) > t_quantile(0.975, items - 1) * errors
+    assert seen.mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_scores_at_equal_length_are_statsmodels() -> None:
+    sm = pytest.importorskip("statsmodels.api")
+    chance = random.Random(11)
+    scores: dict[str, list[Sized]] = {}
+    for place, model in enumerate(("it", "sit")):
+        for root in range(50):
+            length = chance.randint(20, 60) * (1 + place)
+            value = 0.5 * math.log1p(length) + 0.2 * place + chance.gauss(0, 0.3)
+            scores.setdefault(model, []).append(Sized(value, length, root))
+    scores["it"].append(Sized(None, 5, 3))
+    found = length_adjusted(scores)
+    rows = [(m, each) for m, own in scores.items() for each in own if each.value is not None]
+    lengths = np.log1p([each.length for _, each in rows])
+    table = np.array([[m == "it", m == "sit", 0] for m, _ in rows], float)
+    table[:, 2] = lengths - lengths.mean()
+    groups = np.array([each.root for _, each in rows])
+    fit = sm.OLS([each.value for _, each in rows], table).fit(
+        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
+    )
+    assert (found.slope, found.slope_error) == (
+        pytest.approx(fit.params[2]),
+        pytest.approx(fit.bse[2]),
+    )
+    for place, model in enumerate(("it", "sit")):
+        own = found.models[model]
+        assert (own.adjusted, own.error) == (
+            pytest.approx(fit.params[place]),
+            pytest.approx(fit.bse[place]),
+        )
+        assert (own.low, own.high) == tuple(map(pytest.approx, fit.conf_int()[place]))
+    raw = found.models["sit"].mean - found.models["it"].mean
+    lead = found.models["sit"].adjusted - found.models["it"].adjusted
+    assert raw > 0.45
+    assert lead == pytest.approx(0.2, abs=0.15)
+
+
+def test_a_slope_that_cannot_be_estimated_is_refused() -> None:
+    same = [Sized(3.0, 10, root) for root in range(5)]
+    with pytest.raises(SeqitError, match="answers of different lengths"):
+        length_adjusted({"it": same})
+    with pytest.raises(SeqitError, match="sit has no score"):
+        length_adjusted({"it": same, "sit": [Sized(None, 3, 1)]})

@@ -1,0 +1,54 @@
+"""Annotations as AlpacaEval publishes them, and the reference of its length-controlled rate."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqit.scores.stats.length_controlled import Judged, Reference
+from seqit.scores.stats.logistic import logistic
+
+np = pytest.importorskip("numpy", reason="seqit[stats] is not installed")
+
+
+def annotation(n: int, preference: Any, **other: Any) -> dict[str, Any]:
+    row = {
+        "instruction": f"Name {n} birds.",
+        "output_1": "Wren, owl and robin." * (n % 3 + 1),
+        "generator_1": "baseline",
+        "output_2": "An owl." * (n % 4 + 1),
+        "generator_2": "model",
+        "annotator": "a judge",
+        "preference": preference,
+    }
+    return row | other
+
+
+def made(n: int = 300, seed: int = 3) -> tuple[list[Judged], Reference, float]:
+    """Return a model whose answers are short, which costs it wins, and its rate at equal length."""
+    chance = np.random.default_rng(seed)
+    difficulty = chance.normal(0, 1, n)
+    own = chance.integers(100, 900, n)
+    base = chance.integers(600, 2500, n)
+    gap = (base - own) / (base - own).std(ddof=1)
+    shares = logistic(-1.5 * np.tanh(gap) + 0.8 * difficulty - 0.4)
+    rows = [
+        Judged(1 + float(share), int(b), int(o))
+        for share, b, o in zip(shares, base, own, strict=True)
+    ]
+    length = chance.normal(0, 1, 2 * n)
+    index = np.tile(np.arange(n), 2)
+    variants = logistic(-1.5 * np.tanh(length) + 0.8 * difficulty[index])
+    truth = float(100 * logistic(0.8 * difficulty - 0.4).mean())
+    return rows, Reference(difficulty, np.stack([index, variants, length], axis=1)), truth
+
+
+def write_reference(path: Path, reference: Reference) -> str:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        names = ["std_delta_len", "preference", "index", "instruction_difficulty", "model"]
+        writer.writerow(names)
+        for index, share, gap in reference.variants:
+            writer.writerow([gap, share, int(index), reference.difficulty[int(index)], "verbose"])
+    return str(path)

@@ -1,0 +1,11 @@
+"""Where things are: the checkout, its tests, the installed commands and the real data."""
+
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
+CASES = TESTS / "cases"
+BIN = Path(sys.executable).parent
+DATA = ROOT.parent / "shared" / "data"
+"""Public data, which is no part of the checkout: a test that needs it skips where it is absent."""

@@ -1,0 +1,159 @@
+"""Tiny training runs: rows as tokens, and ranks that start in a moment.
+
+Ranks are forked from a process that has imported the libraries already; the launcher's own way,
+which takes ten seconds, has tests of its own.
+"""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import random
+import time
+from pathlib import Path
+
+from seqit.train.config import RUN_FILE, Data, Keeping, Memory, Recipe, Tuning
+
+HEAVY = ["torch", "deepspeed", "transformers.models.llama.modeling_llama", "peft"]
+PRELOAD = [*HEAVY, "seqit.train.loop.trainer", "seqit.train.launch.worker"]
+LENGTH = 96
+
+
+def write_rows(folder: Path, rows: list[list[int]], split: str = "train") -> Path:
+    """Write prepared rows; the last two thirds of each are targets."""
+    from seqit.train.data.chat_encoder import Encoded
+    from seqit.train.data.dataset import COUNTS_FILE, Writer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = Writer(folder / f"{split}.arrow")
+    for number, ids in enumerate(rows):
+        writer.write(
+            f"row-{number}", Encoded(ids, [i >= len(ids) // 3 for i in range(len(ids))]), []
+        )
+    writer.close()
+    (folder / COUNTS_FILE).write_text(json.dumps({"sources": {"rows.jsonl": "0" * 64}}))
+    return folder
+
+
+def random_rows(count: int, seed: int = 0) -> list[list[int]]:
+    """Return rows of 4 to 40 tokens."""
+    chance = random.Random(seed)
+    return [[chance.randrange(5, 250) for _ in range(chance.randint(4, 40))] for _ in range(count)]
+
+
+def make_recipe(model: Path, tokens: Path, out: Path, **changes: object) -> Recipe:
+    """Return the recipe of a run of a few steps; `changes` go to the section that has the name."""
+    recipe = Recipe(
+        model=str(model),
+        out=str(out),
+        tokens=str(tokens),
+        data=Data(length=LENGTH),
+        tuning=Tuning(batch=12, lr=3e-3, epochs=1, seed=7),
+        memory=Memory(dtype="float32"),
+        keeping=Keeping(every=1000),
+    )
+    for section in ("data", "tuning", "memory", "keeping", "launch", "watching"):
+        part = getattr(recipe, section)
+        mine = {f.name: changes.pop(f.name) for f in dataclasses.fields(part) if f.name in changes}
+        recipe = dataclasses.replace(recipe, **{section: dataclasses.replace(part, **mine)})
+    return dataclasses.replace(recipe, **changes)
+
+
+def write_run(recipe: Recipe) -> Path:
+    """Write OUT/run.json; return its name."""
+    out = Path(recipe.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RUN_FILE).write_text(json.dumps(recipe.to_dict()))
+    return out / RUN_FILE
+
+
+def _rank(run: str, environment: dict[str, str], log: str, file_limit: int | None) -> None:
+    os.environ |= environment
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    import torch
+
+    torch.set_num_threads(1)
+    if file_limit:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    from seqit.train.launch.worker import end, main
+
+    end(main([run]))
+
+
+def start_ranks(recipe: Recipe, count: int, file_limit: int | None = None) -> list:
+    """Start the ranks of a run; `file_limit`: bytes that no file can exceed."""
+    from seqit.train.loop.engine import free_port
+
+    run, port = write_run(recipe), str(free_port())
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    ranks = []
+    for rank in range(count):
+        log = Path(recipe.out) / f"rank-{rank}.log"
+        environment = {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(count),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "SEQIT_RANK_ERROR": str(log.with_suffix(".error")),
+        }
+        log.with_suffix(".error").unlink(missing_ok=True)
+        process = context.Process(target=_rank, args=(str(run), environment, str(log), file_limit))
+        process.start()
+        ranks.append(process)
+    return ranks
+
+
+def end_ranks(ranks: list) -> None:
+    """Kill what is left."""
+    for rank in ranks:
+        rank.kill()
+        rank.join()
+
+
+def train(recipe: Recipe, count: int, file_limit: int | None = None) -> list[int]:
+    """Run the ranks; return their exit codes. Where one ends badly the others are ended."""
+    ranks = start_ranks(recipe, count, file_limit)
+    deadline = time.monotonic() + 120
+    while any(rank.is_alive() for rank in ranks) and time.monotonic() < deadline:
+        if any(rank.exitcode for rank in ranks):
+            time.sleep(0.5)
+            break
+        time.sleep(0.02)
+    end_ranks(ranks)
+    return [rank.exitcode for rank in ranks]
+
+
+def logs(recipe: Recipe) -> str:
+    """Return what the ranks have logged: for a test that fails."""
+    return "\n".join(path.read_text() for path in sorted(Path(recipe.out).glob("rank-*.log")))
+
+
+def said(recipe: Recipe) -> str:
+    """Return the sentence that the run ended with."""
+    return " ".join(path.read_text() for path in sorted(Path(recipe.out).glob("rank-*.error")))
+
+
+def metrics(recipe: Recipe) -> list[dict]:
+    """Return the rows of metrics.jsonl."""
+    with (Path(recipe.out) / "metrics.jsonl").open() as file:
+        return [json.loads(line) for line in file]
+
+
+def curve(recipe: Recipe) -> list[tuple]:
+    """Return what of the metrics does not depend on time."""
+    keys = ("step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "targets")
+    return [tuple(row.get(key) for key in keys) for row in metrics(recipe)]
+
+
+def weights(recipe: Recipe) -> dict:
+    """Return the trained model's weights, or its adapter's."""
+    from safetensors.torch import load_file
+
+    names = ("model.safetensors", "adapter_model.safetensors")
+    return load_file(next(path for n in names if (path := Path(recipe.out) / n).is_file()))

@@ -1,0 +1,141 @@
+"""A training recipe: YAML, the defaults of the paper, and what the schema says of both."""
+
+import dataclasses
+import json
+
+import pytest
+
+pytest.importorskip("deepspeed", reason="seqit[train] is not installed")
+from support.paths import ROOT
+
+from seqit.commands._train_options import changed
+from seqit.errors import SeqitError, UsageError
+from seqit.records.validation import schema
+from seqit.train.config import SECTIONS, Data, Lora, Memory, Recipe, Tuning, read_recipe
+
+NAMED = b"model: org/base\nout: runs/sit\n"
+WHOLE = (
+    NAMED
+    + b"""
+revision: main
+template: chat.jinja
+data: {sources: [a.jsonl, b.parquet], hold_out: 0.02, length: 1024, truncate: true, packing: false,
+  loss: last}
+tuning: {epochs: 2, max_steps: 10, batch: 64, batch_tokens: 9999, micro_batch: 4, lr: 1e-5,
+  schedule: cosine, warmup: 0.1, weight_decay: 0.05, max_grad_norm: 2, seed: 7}
+memory: {zero: 3, offload: "nvme:/mnt", dtype: bfloat16, checkpointing: false, attention: sdpa,
+  deepspeed: ds.json}
+lora: {rank: 8, alpha: 32, dropout: 0.1, targets: "q_proj,v_proj", bits: 4}
+keeping: {every: 5, keep: 3}
+watching: {log_every: 2, eval_every: 5, tensorboard: tb, wandb: sit}
+launch: {ranks: 8, nodes: 2, hostfile: hosts, rendezvous: "a:1", restarts: 1}
+"""
+)
+
+
+def test_the_defaults_are_the_papers():
+    tuning, data, lora = Tuning(), Data(), Lora()
+    assert (tuning.batch, tuning.lr, tuning.schedule, tuning.warmup) == (128, 2e-5, "linear", 0.03)
+    assert (tuning.weight_decay, tuning.epochs, data.length) == (0, 3, 2048)
+    assert (data.loss, data.truncate) == ("assistant", False)
+    assert (lora.rank, lora.alpha, lora.targets) == (64, 16, "all-linear")
+    assert Memory().checkpointing
+
+
+def test_every_field_is_read():
+    recipe = read_recipe(WHOLE, "whole.yaml")
+    for name, section in SECTIONS.items():
+        read, default = getattr(recipe, name), section()
+        same = [
+            f.name
+            for f in dataclasses.fields(read)
+            if getattr(read, f.name) == getattr(default, f.name)
+        ]
+        assert same == (["eval"] if name == "data" else []), name
+    assert recipe.data.sources == ("a.jsonl", "b.parquet")
+    assert (recipe.model, recipe.revision, recipe.out) == ("org/base", "main", "runs/sit")
+
+
+@pytest.mark.parametrize("text", [WHOLE, NAMED, NAMED + b"lora: null", NAMED + b"lora: {}"])
+def test_a_recipe_is_the_same_after_a_round_trip(text):
+    recipe = read_recipe(text, "r.yaml")
+    document = json.loads(json.dumps(recipe.to_dict()))
+    assert Recipe.from_dict(document) == recipe
+    assert read_recipe(json.dumps(document).encode(), "run.json") == recipe
+
+
+def test_the_schema_names_every_field_and_no_other():
+    known = schema("train").document["properties"]
+    assert set(known) == {field.name for field in dataclasses.fields(Recipe)}
+    for name, section in SECTIONS.items():
+        assert list(known[name]["properties"]) == [f.name for f in dataclasses.fields(section)]
+
+
+def test_the_command_has_an_option_for_every_field():
+    from seqit.commands.train import command
+
+    options = {param.name for param in command.params}
+    for name, section in SECTIONS.items():
+        fields = {f"{name}__{field.name}" for field in dataclasses.fields(section)}
+        assert fields - options <= {"data__sources"}
+
+
+def test_one_source_needs_no_list():
+    assert read_recipe(b"data: {sources: a.jsonl, eval: b.jsonl}", "r").data.eval == ("b.jsonl",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"model: [", "r.yaml is not YAML"),
+        (b"modell: x", "unknown field 'modell' .did you mean 'model'"),
+        (b"tuning: {lr: fast}", "tuning.lr: expected a number"),
+        (b"tuning: {batch: 0}", "tuning.batch"),
+        (b"tuning: {schedule: liner}", "tuning.schedule.*did you mean 'linear'"),
+        (b"memory: {zero: 4}", "memory.zero"),
+        (b"memory: {offload: disk}", "memory.offload"),
+        (b"data: {hold_out: 1}", "data.hold_out"),
+        (b"lora: {bits: 3}", "lora.bits"),
+        (b"lora: true", "lora: expected an object or null, found true"),
+    ],
+)
+def test_what_is_wrong_gets_a_sentence(text, message):
+    with pytest.raises(SeqitError, match=message):
+        read_recipe(text, "r.yaml")
+
+
+SOUND = Recipe(model="m", out="o")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": ""}, "--model is missing"),
+        ({"out": ""}, "--out is missing"),
+        ({"data": Data(eval=("e",), hold_out=0.1)}, "--eval and --hold-out"),
+        ({"memory": Memory(zero=0, offload="cpu")}, "--offload needs ZeRO"),
+        ({"memory": Memory(zero=2, offload="nvme:/x")}, "needs --zero 3"),
+        ({"memory": Memory(offload="nvme:")}, "needs the path"),
+    ],
+)
+def test_contradictions_get_a_sentence(change, message):
+    with pytest.raises(UsageError, match=message):
+        dataclasses.replace(SOUND, **change).check()
+    SOUND.check()
+
+
+def test_a_look_needs_no_folder():
+    Recipe(model="m").check(needs_out=False)
+
+
+def test_the_schema_of_the_package_is_that_of_the_project():
+    assert (ROOT / "seqit/schemas/train.schema.json").samefile(ROOT / "schemas/train.schema.json")
+
+
+def test_rows_of_a_batch_on_the_command_line_replace_tokens_of_a_recipe():
+    recipe = read_recipe(NAMED + b"tuning: {batch_tokens: 4096}", "tokens.yaml")
+    assert changed(recipe, {"tuning__lr": 1e-3}).tuning.batch_tokens == 4096
+    tuning = changed(recipe, {"tuning__batch": 8}).tuning
+    assert (tuning.batch, tuning.batch_tokens) == (8, None)
+    with pytest.raises(UsageError, match="--batch and --batch-tokens"):
+        changed(recipe, {"tuning__batch": 8, "tuning__batch_tokens": 4096})

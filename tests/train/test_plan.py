@@ -1,0 +1,480 @@
+"""Rows become tokens, and the plan tells what became of each; nothing vanishes."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("deepspeed", reason="seqit[train] is not installed")
+import numpy as np
+from support.paths import BIN
+from support.tiny_model import BOS, make_model
+
+from seqit.errors import SeqitError
+from seqit.records.run_stats import Account, StrictError
+from seqit.train.config import Data, Lora, Memory, Recipe, Tuning
+from seqit.train.data.chat_encoder import Encoded
+from seqit.train.data.dataset import COUNTS_FILE, REJECTS_FILE, Prepared, Writer, counts_of
+from seqit.train.data.encoder import encoder_of, text_encoder
+from seqit.train.data.prepare import prepare
+from seqit.train.model.memory_estimate import Load, Need, Size, needs, size_of
+from seqit.train.plan import make_plan
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+TUNING, MEMORY = Tuning(), Memory()
+LONG = "a very long word " * 40
+
+
+def row(number, output="Yes, it is so.", **more):
+    made = {"id": f"{number:020}", "instruction": f"Is it {number}?", "input": "", "output": output}
+    lineage = {"root": f"{number // 2:020}", "iteration": number % 2, "operation": "seed"}
+    return made | {"lineage": lineage} | more
+
+
+ROWS = [
+    *(row(number) for number in range(8)),
+    row(8, ""),
+    row(9, " \n "),
+    row(10, "Say <|end|>."),
+    row(11, LONG),
+    row(12, "No.", instruction=LONG),
+    row(13, "Two.", history=[["One?", "One."]], system="Be kind."),
+    row(14, "Red.", images=["red.png"]),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def source(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in ROWS) + "{oops\n")
+    return file
+
+
+def recipe_of(model, *sources, tuning=TUNING, **data):
+    files = tuple(map(str, sources))
+    return Recipe(model=str(model), data=Data(sources=files, **data), tuning=tuning)
+
+
+def accounts(told):
+    """Return what opens an account that keeps itself and its rejects in `told`."""
+
+    def opened(file):
+        account = Account("train", lambda reject: told.setdefault("rejects", []).append(reject))
+        told["account"] = account
+        return account
+
+    return opened
+
+
+def prepared(recipe, parent, told=None):
+    told = {} if told is None else told
+    return prepare(recipe, encoder_of(recipe), parent, accounts(told))
+
+
+def reasons(folder):
+    return counts_of(folder)["reasons"]["prepare"]
+
+
+def balance(counts):
+    gone = counts["written"] + counts.get("held_out", 0) + counts["rejected"] + counts["failed"]
+    return counts["read"] - gone
+
+
+def test_every_row_is_trained_on_rejected_or_failed(model, source, tmp_path):
+    told = {}
+    folder = prepared(recipe_of(model, source, length=96), tmp_path / "tokens", told)
+    counts = counts_of(folder)
+    assert counts["read"] == len(ROWS) + 1
+    assert balance(counts) == 0
+    assert reasons(folder) == {"no-answer": 2, "control-token": 1, "too-long": 2, "images": 1}
+    assert counts["reasons"]["read"] == {"not-json": 1}
+    assert (counts["written"], counts["rejected"], counts["failed"]) == (9, 3, 4)
+    lost = {reject.get("id"): reject["reason"] for reject in told["rejects"]}
+    assert lost[ROWS[11]["id"]] == "too-long"
+    assert lost[ROWS[14]["id"]] == "images"
+    assert len(Prepared.open(folder)) == 9
+    assert len(Prepared.open(folder, "eval")) == 0
+    assert counts["rows"] == {"train": 9}
+
+
+def test_a_cut_row_is_counted_and_one_of_the_prompt_alone_fails(model, source, tmp_path):
+    told = {}
+    folder = prepared(recipe_of(model, source, length=96, truncate=True), tmp_path, told)
+    counts = counts_of(folder)
+    assert reasons(folder) == {"no-answer": 2, "control-token": 1, "fully-masked": 1, "images": 1}
+    assert counts["truncated"] == 1
+    whole = len(encoder_of(recipe_of(model)).encode(ROWS[11]).ids)
+    assert counts["tokens_cut"] == whole - 96
+    masked = next(each for each in told["rejects"] if each["reason"] == "fully-masked")
+    assert (masked["id"], masked["outcome"]) == (ROWS[12]["id"], "failed")
+    cut = Prepared.open(folder)
+    example = cut.example(cut.find(ROWS[11]["id"]))
+    assert len(example.ids) == 96
+    assert example.targets[-1]
+
+
+def test_an_answer_of_its_end_alone_fails(model, tmp_path):
+    """Where a template drops what it does not like, as odd as that is."""
+    template = tmp_path / "t.jinja"
+    template.write_text(
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content | replace('Hm', '') }}<|end|>"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    source = tmp_path / "rows.jsonl"
+    source.write_text(json.dumps(row(0, "HmHm")) + "\n" + json.dumps(row(1)) + "\n")
+    recipe = Recipe(str(model), template=str(template), data=Data(sources=(str(source),)))
+    assert reasons(prepared(recipe, tmp_path / "tokens")) == {"zero-token": 1}
+
+
+def test_what_is_on_disk_is_what_was_encoded(model, source, tmp_path):
+    recipe = recipe_of(model, source, length=96)
+    folder = prepared(recipe, tmp_path)
+    disk, encoder = Prepared.open(folder), encoder_of(recipe)
+    kept = [*ROWS[:8], ROWS[13]]
+    assert [disk.example(n).row_id for n in range(len(disk))] == [each["id"] for each in kept]
+    for number, each in enumerate(kept):
+        example, encoded = disk.example(number), encoder.encode(each)
+        assert example.ids.dtype == np.int32
+        assert example.ids.tolist() == encoded.ids
+        assert example.targets.tolist() == encoded.targets
+        assert disk.lengths[number] == len(encoded.ids)
+    assert disk.lengths.dtype == np.int32
+    counts = counts_of(folder)
+    assert counts["tokens"]["train"] == disk.lengths.sum()
+    assert counts["targets"]["train"] == sum(disk.example(n).targets.sum() for n in range(9))
+    assert counts["longest"] == max(disk.lengths)
+    with pytest.raises(ValueError, match="read-only"):
+        disk.example(0).ids[0] = 1
+    with pytest.raises(IndexError):
+        disk.example(9)
+
+
+def test_many_batches_are_read_as_one_file(tmp_path):
+    file = tmp_path / "train.arrow"
+    writer = Writer(file)
+    for number in range(1200):
+        encoded = Encoded([number] * (1 + number % 5), [True] * (1 + number % 5))
+        writer.write(f"id{number}", encoded, ["a.png"] * (number % 3))
+    writer.close()
+    disk = Prepared(file)
+    assert len(disk) == 1200
+    for number in (0, 511, 512, 1023, 1024, 1199):
+        example = disk.example(number)
+        assert example.ids.tolist() == [number] * (1 + number % 5)
+        assert example.images == ("a.png",) * (number % 3)
+    assert disk.find("id1100") == 1100
+    assert disk.find("nothing") is None
+
+
+def test_rows_are_prepared_once(model, source, tmp_path):
+    recipe = recipe_of(model, source, length=96)
+    folder = prepared(recipe, tmp_path)
+    told = {}
+    assert prepared(recipe, tmp_path, told) == folder
+    assert not told
+    assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name, "rows.jsonl"]
+    source.write_text(source.read_text() + json.dumps(row(50)) + "\n")
+    assert prepared(recipe, tmp_path) != folder
+    assert prepared(recipe_of(model, source, length=97), tmp_path) != folder
+    assert prepared(recipe_of(model, source, length=96, loss="last"), tmp_path) != folder
+
+
+def test_a_folder_appears_whole_or_not_at_all(model, source, tmp_path):
+    def strict(file):
+        return Account("train", strict=True)
+
+    source.write_text(source.read_text().removesuffix("{oops\n"))
+    recipe = recipe_of(model, source, length=96)
+    with pytest.raises(StrictError, match=r"rows.jsonl:9: output: there is no answer to learn"):
+        prepare(recipe, encoder_of(recipe), tmp_path / "tokens", strict)
+    assert not list((tmp_path / "tokens").iterdir())
+    with pytest.raises(SeqitError, match="holds no prepared rows, or not all of them"):
+        Prepared.open(tmp_path)
+
+
+def test_another_run_may_have_made_the_same_but_only_whole(model, source, tmp_path):
+    recipe = recipe_of(model, source, length=96)
+    folder = prepared(recipe, tmp_path / "once")
+
+    def beaten(counts):
+        """Open an account while somebody else puts `counts` where the rows are to go."""
+
+        def opened(file):
+            other = tmp_path / "race" / folder.name
+            other.mkdir()
+            (other / counts).write_bytes((folder / COUNTS_FILE).read_bytes())
+            return accounts({})(file)
+
+        return prepare(recipe, encoder_of(recipe), tmp_path / "race", opened)
+
+    assert beaten(COUNTS_FILE) == tmp_path / "race" / folder.name
+    shutil.rmtree(tmp_path / "race")
+    with pytest.raises(OSError, match="not empty"):
+        beaten("half.json")
+    assert [path.name for path in (tmp_path / "race").iterdir()] == [folder.name]
+
+
+def test_whole_roots_are_held_out(model, tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row(number)) + "\n" for number in range(400)))
+    recipe = recipe_of(model, source, hold_out=0.25)
+    folder = prepared(recipe, tmp_path)
+    counts = counts_of(folder)
+    assert balance(counts) == 0
+    assert 60 <= counts["held_out"] <= 140
+    split = {name: Prepared.open(folder, name) for name in ("train", "eval")}
+    ids = {name: {int(p.example(n).row_id) for n in range(len(p))} for name, p in split.items()}
+    assert {n // 2 for n in ids["train"]}.isdisjoint(n // 2 for n in ids["eval"])
+    assert len(ids["train"]) + len(ids["eval"]) == 400
+    other = prepared(recipe_of(model, source, hold_out=0.25, tuning=Tuning(seed=1)), tmp_path)
+    assert other != folder
+
+
+def test_rows_for_the_evaluation_come_from_their_own_file(model, source, tmp_path):
+    other = tmp_path / "eval.jsonl"
+    other.write_text(json.dumps(row(20)) + "\n" + json.dumps(row(21, "")) + "\n")
+    counts = counts_of(prepared(recipe_of(model, source, eval=(str(other),), length=96), tmp_path))
+    assert (counts["read"], counts["held_out"]) == (len(ROWS) + 3, 1)
+    assert balance(counts) == 0
+
+
+def test_tokens_are_counted_by_source_operation_and_iteration(model, tmp_path):
+    sources = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    sources[0].write_text("".join(json.dumps(row(number)) + "\n" for number in range(4)))
+    chain = row(4, source={"format": "alpaca", "name": "seeds.json"})
+    chain["lineage"] |= {"operation": "prefix", "iteration": 2}
+    sources[1].write_text(json.dumps(chain) + "\n")
+    folder = prepared(recipe_of(model, *sources), tmp_path)
+    by, sizes = counts_of(folder)["by"], Prepared.open(folder).lengths
+    assert by["source"].keys() == {str(sources[0]), "seeds.json"}
+    assert by["source"]["seeds.json"]["tokens"] == sizes[4]
+    assert {name: group["rows"] for name, group in by["operation"].items()} == {
+        "seed": 4,
+        "prefix": 1,
+    }
+    assert {name: group["rows"] for name, group in by["iteration"].items()} == {
+        "0": 2,
+        "1": 2,
+        "2": 1,
+    }
+    for groups in by.values():
+        assert sum(group["tokens"] for group in groups.values()) == sizes.sum()
+
+
+def test_the_plan_adds_up(model, tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row(number)) + "\n" for number in range(100)))
+    recipe = recipe_of(model, source, length=128, tuning=Tuning(batch=20, epochs=2))
+    folder = prepared(recipe, tmp_path)
+    sizes = Prepared.open(folder).lengths
+    plan = make_plan(recipe, folder, 2, size_of(recipe, str(model)), has_gpu=False)
+    assert plan.trained == 100
+    assert plan.filled == pytest.approx(sizes.sum() / (plan.sequences * 128))
+    assert plan.steps == 2 * plan.steps_an_epoch
+    assert plan.rows_a_step == 100 / plan.steps_an_epoch
+    assert plan.tokens_a_step == sizes.sum() / plan.steps_an_epoch
+    assert plan.rounds == -(-plan.sequences_a_step // 2)
+    assert plan.busy == plan.sequences_a_step / (2 * plan.rounds)
+    assert plan.stage == 3  # full fine-tuning on two ranks
+
+
+def test_padding_is_told_where_rows_are_not_packed(model, tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row(n, "Yes. " * (1 + n % 9))) + "\n" for n in range(90)))
+    recipe = recipe_of(model, source, packing=False, tuning=Tuning(batch=30, micro_batch=2))
+    plan = make_plan(recipe, prepared(recipe, tmp_path), 1, None, has_gpu=False)
+    assert (plan.sequences, plan.sequences_a_step, plan.steps) == (90, 30, 9)
+    assert 0.9 < plan.filled < 1
+    assert plan.needs is None
+
+
+def test_no_row_is_no_plan(model, tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text(json.dumps(row(0, "")) + "\n")
+    recipe = recipe_of(model, source)
+    assert make_plan(recipe, prepared(recipe, tmp_path), 1, None, has_gpu=False) is None
+
+
+def test_the_size_is_that_of_the_model(model):
+    from transformers import AutoModelForCausalLM
+
+    whole = AutoModelForCausalLM.from_pretrained(model)
+    parameters = sum(each.numel() for each in whole.parameters())
+    size = size_of(Recipe(str(model)), str(model))
+    assert (size.parameters, size.trained) == (parameters, parameters)
+    assert (size.layers, size.hidden) == (2, 128)
+    adapters = size_of(Recipe(str(model), lora=Lora(rank=4, bits=4)), str(model))
+    # A and B of the seven projections in each layer: 128 to 128 four times, to or from 256 thrice
+    assert adapters.trained == 2 * 4 * (4 * (128 + 128) + 3 * (128 + 256))
+    assert adapters.parameters == parameters
+
+
+GIB = 2**30
+LLAMA8 = Size(8_030_261_248, 8_030_261_248, 32, 4096, 128_256)
+
+
+def state(stage, ranks, memory=MEMORY, lora=None, size=LLAMA8, has_gpu=True):
+    return needs(size, memory, lora, Load(2048, ranks, has_gpu))[stage].state / size.parameters
+
+
+def test_the_state_is_zeros_formula():
+    """Bytes a parameter, as in table 1 of the ZeRO paper, but for gradients summed in float32."""
+    assert state(0, 8) == 2 + 2 + 12
+    assert state(1, 8) == 2 + 4 + 12 / 8
+    assert state(2, 8) == 2 + (4 + 12) / 8
+    assert state(3, 8) == (2 + 4 + 12) / 8
+    assert state(0, 1, has_gpu=False) == 4 + 4 + 8
+    assert state(3, 8, Memory(offload="cpu")) == 4 / 8
+    adapters = Size(LLAMA8.parameters, LLAMA8.parameters // 100, 32, 4096, 128_256)
+    assert state(0, 1, lora=Lora(bits=4), size=adapters) == pytest.approx(0.5 + 0.01 * 14, abs=0.03)
+
+
+def test_checkpointing_saves_activations():
+    with_it, without = (
+        needs(LLAMA8, Memory(checkpointing=on), None, Load(2048, 8, True))[3]
+        for on in (True, False)
+    )
+    unit = 2048 * 4096 * 2
+    logits = 2048 * 128_256 * 10
+    assert with_it.activations == unit * 32 + unit * 17 + logits
+    assert without.activations == unit * 17 * 32 + logits
+    assert with_it.total == with_it.state + with_it.activations
+    assert isinstance(with_it, Need)
+
+
+def test_a_model_that_transformers_does_not_know_gets_a_sentence(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "nothing"}')
+    with pytest.raises(SeqitError, match="transformers makes no model of"):
+        size_of(Recipe(str(tmp_path)), str(tmp_path))
+    with pytest.raises(SeqitError, match="finds no tokenizer in"):
+        text_encoder(Recipe(str(tmp_path)))
+
+
+def run(*args, stdin=b"", cwd=None):
+    command = [BIN / "seqit", *map(str, args)]
+    env = os.environ | {"HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, env=env)
+
+
+@pytest.fixture(scope="module")
+def looked(model, tmp_path_factory):
+    """One dry run over all kinds of rows, with everything that is kept of it."""
+    folder = tmp_path_factory.mktemp("looked")
+    lines = "".join(json.dumps(each) + "\n" for each in ROWS) + "{oops\n"
+    args = ("train", "--model", model, "--dry-run", "--length", "96", "--batch", "4")
+    kept = ("--rejects", folder / "rejects.jsonl", "--manifest", folder / "manifest.json")
+    ran = run(*args, *kept, "-", stdin=lines.encode(), cwd=folder)
+    return ran, folder
+
+
+def test_a_dry_run_prints_the_plan(looked):
+    ran, folder = looked
+    assert ran.returncode == 3, ran.stderr  # rows failed
+    out = ran.stdout.decode()
+    assert "rows: read 16, trained on 9, held out 0, rejected 3, failed 4\n" in out
+    assert "prepare: no-answer 2" in out
+    assert "packing: 9 rows in" in out
+    assert "ZeRO 3" in out
+    assert b"<stdin>" not in ran.stdout
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "rejects.jsonl"]
+
+
+def test_a_dry_run_keeps_what_is_not_trained_on(looked):
+    _, folder = looked
+    rejects = [json.loads(line) for line in (folder / "rejects.jsonl").read_text().splitlines()]
+    assert len(rejects) == 7
+    assert {each["reason"] for each in rejects} >= {"too-long", "no-answer", "not-json"}
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["read"], manifest["written"], manifest["complete"]) == (16, 9, True)
+    for schema, file in (("reject", "rejects.jsonl"), ("manifest", "manifest.json")):
+        assert run("validate", "--schema", schema, folder / file).returncode == 0
+
+
+def test_a_row_with_its_mask(model, source):
+    ran = run("train", "--model", model, "--length", "96", "--show-mask", ROWS[13]["id"], source)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.decode().splitlines()
+    assert lines[0].startswith(f"row {ROWS[13]['id']}: ")
+    assert lines[1:] == [
+        f"  | {BOS}<|system|>Be kind.<|end|><|user|>One?<|end|><|assistant|>",
+        "  + One.<|end|>",
+        "  | <|user|>Is it 13?<|end|><|assistant|>",
+        "  + Two.<|end|>",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("--dry-run", "--model", "nowhere"), 1, "nowhere is no folder here"),
+        (("--show-mask", "zzz"), 1, "no row that is trained on has an id that begins with 'zzz'"),
+        (("--out", "out"), 1, "4 rows failed, so nothing is trained"),
+        (
+            ("--dry-run", "--length", "9"),
+            1,
+            "no row is left to train on: 16 were read (too-long 11, no-answer 2, ",
+        ),
+        (("--out", "file"), 2, "--out file is a file"),
+        (("--out", "begun"), 2, "begun holds a run already; --resume goes on"),
+    ],
+)
+def test_what_cannot_be_done_gets_a_sentence(args, code, message, model, source, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "begun" / "checkpoints").mkdir(parents=True)
+    more = () if "--model" in args else ("--model", model)
+    ran = run("train", "--length", "96", *more, *args, source, cwd=tmp_path)
+    assert ran.returncode == code, ran.stderr
+    assert message in " ".join(ran.stderr.decode().split())
+    assert b"Traceback" not in ran.stderr
+
+
+def test_a_model_that_was_prepared_for_is_remembered_in_the_run(model, source, tmp_path):
+    args = ("train", "--length", "96", "--model", model, "--out", tmp_path / "out", "--skip-failed")
+    ran = run(*args, "--print-launch", source)
+    assert ran.returncode == 0, ran.stderr
+    assert b"seqit.train.launch.worker" in ran.stdout
+    written = json.loads((tmp_path / "out" / "run.json").read_text())
+    tokens = Path(written["tokens"])
+    assert tokens.parent == tmp_path / "out" / "tokens"
+    assert (tokens / COUNTS_FILE).is_file()
+    assert len((tokens / REJECTS_FILE).read_text().splitlines()) == 7
+
+
+def test_a_run_goes_on_without_its_sources(model, source, tmp_path):
+    out = tmp_path / "out"
+    begun = run(
+        *("train", "--length", "96", "--model", model, "--out", out, "--skip-failed"),
+        *("--print-launch", "--lr", "2e-4", source),
+    )
+    assert begun.returncode == 0, begun.stderr
+    first = json.loads((out / "run.json").read_text())
+    source.unlink()
+    out.rename(tmp_path / "moved")
+    again = run("train", "--out", tmp_path / "moved", "--resume", "--skip-failed", "--print-launch")
+    assert again.returncode == 0, again.stderr
+    assert b"trained on 9" in again.stderr
+    moved = str(tmp_path / "moved")
+    tokens = first["tokens"].replace(str(out), moved)
+    second = json.loads((tmp_path / "moved" / "run.json").read_text())
+    assert second == first | {"out": moved, "resume": True, "tokens": tokens}
+    assert second["tuning"]["lr"] == 2e-4
+
+
+def test_standard_input_is_kept_with_the_run(model, tmp_path):
+    lines = "".join(json.dumps(row(number)) + "\n" for number in range(4)).encode()
+    ran = run(
+        "train", "--model", model, "--out", "out", "--print-launch", stdin=lines, cwd=tmp_path
+    )
+    assert ran.returncode == 0, ran.stderr
+    (name,) = json.loads((tmp_path / "out" / "run.json").read_text())["data"]["sources"]
+    assert (tmp_path / name).read_bytes() == lines
+    assert not list((tmp_path / "out" / "tokens").glob(".*"))
