@@ -11,7 +11,7 @@ from seqit.commands.shell.command import SectionOption
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.train.config import Recipe
+    from seqit.train.recipe import Recipe
 
 Body = Callable[..., None]
 
@@ -291,7 +291,7 @@ def recipe_options(body: Body) -> Body:
 
 def changed(recipe: "Recipe", options: dict[str, Any]) -> "Recipe":
     """Return the recipe with what the command line says otherwise."""
-    from seqit.train.config import SECTIONS, Lora
+    from seqit.train.recipe import SECTIONS, Lora
 
     values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     for name, value in options.items():

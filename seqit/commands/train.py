@@ -22,7 +22,7 @@ from seqit.errors import SeqitError, UsageError
 
 if TYPE_CHECKING:
     from seqit.records.run_stats import Account, Row
-    from seqit.train.config import Lora, Recipe
+    from seqit.train.recipe import Lora, Recipe
     from seqit.train.data.chat_encoder import Encoder
     from seqit.train.plan import Plan
 
@@ -191,7 +191,7 @@ class _Prepared:
 
 def _recipe(options: dict[str, Any]) -> "Recipe":
     """Return the recipe: of the file, or of the run that goes on, with the command line over it."""
-    from seqit.train.config import RUN_FILE, Recipe, read_recipe
+    from seqit.train.recipe import RUN_FILE, Recipe, read_recipe
 
     file, out = options["recipe_file"], options["out"]
     run = Path(out) / RUN_FILE if out else None
@@ -209,7 +209,7 @@ def _recipe(options: dict[str, Any]) -> "Recipe":
 
 def _check_out(recipe: "Recipe") -> None:
     """Raise UsageError where the folder holds a run that would be mixed up with this one."""
-    from seqit.train.config import PROVENANCE_FILE
+    from seqit.train.recipe import PROVENANCE_FILE
     from seqit.train.loop.checkpoints import FOLDER
 
     out = Path(recipe.out)
@@ -242,7 +242,7 @@ def _train(ctx: click.Context, recipe: "Recipe", plan: "Plan", options: dict[str
     import orjson
 
     from seqit.stores.targets import whole_file
-    from seqit.train.config import RUN_FILE
+    from seqit.train.recipe import RUN_FILE
 
     failed = plan.counts["failed"]
     if failed and not options["skip_failed"]:

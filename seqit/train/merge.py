@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError, UsageError
 from seqit.llm.providers.local.model_files import find_model, library
-from seqit.train.config import PROVENANCE_FILE, RUN_FILE, Recipe
+from seqit.train.recipe import PROVENANCE_FILE, RUN_FILE, Recipe
 from seqit.train.data.encoder import encoder_of
 from seqit.train.data.vision import class_of, kind_of
 from seqit.train.libraries import quiet

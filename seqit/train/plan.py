@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 from seqit.train.data.dataset import Prepared, counts_of
 from seqit.train.data.packing import efficiency
 from seqit.train.data.sampler import batches

@@ -1,6 +1,6 @@
 """Adapters trained for a few steps, and what the model then says."""
 
-from seqit.train.config import Lora
+from seqit.train.recipe import Lora
 from seqit.train.data.vision import class_of
 
 SMALL = Lora(rank=4, alpha=16)

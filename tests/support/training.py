@@ -12,7 +12,7 @@ import random
 import time
 from pathlib import Path
 
-from seqit.train.config import RUN_FILE, Data, Keeping, Memory, Recipe, Tuning
+from seqit.train.recipe import RUN_FILE, Data, Keeping, Memory, Recipe, Tuning
 
 HEAVY = ["torch", "deepspeed", "transformers.models.llama.modeling_llama", "peft"]
 PRELOAD = [*HEAVY, "seqit.train.loop.trainer", "seqit.train.launch.worker"]

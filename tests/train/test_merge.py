@@ -24,7 +24,7 @@ from support.tiny_vision import make_instructblip, make_llava
 from seqit.errors import SeqitError, UsageError
 from seqit.llm.providers.local.transformers import Transformers
 from seqit.llm.request import Completion
-from seqit.train.config import RUN_FILE, Recipe
+from seqit.train.recipe import RUN_FILE, Recipe
 from seqit.train.loop import checkpoints
 from seqit.train.loop.checkpoints import Ranks
 from seqit.train.loop.engine_state import Tensor

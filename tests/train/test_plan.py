@@ -15,7 +15,7 @@ from support.tiny_model import BOS, make_model
 
 from seqit.errors import SeqitError
 from seqit.records.run_stats import Account, StrictError
-from seqit.train.config import Data, Lora, Memory, Recipe, Tuning
+from seqit.train.recipe import Data, Lora, Memory, Recipe, Tuning
 from seqit.train.data.chat_encoder import Encoded
 from seqit.train.data.dataset import COUNTS_FILE, REJECTS_FILE, Prepared, Writer, counts_of
 from seqit.train.data.encoder import encoder_of, text_encoder

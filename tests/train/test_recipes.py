@@ -4,7 +4,7 @@ import pytest
 from support.paths import ROOT
 from support.tiny_model import END, make_tokenizer
 
-from seqit.train.config import Lora, Tuning, read_recipe
+from seqit.train.recipe import Lora, Tuning, read_recipe
 
 FOLDER = ROOT / "recipes" / "train"
 RECIPES = sorted(FOLDER.glob("*.yaml"))

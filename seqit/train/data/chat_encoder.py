@@ -14,7 +14,7 @@ from seqit.llm.providers.local.chat_template import Template, plain_text
 from seqit.llm.providers.local.model_files import library
 from seqit.llm.request import Message
 from seqit.records.record import Record
-from seqit.train.config import Loss
+from seqit.train.recipe import Loss
 from seqit.train.data.conversation import Unfit, conversation_of
 from seqit.train.data.spans import mark
 

@@ -6,7 +6,7 @@ from typing import Any
 from seqit.errors import SeqitError
 from seqit.llm.providers.local.chat_template import Template
 from seqit.llm.providers.local.model_files import find_model, library
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 from seqit.train.data.chat_encoder import Encoder, TextEncoder
 from seqit.train.data.vision import kind_of, vision_encoder
 from seqit.train.libraries import quiet

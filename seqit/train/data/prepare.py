@@ -20,7 +20,7 @@ from seqit.records.record import Record
 from seqit.records.run_stats import Account, Row
 from seqit.stores.partial import partial_file, partial_folder
 from seqit.stores.sources import STDIN, check_sources
-from seqit.train.config import Data, Recipe
+from seqit.train.recipe import Data, Recipe
 from seqit.train.data.chat_encoder import Encoded, Encoder
 from seqit.train.data.conversation import Unfit
 from seqit.train.data.dataset import COUNTS_FILE, REJECTS_FILE, Split, Writer

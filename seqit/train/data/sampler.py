@@ -10,7 +10,7 @@ from itertools import pairwise
 from math import ceil
 
 from seqit.records.identity import draw
-from seqit.train.config import Data, Tuning
+from seqit.train.recipe import Data, Tuning
 from seqit.train.data.packing import pack
 
 Bin = list[int]

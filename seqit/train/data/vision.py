@@ -14,7 +14,7 @@ from seqit.errors import SeqitError
 from seqit.llm.providers.local.chat_template import Template
 from seqit.llm.providers.local.model_files import find_model, library
 from seqit.records.record import Record
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 from seqit.train.data.chat_encoder import Encoded
 from seqit.train.data.collator import Micro
 from seqit.train.data.conversation import Unfit

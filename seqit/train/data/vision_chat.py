@@ -10,7 +10,7 @@ from seqit.llm.images import read_image
 from seqit.llm.providers.local.chat_template import Template
 from seqit.llm.request import ImagePart, Message, TextPart
 from seqit.records.record import Record
-from seqit.train.config import Loss
+from seqit.train.recipe import Loss
 from seqit.train.data.chat_encoder import QUESTION, Encoded, TextEncoder
 from seqit.train.data.collator import Micro, collate
 from seqit.train.data.conversation import Unfit, conversation_of

@@ -13,7 +13,7 @@ from seqit.llm.providers.local.chat_template import Template, plain_text
 from seqit.llm.providers.local.model_files import library
 from seqit.records.formats.chat import question_of
 from seqit.records.record import Record
-from seqit.train.config import Loss
+from seqit.train.recipe import Loss
 from seqit.train.data.chat_encoder import Encoded
 from seqit.train.data.collator import Micro, collate
 from seqit.train.data.conversation import Unfit, conversation_of

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqit.errors import SeqitError, UsageError
-from seqit.train.config import RUN_FILE, Recipe
+from seqit.train.recipe import RUN_FILE, Recipe
 from seqit.train.launch.environment import ERROR_FILE, PARENT_FD, TTY_FD
 from seqit.train.launch.nodes import MODULE, ranks_of
 from seqit.train.loop import checkpoints, extensions

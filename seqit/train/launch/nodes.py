@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from seqit.errors import UsageError
-from seqit.train.config import RUN_FILE, Launch, Recipe
+from seqit.train.recipe import RUN_FILE, Launch, Recipe
 
 MODULE = "seqit.train.launch.worker"
 PORT = 29500

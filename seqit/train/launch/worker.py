@@ -14,7 +14,7 @@ from typing import IO, Any
 import orjson
 
 from seqit.errors import SeqitError
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 from seqit.train.launch.environment import ERROR_FILE, PARENT_FD, TTY_FD
 from seqit.train.libraries import quiet
 from seqit.train.loop import checkpoints

@@ -4,7 +4,7 @@ import os
 import socket
 from typing import Any
 
-from seqit.train.config import Tuning
+from seqit.train.recipe import Tuning
 from seqit.train.libraries import has_gpu
 from seqit.train.loop.checkpoints import Ranks
 

@@ -2,7 +2,7 @@
 
 from math import ceil, cos, pi
 
-from seqit.train.config import Tuning
+from seqit.train.recipe import Tuning
 
 
 def learning_rate(step: int, steps: int, tuning: Tuning) -> float:

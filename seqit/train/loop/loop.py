@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError
 from seqit.records.identity import draw
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 from seqit.train.data.loader import Feed, Portion
 from seqit.train.data.sampler import Schedule
 from seqit.train.loop import checkpoints

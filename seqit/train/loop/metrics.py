@@ -12,7 +12,7 @@ import orjson
 
 from seqit.errors import SeqitError
 from seqit.stores.targets import whole_file
-from seqit.train.config import Recipe, Watching
+from seqit.train.recipe import Recipe, Watching
 
 METRICS = "metrics.jsonl"
 FAILURE = "failure.json"

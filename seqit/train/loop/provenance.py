@@ -10,7 +10,7 @@ import orjson
 
 from seqit.llm.providers.local.model_files import find_model
 from seqit.stores.targets import whole_file
-from seqit.train.config import PROVENANCE_FILE, Recipe
+from seqit.train.recipe import PROVENANCE_FILE, Recipe
 from seqit.train.data.dataset import counts_of
 
 PLAN = "plan.json"

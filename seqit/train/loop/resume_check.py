@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 
 
 def decisive(recipe: Recipe) -> dict[str, Any]:

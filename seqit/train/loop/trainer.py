@@ -7,7 +7,7 @@ from typing import Any
 
 from seqit.errors import SeqitError
 from seqit.llm.providers.local.model_files import find_model
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 from seqit.train.data.collator import Micro, collate
 from seqit.train.data.dataset import Example, Prepared
 from seqit.train.data.loader import Feed

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from seqit.stores.targets import whole_file
-from seqit.train.config import PROVENANCE_FILE
+from seqit.train.recipe import PROVENANCE_FILE
 from seqit.train.data.vision import Kind
 
 CARD = "README.md"

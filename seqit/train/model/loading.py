@@ -6,7 +6,7 @@ from typing import Any
 
 from seqit.errors import SeqitError, UsageError
 from seqit.llm.providers.local.model_files import find_model
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 from seqit.train.data.vision import class_of, freeze, kind_of
 from seqit.train.model.lora import add_lora, check_lora, quantization
 

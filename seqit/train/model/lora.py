@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqit.errors import SeqitError, UsageError
 from seqit.llm.providers.local.model_files import library
-from seqit.train.config import Lora
+from seqit.train.recipe import Lora
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError
-from seqit.train.config import Lora, Memory, Recipe
+from seqit.train.recipe import Lora, Memory, Recipe
 
 STAGES = (0, 1, 2, 3)
 MOMENTS = 8

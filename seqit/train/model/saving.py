@@ -7,7 +7,7 @@ from typing import Any
 
 from seqit.errors import SeqitError
 from seqit.llm.providers.local.model_files import find_model
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 from seqit.train.data.encoder import encoder_of
 from seqit.train.model.folder import SHARD, copy_settings, end_at, sync
 from seqit.train.model.lora import save_adapter

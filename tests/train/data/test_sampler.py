@@ -9,7 +9,7 @@ pytest.importorskip("deepspeed", reason="seqit[train] is not installed")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqit.train.config import Data, Tuning
+from seqit.train.recipe import Data, Tuning
 from seqit.train.data.sampler import batches, deal, once
 
 LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=80)

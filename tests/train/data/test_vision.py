@@ -26,7 +26,7 @@ from seqit.errors import SeqitError, UsageError
 from seqit.llm.providers.local.chat_template import Template
 from seqit.records.normalize import adopt
 from seqit.records.run_stats import Account, Row
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 from seqit.train.data.conversation import Unfit
 from seqit.train.data.dataset import Example
 from seqit.train.data.vision import class_of, freeze, kind_of, load_processor, vision_encoder

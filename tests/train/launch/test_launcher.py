@@ -27,7 +27,7 @@ from support.training import (
 )
 
 from seqit.errors import SeqitError, UsageError
-from seqit.train.config import Launch, Lora, Memory, Recipe
+from seqit.train.recipe import Launch, Lora, Memory, Recipe
 from seqit.train.launch import launcher as launch
 from seqit.train.launch.nodes import commands, read_hostfile
 from seqit.train.loop import extensions
@@ -41,7 +41,7 @@ import sys, orjson
 from pathlib import Path
 from seqit.errors import SeqitError
 from seqit.train.launch import train
-from seqit.train.config import Recipe
+from seqit.train.recipe import Recipe
 try:
     train(Recipe.from_dict(orjson.loads(Path(sys.argv[1]).read_bytes())))
 except SeqitError as error:

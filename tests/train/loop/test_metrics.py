@@ -14,7 +14,7 @@ from support.tiny_model import make_model
 from support.training import curve, logs, make_recipe, metrics, random_rows, said, train, write_rows
 
 from seqit.errors import SeqitError
-from seqit.train.config import Recipe, Tuning, Watching
+from seqit.train.recipe import Recipe, Tuning, Watching
 from seqit.train.loop.learning_rate import learning_rate
 from seqit.train.loop.metrics import Flops, Watch, Work, peak_flops, stop_at
 

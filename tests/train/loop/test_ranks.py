@@ -20,7 +20,7 @@ from support.training import (
     write_rows,
 )
 
-from seqit.train.config import Lora
+from seqit.train.recipe import Lora
 from seqit.train.data.sampler import batches
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -29,7 +29,7 @@ from support.training import (
     write_rows,
 )
 
-from seqit.train.config import Lora
+from seqit.train.recipe import Lora
 from seqit.train.loop import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqit.train.config import PROVENANCE_FILE, Data, Lora, Recipe, Tuning
+from seqit.train.recipe import PROVENANCE_FILE, Data, Lora, Recipe, Tuning
 from seqit.train.model.card import CARD, About, model_card, read_record, write_card
 
 TEXT = About("text")

@@ -13,7 +13,7 @@ from support.tiny_model import make_model
 from support.tiny_vision import make_instructblip, make_llava
 
 from seqit.errors import SeqitError, UsageError
-from seqit.train.config import Lora
+from seqit.train.recipe import Lora
 from seqit.train.model.lora import (
     PROJECTIONS,
     add_lora,

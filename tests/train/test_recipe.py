@@ -11,7 +11,7 @@ from support.paths import ROOT
 from seqit.commands._train_options import changed
 from seqit.errors import SeqitError, UsageError
 from seqit.records.validation import schema
-from seqit.train.config import SECTIONS, Data, Lora, Memory, Recipe, Tuning, read_recipe
+from seqit.train.recipe import SECTIONS, Data, Lora, Memory, Recipe, Tuning, read_recipe
 
 NAMED = b"model: org/base\nout: runs/sit\n"
 WHOLE = (
