@@ -44,24 +44,26 @@ def raw(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
 
 def ours(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
     """Return tokens a second of the backend under its dispatcher, without a cache."""
-    from seqit.llm.model_call import ask
-    from seqit.llm.providers.local.vllm import VLLM
+    from seqit.llm.model_call import complete_with_retries
+    from seqit.llm.providers.local.vllm import VLLMBackend
     from seqit.llm.request import Request, Sampling
     from seqit.llm.scheduling.budget import Budget
-    from seqit.llm.scheduling.rate_limit import Pace
-    from seqit.llm.scheduling.scheduler import Dispatcher
+    from seqit.llm.scheduling.rate_limit import RateLimiter
+    from seqit.llm.scheduling.scheduler import Scheduler
     from seqit.llm.scheduling.sender import Sender
 
     sampling = Sampling(top_p=1.0, top_k=TOP_K, max_new_tokens=tokens)
 
     def work(chat: list[dict[str, str]]) -> Any:
         request = Request(chat, sampling, 0, record_id=chat[0]["content"], stage="bench")  # type: ignore[arg-type]
-        return (yield from ask(request, 0, str, attempts=1))
+        return (yield from complete_with_retries(request, 0, str, attempts=1))
 
-    backend = VLLM(model, **engine)
+    backend = VLLMBackend(model, **engine)
     most = backend.capacity
-    sender: Sender[Any] = Sender(backend, cache=None, pace=Pace(most), budget=Budget(), retries=0)
-    with Dispatcher(sender, 2 * most) as dispatcher:
+    sender: Sender[Any] = Sender(
+        backend, cache=None, pace=RateLimiter(most), budget=Budget(), retries=0
+    )
+    with Scheduler(sender, 2 * most) as dispatcher:
         list(dispatcher.run(prompts(WARM), work))
         before = dispatcher.progress.completion_tokens
         start = time.perf_counter()

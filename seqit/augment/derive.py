@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, cast
 
 from seqit.errors import UsageError
-from seqit.llm.client import Model
-from seqit.llm.model_call import Unanswered
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import CompletionFailed
 from seqit.records.identity import with_id
 from seqit.records.record import RECORD_KEYS, Lineage, Operation, Record, Step
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
-Others = Literal["reject", "pass"]
+OnInapplicable = Literal["reject", "pass"]
 """What becomes of rows that a method does not apply to: rejected, or handed on unchanged."""
 
 
@@ -39,10 +39,10 @@ def derive(
     }
     if prompt:
         lineage["prompt"] = prompt
-    return remade(parent, {**changes, "lineage": {**lineage, "seed": seed}})
+    return rebuild(parent, {**changes, "lineage": {**lineage, "seed": seed}})
 
 
-def remade(parent: Record, changes: Mapping[str, Any]) -> Record:
+def rebuild(parent: Record, changes: Mapping[str, Any]) -> Record:
     """Return `parent` with the changes, its lineage among them, under the id of its content."""
     merged = {**parent, **changes}
     required = Record.__required_keys__
@@ -63,7 +63,7 @@ def is_question(instruction: str) -> bool:
     return any(line.rstrip().endswith(("?", "？", "؟")) for line in lines)
 
 
-def before(request: str, instruction: str) -> str:
+def prepend_request(request: str, instruction: str) -> str:
     """Put a request before an instruction, which stays as its author wrote it."""
     gap = "\n\n" if "\n" in instruction else " "
     return f"{request}{gap}{instruction}"
@@ -74,17 +74,19 @@ def labelled(label: str, text: str) -> str:
     return f"{label}:\n{text}" if "\n" in text else f"{label}: {text}"
 
 
-class Obstacle(NamedTuple):
+class SkipReason(NamedTuple):
     """Why a method does not apply to a row."""
 
     reason: str
     message: str
 
 
-NO_OUTPUT = Obstacle("no-output", "The row has no output: its chain would end without an answer.")
+NO_OUTPUT = SkipReason("no-output", "The row has no output: its chain would end without an answer.")
 
 
-def leave(row: Row, account: Account, others: Others, method: str, why: Obstacle) -> Iterator[Row]:
+def skip_or_pass(
+    row: Row, account: RunStats, others: OnInapplicable, method: str, why: SkipReason
+) -> Iterator[Row]:
     """Hand on a row that `method` does not apply to, or reject it with the reason."""
     if others == "pass":
         yield row
@@ -98,7 +100,7 @@ def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
         raise UsageError(f"{option} is {value!r}, but must be one of: {', '.join(choices)}.")
 
 
-def need_model(model: Model | None, method: str, why: str) -> Model:
+def need_model(model: ModelClient | None, method: str, why: str) -> ModelClient:
     """Return the model; raises UsageError, which says how to name one, where there is none."""
     if model is None:
         raise UsageError(
@@ -108,6 +110,6 @@ def need_model(model: Model | None, method: str, why: str) -> Model:
     return model
 
 
-def account_failure(account: Account, row: Row, failure: Unanswered) -> None:
+def record_failure(account: RunStats, row: Row, failure: CompletionFailed) -> None:
     """Count a row as failed because the model gave nothing that can be used."""
     account.fail(row, failure.stage, failure.reason, str(failure), **failure.evidence)

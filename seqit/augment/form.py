@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from seqit.llm.model_call import Unreadable
+from seqit.llm.model_call import ParseError
 from seqit.records.text.reasoning import UNCLOSED, without_reasoning
 from seqit.records.validation import shorten
 
@@ -23,7 +23,7 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class AnswerField:
     """One part of an answer: a text, one of `choices`, or a list of texts.
 
     `empty` allows an empty text, or a list of none; a text within a list is never empty.
@@ -36,10 +36,10 @@ class Field:
 
 
 class AnswerForm(Protocol):
-    """What asks for an answer's fields and reads them: a Form, or another writing of one."""
+    """What asks for an answer's fields and reads them: a TaggedForm, or another writing of one."""
 
     @property
-    def fields(self) -> tuple[Field, ...]: ...
+    def fields(self) -> tuple[AnswerField, ...]: ...
 
     @property
     def schema(self) -> dict[str, Any] | None: ...
@@ -52,10 +52,10 @@ class AnswerForm(Protocol):
 
 
 @dataclass(frozen=True)
-class Form:
+class TaggedForm:
     """The fields of an answer, in the order in which the model is to write them."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[AnswerField, ...]
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Form:
         )
 
     def read(self, text: str, structured: bool) -> Values:
-        """Return the fields' values; raises Unreadable unless each stands in its place."""
+        """Return the fields' values; raises ParseError unless each stands in its place."""
         text = _answer_of(text)
         values = self._from_json(text) if structured else self._from_tags(text)
         return {field.name: _checked(field, values[field.name]) for field in self.fields}
@@ -97,14 +97,14 @@ class Form:
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError:
-            raise Unreadable("the answer is not one JSON object") from None
+            raise ParseError("the answer is not one JSON object") from None
         names = [field.name for field in self.fields]
         if not isinstance(value, dict) or sorted(value) != sorted(names):
-            raise Unreadable(f"the answer is not a JSON object with the keys {', '.join(names)}")
+            raise ParseError(f"the answer is not a JSON object with the keys {', '.join(names)}")
         for field in self.fields:
             _check_type(field, value[field.name])
         if len(json.loads(text, object_pairs_hook=list)) != len(names):
-            raise Unreadable("a key is given more than once in the JSON object")
+            raise ParseError("a key is given more than once in the JSON object")
         return value
 
     def _from_tags(self, text: str) -> Values:
@@ -120,7 +120,7 @@ class Form:
         before, parts[0] = self._cut(re.compile(f"<{first}>"), parts[0])
         parts[-1], after = self._cut(re.compile(f"</{last}>"), parts[-1])
         if self._tag.search(before) or self._tag.search(after):
-            raise Unreadable(f"{self._shape} is given, and more of it outside")
+            raise ParseError(f"{self._shape} is given, and more of it outside")
         return {
             field.name: _items(field, part) if field.several else part
             for field, part in zip(self.fields, parts, strict=True)
@@ -130,7 +130,7 @@ class Form:
         pieces = border.split(text)
         if len(pieces) != 2:
             how = "is not given" if len(pieces) < 2 else "is not given once, but more often"
-            raise Unreadable(f"{self._shape} {how}")
+            raise ParseError(f"{self._shape} {how}")
         return pieces
 
     @cached_property
@@ -147,20 +147,20 @@ class Form:
         return "the form " + " ".join(f"<{f.name}>…</{f.name}>" for f in self.fields)
 
 
-def _schema_of(field: Field) -> dict[str, Any]:
+def _schema_of(field: AnswerField) -> dict[str, Any]:
     text: dict[str, Any] = {"type": "string"}
     if field.choices:
         text["enum"] = list(field.choices)
     return {"type": "array", "items": text} if field.several else text
 
 
-def _hint(field: Field) -> str:
+def _hint(field: AnswerField) -> str:
     if field.choices:
         return " or ".join(field.choices)
     return "<item>…</item><item>…</item>" if field.several else "…"
 
 
-def _hint_json(field: Field) -> str:
+def _hint_json(field: AnswerField) -> str:
     if field.choices:
         return " or ".join(f'"{choice}"' for choice in field.choices)
     return "a list of texts" if field.several else "a text"
@@ -172,9 +172,9 @@ def _tagged(value: str | Sequence[str]) -> str:
     return "".join(f"<item>{each}</item>" for each in value)
 
 
-def _items(field: Field, part: str) -> list[str]:
+def _items(field: AnswerField, part: str) -> list[str]:
     if _ITEM.sub("", part).strip():
-        raise Unreadable(f"<{field.name}> holds something outside of its <item> tags")
+        raise ParseError(f"<{field.name}> holds something outside of its <item> tags")
     return _ITEM.findall(part)
 
 
@@ -186,23 +186,23 @@ def _answer_of(text: str) -> str:
     """Return the text without a byte order mark and what a reasoning model thought before it."""
     answer = without_reasoning(text.removeprefix("\ufeff"))
     if answer is None:
-        raise Unreadable(UNCLOSED, "truncated")
+        raise ParseError(UNCLOSED, "truncated")
     return answer
 
 
-def _check_type(field: Field, value: Any) -> None:
+def _check_type(field: AnswerField, value: Any) -> None:
     texts = value if field.several else [value]
     if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
-        raise Unreadable(f"{field.name} is not {'a list of texts' if field.several else 'a text'}")
+        raise ParseError(f"{field.name} is not {'a list of texts' if field.several else 'a text'}")
 
 
-def _checked(field: Field, value: Any) -> Any:
-    """Return the value without outer space; raises Unreadable where the field cannot hold it."""
+def _checked(field: AnswerField, value: Any) -> Any:
+    """Return the value without outer space; raises ParseError where the field cannot hold it."""
     texts = [each.strip() for each in (value if field.several else [value])]
     if not all(texts) and (field.several or not field.empty):
-        raise Unreadable(f"{field.name} is empty, or a part of it")
+        raise ParseError(f"{field.name} is empty, or a part of it")
     if not texts and not field.empty:
-        raise Unreadable(f"{field.name} is empty")
+        raise ParseError(f"{field.name} is empty")
     if field.choices:
         texts = [_choice(field, each) for each in texts]
     return texts if field.several else texts[0]
@@ -214,7 +214,7 @@ _NAMED = re.compile(
 _LETTERS = re.compile(r"\b[b-z]\b")  # "a" is an article
 
 
-def _choice(field: Field, text: str) -> str:
+def _choice(field: AnswerField, text: str) -> str:
     """Return the choice that the text is, whatever its case and what wraps it.
 
     "(b)." and "Option B" are B, and so is "B. Prefix", as long as it names no other letter.
@@ -226,4 +226,4 @@ def _choice(field: Field, text: str) -> str:
         bare = named["letter"]
     if bare in choices:
         return choices[bare]
-    raise Unreadable(f"{field.name} is not {' or '.join(field.choices)}, but {shorten(text, 40)!r}")
+    raise ParseError(f"{field.name} is not {' or '.join(field.choices)}, but {shorten(text, 40)!r}")

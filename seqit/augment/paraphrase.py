@@ -11,28 +11,28 @@ from random import Random
 
 from seqit.augment.derive import (
     NO_OUTPUT,
-    Obstacle,
-    Others,
-    account_failure,
-    before,
+    OnInapplicable,
+    SkipReason,
     chain_of,
     check_choice,
     derive,
     is_question,
-    leave,
     need_model,
+    prepend_request,
+    record_failure,
+    skip_or_pass,
 )
-from seqit.augment.form import Field, Form
+from seqit.augment.form import AnswerField, TaggedForm
 from seqit.augment.language import differing_language, prose
 from seqit.augment.placebo import repeat_step
 from seqit.augment.prompt import load_prompt
 from seqit.checks.measures import letters, words
 from seqit.checks.retained import lost_content
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking, Unanswered, Unfit
-from seqit.records.identity import draw
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import CheckFailed, CompletionFailed, ModelCall
+from seqit.records.identity import rng_for
 from seqit.records.record import Record, Step
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import shorten
 
 METHOD = "paraphrase"
@@ -72,7 +72,7 @@ _CLOSINGS = {
 }
 
 _KEPT = ("code", "table", "option", "link", "quote", "number")
-_FORM = Form((Field("paraphrase"),))
+_FORM = TaggedForm((AnswerField("paraphrase"),))
 _FEWEST_LETTERS = 8
 
 
@@ -86,12 +86,12 @@ class _Subject:
 
 def augment(
     rows: Iterator[Row],
-    account: Account,
+    account: RunStats,
     *,
     seed: int,
-    model: Model | None = None,
+    model: ModelClient | None = None,
     chain: str = "paraphrase",
-    others: Others = "reject",
+    others: OnInapplicable = "reject",
 ) -> Iterator[Row]:
     """Ask of every row to put its input, or else its instruction, into other words first.
 
@@ -105,10 +105,10 @@ def augment(
     check_choice("others", others, ("reject", "pass"))
     paraphraser = _Paraphraser(model, chain, seed)
     for row, result in model.run(rows, paraphraser.run):
-        if isinstance(result, Unanswered):
-            account_failure(account, row, result)
-        elif isinstance(result, Obstacle):
-            yield from leave(row, account, others, METHOD, result)
+        if isinstance(result, CompletionFailed):
+            record_failure(account, row, result)
+        elif isinstance(result, SkipReason):
+            yield from skip_or_pass(row, account, others, METHOD, result)
         else:
             yield row.changed(result)
 
@@ -122,32 +122,32 @@ def _subject(record: Record) -> _Subject | None:
     return None
 
 
-def _obstacle(record: Record) -> Obstacle | None:
+def _obstacle(record: Record) -> SkipReason | None:
     """Return why the row cannot be paraphrased first."""
     if not record["output"]:
         return NO_OUTPUT
     if record["lineage"]["operation"] == "paraphrase":
-        return Obstacle("already-paraphrased", "The row paraphrases its text already.")
+        return SkipReason("already-paraphrased", "The row paraphrases its text already.")
     return None
 
 
 @dataclass(frozen=True)
 class _Paraphraser:
-    model: Model
+    model: ModelClient
     chain: str
     seed: int
 
-    def run(self, row: Row) -> Asking[Record | Obstacle]:
-        """Ask for the paraphrase, where one can be made; raises Unanswered."""
+    def run(self, row: Row) -> ModelCall[Record | SkipReason]:
+        """Ask for the paraphrase, where one can be made; raises CompletionFailed."""
         record: Record = row.value
         if why := _obstacle(record):
             return why
         if (subject := _subject(record)) is None:
             message = "The row has too few words: there is nothing to say differently."
-            return Obstacle("nothing-to-paraphrase", message)
+            return SkipReason("nothing-to-paraphrase", message)
         return self._chained(record, subject, (yield from self._ask(record, subject)))
 
-    def _ask(self, record: Record, subject: _Subject) -> Asking[str]:
+    def _ask(self, record: Record, subject: _Subject) -> ModelCall[str]:
         structured = self.model.structured
         values = {"what": subject.what, "text": subject.text}
         lot = self._lot(record, "examples")
@@ -159,7 +159,7 @@ class _Paraphraser:
             return paraphrase
 
         return (
-            yield from self.model.ask(
+            yield from self.model.complete(
                 record, METHOD, messages, read, seed=self.seed, schema=_FORM.schema
             )
         )
@@ -180,7 +180,7 @@ class _Paraphraser:
             "repeat-paraphrase": [repeated, first],
         }[self.chain]
         changes = {
-            "instruction": before(request.format(what=shown), record["instruction"]),
+            "instruction": prepend_request(request.format(what=shown), record["instruction"]),
             "output": "\n\n".join([*(step["output"] for step in steps), record["output"]]),
             "steps": [*steps, *chain_of(record)],
         }
@@ -196,26 +196,28 @@ class _Paraphraser:
 
     def _lot(self, record: Record, stage: str) -> Random:
         number = record["lineage"]["iteration"] + 1
-        return draw(self.seed, record["id"], number, f"{METHOD} {stage}")
+        return rng_for(self.seed, record["id"], number, f"{METHOD} {stage}")
 
 
 def _check(subject: _Subject, paraphrase: str) -> None:
-    """Raise Unfit unless the text plausibly says the original in other words."""
+    """Raise CheckFailed unless the text plausibly says the original in other words."""
     original = subject.text
     if _folded(paraphrase) == _folded(original):
-        raise Unfit("it is the same text as the original", "not-paraphrased")
+        raise CheckFailed("it is the same text as the original", "not-paraphrased")
     if len(paraphrase) > 2.5 * len(original) + 20 or len(original) > 2.5 * len(paraphrase) + 5:
-        raise Unfit("it is not about as long as the original", "wrong-length")
+        raise CheckFailed("it is not about as long as the original", "wrong-length")
     for kind, text in lost_content(original, paraphrase):
         if kind in _KEPT:
-            raise Unfit(f"the {kind} {shorten(text)!r} of the original is gone", "lost-content")
+            raise CheckFailed(
+                f"the {kind} {shorten(text)!r} of the original is gone", "lost-content"
+            )
     for kind, text in lost_content(paraphrase, original):
         if kind == "number":
-            raise Unfit(f"the number {text!r} is not in the original", "added-content")
+            raise CheckFailed(f"the number {text!r} is not in the original", "added-content")
     if problem := differing_language(paraphrase, original):
-        raise Unfit(problem, "wrong-language")
+        raise CheckFailed(problem, "wrong-language")
     if subject.what == "question" and not is_question(paraphrase):
-        raise Unfit("the original is a question, and it is none", "not-a-question")
+        raise CheckFailed("the original is a question, and it is none", "not-a-question")
 
 
 def _folded(text: str) -> str:

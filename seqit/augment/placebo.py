@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 from seqit.augment.derive import (
     NO_OUTPUT,
-    Obstacle,
-    Others,
-    before,
+    OnInapplicable,
+    SkipReason,
     chain_of,
     check_choice,
     derive,
     is_question,
-    leave,
+    prepend_request,
+    skip_or_pass,
 )
-from seqit.records.identity import draw
+from seqit.records.identity import rng_for
 from seqit.records.record import Record, Step
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 METHOD = "repeat"
 
@@ -50,25 +50,25 @@ _TASK = (
 
 
 def augment(
-    rows: Iterator[Row], account: Account, *, seed: int, others: Others = "reject"
+    rows: Iterator[Row], account: RunStats, *, seed: int, others: OnInapplicable = "reject"
 ) -> Iterator[Row]:
     """Ask of every row to repeat its input, or else its instruction, before the answer."""
     check_choice("others", others, ("reject", "pass"))
     for row in rows:
         if why := _obstacle(row.value):
-            yield from leave(row, account, others, METHOD, why)
+            yield from skip_or_pass(row, account, others, METHOD, why)
         else:
             yield row.changed(_repeat_first(row.value, seed))
 
 
-def _obstacle(record: Record) -> Obstacle | None:
+def _obstacle(record: Record) -> SkipReason | None:
     """Return why the row cannot be repeated first."""
     if not record["output"]:
         return NO_OUTPUT
     if not (record["input"] + record["instruction"]).strip():
-        return Obstacle("blank", "The row is white space alone: there is nothing to repeat.")
+        return SkipReason("blank", "The row is white space alone: there is nothing to repeat.")
     if record["lineage"]["operation"] == "repeat":
-        return Obstacle("already-repeated", "The row repeats its text already.")
+        return SkipReason("already-repeated", "The row repeats its text already.")
     return None
 
 
@@ -80,10 +80,10 @@ def repeat_step(text: str, what: str) -> Step:
 
 def _repeat_first(record: Record, seed: int) -> Record:
     text, what, phrasings = _repeated(record)
-    lot = draw(seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
+    lot = rng_for(seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
     request = lot.choice(phrasings).format(what=what)
     changes = {
-        "instruction": before(request, record["instruction"]),
+        "instruction": prepend_request(request, record["instruction"]),
         "output": f"{text}\n\n{record['output']}",
         "steps": [repeat_step(text, what), *chain_of(record)],
     }

@@ -7,19 +7,19 @@ instructions alone, not in who answered. Rows without an answer are answered the
 import re
 from collections.abc import Iterator
 
-from seqit.augment.derive import account_failure, need_model, remade
+from seqit.augment.derive import need_model, rebuild, record_failure
 from seqit.augment.respond import respond
 from seqit.checks import record_problems
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking, Unanswered
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import CompletionFailed, ModelCall
 from seqit.records.record import Lineage, Record, Step
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 METHOD = "regenerate"
 
 
 def augment(
-    rows: Iterator[Row], account: Account, *, seed: int, model: Model | None = None
+    rows: Iterator[Row], account: RunStats, *, seed: int, model: ModelClient | None = None
 ) -> Iterator[Row]:
     """Yield every row with the model's answer in place of its own, in input order.
 
@@ -35,13 +35,13 @@ def augment(
     """
     model = need_model(model, METHOD, "to answer the instructions")
 
-    def work(row: Row) -> Asking[Record]:
+    def work(row: Row) -> ModelCall[Record]:
         record: Record = row.value
         return _answered(record, (yield from respond(model, record, seed)), model.name, seed)
 
     for row, result in model.run(rows, work):
-        if isinstance(result, Unanswered):
-            account_failure(account, row, result)
+        if isinstance(result, CompletionFailed):
+            record_failure(account, row, result)
         else:
             yield row.changed(result)
 
@@ -61,7 +61,7 @@ def _answered(record: Record, answer: str, teacher: str, seed: int) -> Record:
     if "kept" in old:
         lineage["kept"] = old["kept"]
     steps = _standing(record.get("steps", []), answer)
-    made = remade(record, {"output": answer, "steps": steps, "lineage": lineage})
+    made = rebuild(record, {"output": answer, "steps": steps, "lineage": lineage})
     # A step without its output can take away what a later check refers to.
     while problems := record_problems(made):
         failing = {index for index, _ in problems}

@@ -9,14 +9,14 @@ from typing import Any
 
 from seqit.augment.builtin.library import kind_of
 from seqit.augment.caption.method import DESCRIBE
-from seqit.augment.derive import account_failure, derive, is_question, labelled
+from seqit.augment.derive import derive, is_question, labelled, record_failure
 from seqit.augment.placebo import REPEATS
 from seqit.augment.respond import respond
 from seqit.errors import RowError
-from seqit.llm.client import Alone, Model
-from seqit.llm.model_call import Asking, Unanswered
+from seqit.llm.client import ModelClient, WithoutModel
+from seqit.llm.model_call import CompletionFailed, ModelCall
 from seqit.records.record import Record, Step
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 METHOD = "separate"
 
@@ -24,7 +24,7 @@ _ADDED = frozenset((DESCRIBE, *REPEATS.values()))
 
 
 def augment(
-    rows: Iterator[Row], account: Account, *, seed: int, model: Model | None = None
+    rows: Iterator[Row], account: RunStats, *, seed: int, model: ModelClient | None = None
 ) -> Iterator[Row]:
     """Make a record of every step of a chain; rows that are no chain stay as they are.
 
@@ -33,15 +33,15 @@ def augment(
     model; the model answers those steps, one after the other.
     """
 
-    def work(row: Row) -> Asking[list[Record] | RowError]:
+    def work(row: Row) -> ModelCall[list[Record] | RowError]:
         record: Record = row.value
         if len(record.get("steps", [])) < 2:
             return [record]
         return (yield from _singles(record, seed, model))
 
-    for row, found in (model or Alone()).run(rows, work):
-        if isinstance(found, Unanswered):
-            account_failure(account, row, found)
+    for row, found in (model or WithoutModel()).run(rows, work):
+        if isinstance(found, CompletionFailed):
+            record_failure(account, row, found)
         elif isinstance(found, RowError):
             account.fail(row, METHOD, "step-without-output", str(found), field=found.field)
         else:
@@ -50,8 +50,10 @@ def augment(
                 yield row if record is row.value else row.changed(record)
 
 
-def _singles(record: Record, seed: int, model: Model | None) -> Asking[list[Record] | RowError]:
-    """Return a record of each step; raises Unanswered."""
+def _singles(
+    record: Record, seed: int, model: ModelClient | None
+) -> ModelCall[list[Record] | RowError]:
+    """Return a record of each step; raises CompletionFailed."""
     found: list[Record] = []
     for number, step in enumerate(record["steps"]):
         single = _single(record, number, seed)

@@ -13,17 +13,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from seqit.augment.derive import account_failure, derive, need_model
+from seqit.augment.derive import derive, need_model, record_failure
 from seqit.augment.prompt import prompts_version
-from seqit.augment.seq_instruct.llm.question import Shape
-from seqit.augment.seq_instruct.llm.teacher import Extract, LanguageTeacher, own_form
+from seqit.augment.seq_instruct.llm.question import OutputFormat
+from seqit.augment.seq_instruct.llm.teacher import Extract, LanguageTeacher, default_format
 from seqit.augment.seq_instruct.teacher import CLASSIFIED, ChainOperation, Rewrite
 from seqit.errors import UsageError
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking
-from seqit.records.identity import draw
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import ModelCall
+from seqit.records.identity import rng_for
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 METHOD = "seqeval"
 
@@ -32,7 +32,7 @@ _LATER: tuple[ChainOperation, ...] = ("prefix", "suffix")
 
 
 @dataclass(slots=True)
-class _Way:
+class _ItemRow:
     """One row on its way to its iteration, as far as it has come."""
 
     row: Row
@@ -41,15 +41,15 @@ class _Way:
 
 def augment(
     rows: Iterator[Row],
-    account: Account,
+    account: RunStats,
     *,
     seed: int,
-    model: Model | None = None,
+    model: ModelClient | None = None,
     iterations: int = 4,
     keep_shares: Sequence[float] | None = None,
     extract: Extract = "auto",
     refine: bool = True,
-    shape: Shape = own_form,
+    shape: OutputFormat = default_format,
 ) -> Iterator[Row]:
     """Yield one benchmark item for every row, in input order: a chain with its steps, no answer.
 
@@ -69,11 +69,11 @@ def augment(
     account.counts |= {"operations": counts, "kept": kept}
     teacher = LanguageTeacher(model, extract, refine, until="rewrite", shape=shape)
     building = _Building(teacher, shares, seed)
-    for way, failure in model.run(map(_Way, rows), building.run):
+    for way, failure in model.run(map(_ItemRow, rows), building.run):
         for number, operation in enumerate(way.operations, 1):
             counts.setdefault(str(number), Counter())[operation] += 1
         if failure:
-            account_failure(account, way.row, failure)
+            record_failure(account, way.row, failure)
         else:
             kept[str(len(way.operations))] += 1
             yield way.row
@@ -97,12 +97,12 @@ class _Building:
     shares: Sequence[float]
     seed: int
 
-    def run(self, way: _Way) -> Asking[None]:
+    def run(self, way: _ItemRow) -> ModelCall[None]:
         """Extend one row up to its iteration; raises Unanswered."""
         for number in range(1, self._iteration(way.row.value) + 1):
             parent: Record = way.row.value
             iteration = parent["lineage"]["iteration"] + 1
-            lot = draw(self.seed, parent["id"], iteration, f"{METHOD} mode")
+            lot = rng_for(self.seed, parent["id"], iteration, f"{METHOD} mode")
             operation = lot.choice(_FIRST if number == 1 else _LATER)
             way.row = way.row.changed((yield from self._extended(parent, operation)))
             way.operations.append(operation)
@@ -110,10 +110,10 @@ class _Building:
     def _iteration(self, record: Record) -> int:
         """Draw the iteration from which the row's item is taken."""
         numbers = range(1, len(self.shares) + 1)
-        lot = draw(self.seed, record["id"], record["lineage"]["iteration"], f"{METHOD} keep")
+        lot = rng_for(self.seed, record["id"], record["lineage"]["iteration"], f"{METHOD} keep")
         return lot.choices(numbers, self.shares)[0]
 
-    def _extended(self, parent: Record, operation: ChainOperation) -> Asking[Record]:
+    def _extended(self, parent: Record, operation: ChainOperation) -> ModelCall[Record]:
         """Ask for the chain, by a mode that was drawn instead of asked for."""
         drawn = {**parent.get("metadata", {}), CLASSIFIED: {"option": operation, "thought": ""}}
         found = yield from self.teacher.rewrite({**parent, "metadata": drawn}, self.seed)

@@ -11,7 +11,7 @@ from seqit.checks import derived, measures, programs, readings
 from seqit.records.record import Check
 
 
-class Kind(NamedTuple):
+class CheckKind(NamedTuple):
     """One row of the table; the program returns what is wrong with an answer, or None."""
 
     program: programs.Program
@@ -60,29 +60,37 @@ def _from_previous(
     judge: Callable[[str, Any], str | None],
     description: str,
     **arguments: Callable[[Any], bool],
-) -> Kind:
-    return Kind(programs.from_previous(expect, judge), description, {**arguments, "of": _previous})
+) -> CheckKind:
+    return CheckKind(
+        programs.from_previous(expect, judge), description, {**arguments, "of": _previous}
+    )
 
 
-KINDS: dict[str, Kind] = {
-    "text": Kind(programs.states_text, "states this text", {"value": _some_text}),
-    "number": Kind(programs.states_number, "gives this number and no other", {"value": _number}),
-    "numbers": Kind(
+KINDS: dict[str, CheckKind] = {
+    "text": CheckKind(programs.states_text, "states this text", {"value": _some_text}),
+    "number": CheckKind(
+        programs.states_number, "gives this number and no other", {"value": _number}
+    ),
+    "numbers": CheckKind(
         programs.states_numbers, "gives these numbers in this order", {"values": _numbers}
     ),
-    "list": Kind(
+    "list": CheckKind(
         programs.states_list, "lists these items in this order, no other", {"items": _texts}
     ),
-    "choice": Kind(
+    "choice": CheckKind(
         programs.states_choice,
         "names this one of the possible values",
         {"value": _text, "among": _texts},
     ),
-    "at_least": Kind(
+    "at_least": CheckKind(
         programs.at_least, "has at least so many units", {"unit": _unit, "value": _size}
     ),
-    "exactly": Kind(programs.exactly, "has exactly so many units", {"unit": _unit, "value": _size}),
-    "all_but_one": Kind(programs.all_but_one, "names all options but one", {"options": _texts}),
+    "exactly": CheckKind(
+        programs.exactly, "has exactly so many units", {"unit": _unit, "value": _size}
+    ),
+    "all_but_one": CheckKind(
+        programs.all_but_one, "names all options but one", {"options": _texts}
+    ),
 }
 _number_of = readings.states_number
 KINDS |= {
@@ -148,7 +156,9 @@ KINDS |= {
     "remaining": _from_previous(
         derived.remaining, programs.is_word, "chooses the option not ruled out", options=_texts
     ),
-    "json": Kind(programs.json_object, "gives a JSON object", {"key": _some_text, "of": _previous}),
-    "covers": Kind(programs.covers, "takes up every listed point", {"of": _previous}),
+    "json": CheckKind(
+        programs.json_object, "gives a JSON object", {"key": _some_text, "of": _previous}
+    ),
+    "covers": CheckKind(programs.covers, "takes up every listed point", {"of": _previous}),
 }
 """Name → program, description and arguments of every check."""

@@ -63,10 +63,12 @@ def _decimal(text: str) -> Decimal:
 
 # --- derived: the answer follows from the one before ---
 
-Judge = Callable[[str, Any], str | None]
+Comparison = Callable[[str, Any], str | None]
 
 
-def from_previous(expect: Callable[[str, Check], derived.Expected | None], judge: Judge) -> Program:
+def from_previous(
+    expect: Callable[[str, Check], derived.Expected | None], judge: Comparison
+) -> Program:
     def program(check: Check, answer: str, earlier: Sequence[str]) -> str | None:
         if not earlier:
             return "there is no preceding answer to compare with"

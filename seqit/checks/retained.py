@@ -24,7 +24,7 @@ _SENTENCE = 3  # content words: a sentence of fewer is only missed where all of 
 _SHORT = 12  # characters: a shorter text could be part of other words by chance
 
 
-class Lost(NamedTuple):
+class LostContent(NamedTuple):
     """One thing of the original that the rewritten text lacks.
 
     Kinds: code, table, option, link, quote, number, question and wording: any other sentence.
@@ -36,7 +36,7 @@ class Lost(NamedTuple):
 
 def lost_content(
     original: str, rewritten: str, beside: str = "", *, rephrased: bool = False
-) -> list[Lost]:
+) -> list[LostContent]:
     """Return what the original holds and the rewritten text does not.
 
     `beside` stays beside the rewritten text, as a record's input does. `rephrased` says that
@@ -44,12 +44,16 @@ def lost_content(
     """
     now = _Now(f"{rewritten}\n{beside}")
     found, wording = pieces(original)
-    lost = [Lost(piece.kind, piece.text.strip()) for piece in found if not now.has(piece)]
+    lost = [LostContent(piece.kind, piece.text.strip()) for piece in found if not now.has(piece)]
     options = [
         (piece, original[piece.start : piece.end]) for piece in found if piece.kind == "option"
     ]
-    lost += [Lost("option", line.strip()) for piece, line in options if now.relabels(piece, line)]
-    lost += [Lost("number", text) for text, value in _numbers(wording) if value not in now.numbers]
+    lost += [
+        LostContent("option", line.strip()) for piece, line in options if now.relabels(piece, line)
+    ]
+    lost += [
+        LostContent("number", text) for text, value in _numbers(wording) if value not in now.numbers
+    ]
     lost += now.lacks(wording, rephrased)
     return list(dict.fromkeys(lost))
 
@@ -86,7 +90,7 @@ class _Now:
         letters = re.findall(rf"(?<!\w)([a-z])[.)]+ {sought}(?!\w)", self._plain)
         return bool(letters) and label[1].casefold() not in letters
 
-    def lacks(self, wording: str, rephrased: bool) -> Iterator[Lost]:
+    def lacks(self, wording: str, rephrased: bool) -> Iterator[LostContent]:
         """Yield the questions and the other wording of which too few words are left."""
         sentences = measures.sentences(wording)
         questions = [each for each in sentences if each.endswith(("?", "？", "؟"))]
@@ -100,14 +104,14 @@ class _Now:
         for text in others:  # short ones too
             words = content_words(text)
             if words and len(measures.words(text)) > 1 and not share_within(words, self._words):
-                yield Lost("wording", " ".join(text.split()))
+                yield LostContent("wording", " ".join(text.split()))
 
-    def _gone(self, kind: str, texts: list[str], least: float) -> Iterator[Lost]:
+    def _gone(self, kind: str, texts: list[str], least: float) -> Iterator[LostContent]:
         for text in texts:
             words = content_words(text)
             says_little = kind == "wording" and len(set(words)) < _SENTENCE
             if not says_little and share_within(words, self._words) < least:
-                yield Lost(kind, " ".join(text.split()))
+                yield LostContent(kind, " ".join(text.split()))
 
 
 _TYPOGRAPHY = str.maketrans(

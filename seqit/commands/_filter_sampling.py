@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from seqit.errors import SeqitError
 
 if TYPE_CHECKING:
-    from seqit.filter.recipe import Recipe
-    from seqit.filter.sampling.match_length import Lengths, Measure
-    from seqit.records.run_stats import Account, Row
+    from seqit.filter.recipe import FilterRecipe
+    from seqit.filter.sampling.match_length import LengthFunction, Lengths
+    from seqit.records.run_stats import Row, RunStats
 
-Draw = Callable[[Iterator["Row"], "Account"], Iterator["Row"]]
+Sampling = Callable[[Iterator["Row"], "RunStats"], Iterator["Row"]]
 
 
-def draws_of(recipe: "Recipe") -> list[Draw]:
+def sampling_for(recipe: "FilterRecipe") -> list[Sampling]:
     """Return what draws from the rows that pass, in order."""
-    draws: list[Draw] = []
+    draws: list[Sampling] = []
     seed = recipe.seed or 0
     if recipe.match_length:
         from seqit.filter.sampling.match_length import match_length
@@ -38,11 +38,11 @@ def draws_of(recipe: "Recipe") -> list[Draw]:
     return draws
 
 
-def _baseline(file: str, tokenizer: str | None) -> "tuple[Lengths, Measure]":
+def _baseline(file: str, tokenizer: str | None) -> "tuple[Lengths, LengthFunction]":
     """Return the output lengths of a file of records, and how they are measured."""
-    from seqit.filter.sampling.match_length import WORDS, Measure, lengths_of
+    from seqit.filter.sampling.match_length import WORDS, LengthFunction, lengths_of
     from seqit.records.readers.rows import read_records
-    from seqit.records.run_stats import Account
+    from seqit.records.run_stats import RunStats
     from seqit.stores.sources import check_sources
 
     measure = WORDS
@@ -50,9 +50,9 @@ def _baseline(file: str, tokenizer: str | None) -> "tuple[Lengths, Measure]":
         from seqit.mix.tokens import load_tokenizer
 
         count = load_tokenizer(tokenizer).count
-        measure = Measure("tokens", lambda text: count([_only(text)])[0])
+        measure = LengthFunction("tokens", lambda text: count([_only(text)])[0])
     # A baseline that lacks rows would be matched without a word: the first bad row ends it.
-    strict = Account("filter", strict=True)
+    strict = RunStats("filter", strict=True)
     rows = read_records(check_sources((file,)), strict)
     return lengths_of((row.value for row in rows), measure, file), measure
 

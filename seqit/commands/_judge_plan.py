@@ -13,14 +13,14 @@ from seqit.errors import UsageError
 
 if TYPE_CHECKING:
     from seqit.evaluate.judges.candidate import Judge
-    from seqit.llm.client import Model
-    from seqit.llm.scheduling.scheduler import Dispatcher
+    from seqit.llm.client import ModelClient
+    from seqit.llm.scheduling.scheduler import Scheduler
 
 VOTING = 1.0
 """The temperature at which votes are drawn, where none is given."""
 
 
-class Plan(NamedTuple):
+class JudgePlan(NamedTuple):
     """Who is to judge what, and how."""
 
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ def _kind(name: str) -> str:
     return name.partition(":")[0]
 
 
-def check_plan(plan: Plan, model: ModelOptions) -> None:
+def check_plan(plan: JudgePlan, model: ModelOptions) -> None:
     """Raise UsageError for what does not go together."""
     names, models = plan.names, plan.models
     if len(set(names)) < len(names):
@@ -62,8 +62,8 @@ def check_plan(plan: Plan, model: ModelOptions) -> None:
 
 
 def open_judge(
-    stack: contextlib.ExitStack, name: str, plan: Plan, model: ModelOptions, job: Job
-) -> "tuple[Model, Dispatcher]":
+    stack: contextlib.ExitStack, name: str, plan: JudgePlan, model: ModelOptions, job: Job
+) -> "tuple[ModelClient, Scheduler]":
     """Open a language model with those of the options that are for its kind."""
     others = {_kind(each) for each in plan.names} - {_kind(name)}
     options = model.of_kind(_kind(name), others)
@@ -73,13 +73,13 @@ def open_judge(
     return asked, dispatcher
 
 
-def judges_of(plan: Plan, models: "Sequence[Model]", seed: int) -> "list[Judge]":
+def judges_of(plan: JudgePlan, models: "Sequence[ModelClient]", seed: int) -> "list[Judge]":
     """Return the judges in the order in which they were named."""
-    from seqit.evaluate.judges.judging import ModelJudge, measures_of
+    from seqit.evaluate.judges.judging import ModelJudge, judge_metrics
     from seqit.evaluate.judges.program import ProgramJudge
     from seqit.evaluate.judges.reward import RewardJudge
 
-    measures = measures_of(plan.metrics, compared=plan.against is not None)
+    measures = judge_metrics(plan.metrics, compared=plan.against is not None)
     opened = iter(models)
     judges: list[Judge] = []
     for name in plan.names:

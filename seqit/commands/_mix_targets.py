@@ -12,8 +12,8 @@ from seqit.commands.shell.job import Job
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.mix.recipe import Recipe
-    from seqit.records.run_stats import Account, Row
+    from seqit.mix.recipe import MixRecipe
+    from seqit.records.run_stats import Row, RunStats
     from seqit.records.writers.shards import Shards
     from seqit.records.writers.sink import Sink
 
@@ -26,10 +26,10 @@ class Targets:
     """Where the mixture goes, its held-out part and its plan: all of them whole, or none."""
 
     job: Job
-    recipe: "Recipe"
+    recipe: "MixRecipe"
     plan_only: bool
     options: dict[str, Any]
-    account: "Account | None" = None
+    account: "RunStats | None" = None
     _held: "Sink | None" = field(default=None, init=False)
 
     @property

@@ -11,7 +11,7 @@ from seqit.commands.shell.command import SectionOption
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.train.recipe import Recipe
+    from seqit.train.recipe import TrainRecipe
 
 Body = Callable[..., None]
 
@@ -289,7 +289,7 @@ def recipe_options(body: Body) -> Body:
     return body
 
 
-def changed(recipe: "Recipe", options: dict[str, Any]) -> "Recipe":
+def apply_options(recipe: "TrainRecipe", options: dict[str, Any]) -> "TrainRecipe":
     """Return the recipe with what the command line says otherwise."""
     from seqit.train.recipe import SECTIONS, Lora
 

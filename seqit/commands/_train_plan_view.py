@@ -10,14 +10,14 @@ import click
 if TYPE_CHECKING:
     from seqit.train.data.chat_encoder import Encoder
     from seqit.train.data.dataset import Example
-    from seqit.train.plan import Plan
+    from seqit.train.plan import TrainPlan
 
 GIB = 2**30
 MOST_GROUPS = 12
 """Sources that the plan lists; the rest are added up."""
 
 
-def plan_lines(plan: "Plan") -> Iterator[str]:
+def plan_lines(plan: "TrainPlan") -> Iterator[str]:
     """Yield the plan, line by line."""
     yield from _row_lines(plan.counts)
     yield from _group_lines(plan.counts["by"])
@@ -66,7 +66,7 @@ def _group_lines(by: dict[str, dict[str, dict[str, int]]]) -> Iterator[str]:
     yield from _table(cells)
 
 
-def _step_lines(plan: "Plan") -> Iterator[str]:
+def _step_lines(plan: "TrainPlan") -> Iterator[str]:
     recipe = plan.recipe
     data, tuning = recipe.data, recipe.tuning
     what = "sequences" if data.packing else "rows"
@@ -92,7 +92,7 @@ def _step_lines(plan: "Plan") -> Iterator[str]:
     yield ranks
 
 
-def _memory_lines(plan: "Plan") -> Iterator[str]:
+def _memory_lines(plan: "TrainPlan") -> Iterator[str]:
     cells = [["memory of a rank, GiB", "state", "activations", "together", ""]]
     for need in plan.needs or ():
         numbers = [f"{each / GIB:,.2f}" for each in (need.state, need.activations, need.total)]

@@ -15,9 +15,9 @@ from seqit.commands.shell.options import output_options
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.evaluate.lm_eval.harness import Broken, Harness, Sample
-    from seqit.evaluate.lm_eval.model import Setting
-    from seqit.records.run_stats import Account, Row
+    from seqit.evaluate.lm_eval.harness import BrokenBenchmark, Harness, Sample
+    from seqit.evaluate.lm_eval.model import HarnessConfig
+    from seqit.records.run_stats import Row, RunStats
 
 SHOWN_WARNINGS = 5
 PASS_AT = (1, 10)
@@ -128,19 +128,19 @@ def command(
     with _stdout_apart():
         harness.load_tasks(names)
 
-    def rows(names: Sequence[str], account: "Account", before_read: Any) -> Iterator["Row"]:
+    def rows(names: Sequence[str], account: "RunStats", before_read: Any) -> Iterator["Row"]:
         return read(_found(harness, shots), account)
 
     job.run(transform, rows, schema="score", remarks=lambda account: _warnings(harness))
 
 
-def _setting(name: str, asked: dict[str, Any]) -> "Setting":
+def _setting(name: str, asked: dict[str, Any]) -> "HarnessConfig":
     """Return how the harness is asked."""
-    from seqit.evaluate.lm_eval.model import Setting
+    from seqit.evaluate.lm_eval.model import HarnessConfig
 
     kind, _, model = name.partition(":")
     pairs = [text.partition("=") for text in asked["engine"]]
-    return Setting(
+    return HarnessConfig(
         kind,
         model,
         {key.strip(): value.strip() for key, _, value in pairs},
@@ -149,7 +149,7 @@ def _setting(name: str, asked: dict[str, Any]) -> "Setting":
     )
 
 
-def _found(harness: "Harness", shots: int | None) -> Iterator["Sample | Broken"]:
+def _found(harness: "Harness", shots: int | None) -> Iterator["Sample | BrokenBenchmark"]:
     """Yield what the harness finds, which prints as it works: that is no row."""
     found = harness.run(shots)
     while True:

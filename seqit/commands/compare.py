@@ -14,9 +14,9 @@ from seqit.errors import RowError, SeqitError, UsageError
 
 if TYPE_CHECKING:
     from seqit.scores.alpacaeval import Standing
-    from seqit.scores.compare import Comparison, Options
+    from seqit.scores.compare import CompareOptions, Comparison
     from seqit.scores.db.database import Database
-    from seqit.scores.grouped_scores import Task
+    from seqit.scores.grouped_scores import ComparisonTask
     from seqit.scores.judge_agreement import Agreement
     from seqit.scores.stats.length_adjusted import Adjustment
 
@@ -117,13 +117,13 @@ def _pieces(
     """Return the tables in pieces, and the figure, empty where none is asked for."""
     import orjson
 
-    from seqit.scores.compare import Options, compare, powers
+    from seqit.scores.compare import CompareOptions, compare, powers
     from seqit.scores.db.database import Database
     from seqit.scores.report import paper_tables, tables
     from seqit.scores.report.figure import draw
 
     how = asked["level"], asked["interval"], asked["test"], asked["seed"]
-    options = Options(*how, by=asked["by"], metrics=asked["metrics"])
+    options = CompareOptions(*how, by=asked["by"], metrics=asked["metrics"])
     with (
         _scores_of(sources, models, asked["reference"]) as (files, standings),
         Database(files) as database,
@@ -167,11 +167,11 @@ def _fields(asked: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _adjusted(
-    database: "Database", found: "Comparison", options: "Options"
-) -> list[tuple["Task", "Adjustment | str"]]:
+    database: "Database", found: "Comparison", options: "CompareOptions"
+) -> list[tuple["ComparisonTask", "Adjustment | str"]]:
     from seqit.scores.equal_length import adjust_task
 
-    done: list[tuple[Task, Adjustment | str]] = []
+    done: list[tuple[ComparisonTask, Adjustment | str]] = []
     for task in found.tasks:
         where = task.benchmark, task.metric
         try:
@@ -184,7 +184,9 @@ def _adjusted(
     return done
 
 
-def _agreements(database: "Database", found: "Comparison") -> list[tuple["Task", "Agreement"]]:
+def _agreements(
+    database: "Database", found: "Comparison"
+) -> list[tuple["ComparisonTask", "Agreement"]]:
     from seqit.scores.judge_agreement import judge_agreement
 
     pairs = ((task, judge_agreement(database, task.benchmark, task.metric)) for task in found.tasks)
@@ -229,13 +231,13 @@ def _scores_of(
 def _annotations(name: str) -> list[Any] | None:
     """Return the rows of a file of AlpacaEval's annotations; None for any other file."""
     from seqit.records.readers.rows import read_rows
-    from seqit.records.run_stats import Account
+    from seqit.records.run_stats import RunStats
     from seqit.scores.alpacaeval import is_annotation
 
     if name == "-" or not Path(name).is_file():
         return None  # what is a stream can be read only once
     faults: list[str] = []
-    account = Account(
+    account = RunStats(
         "compare", lambda fault: faults.append(f"{fault['line']}: {fault['message']}")
     )
     rows: list[Any] = []

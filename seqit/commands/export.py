@@ -10,7 +10,7 @@ from seqit.commands.shell.job import Job
 from seqit.commands.shell.options import data_options
 
 if TYPE_CHECKING:
-    from seqit.records.run_stats import Account, Row
+    from seqit.records.run_stats import Row, RunStats
 
 FORMATS = ("alpaca", "messages", "prompt-completion", "sharegpt")
 KEEP = ("id", "steps", "lineage", "source")
@@ -41,7 +41,7 @@ def command(job: Job, form: str, keep: tuple[str, ...]) -> None:
         raise UsageError("export writes JSONL; Parquet files hold records (seqit filter -o)")
     convert = load(form).from_record
 
-    def transform(rows: Iterator["Row"], account: "Account") -> Iterator["Row"]:
+    def transform(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
         for row in rows:
             try:
                 yield row.changed(convert(row.value, keep))

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._filter_sampling import Draw, draws_of
+from seqit.commands._filter_sampling import Sampling, sampling_for
 from seqit.commands.shell.command import Command, SectionOption, say
 from seqit.commands.shell.job import Job
 from seqit.commands.shell.options import data_options, workers_option
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.filter.recipe import Recipe
+    from seqit.filter.recipe import FilterRecipe
     from seqit.filter.rule import Rule
-    from seqit.records.run_stats import Account, Row
+    from seqit.records.run_stats import Row, RunStats
 
 DRAWING = partial(click.option, cls=SectionOption, section="Drawing from the rows that pass")
 SCORING = partial(click.option, cls=SectionOption, section="Scores")
@@ -127,7 +127,7 @@ def command(
         if explain:
             _explain(job, chosen, explain)
             return
-        draws = draws_of(recipe)
+        draws = sampling_for(recipe)
         if verbs:
             from seqit.filter.verbs import counting
 
@@ -138,14 +138,14 @@ def command(
         if job.stage.link:
             from seqit.filter import apply
 
-            def passing(rows: Iterator["Row"], account: "Account") -> Iterator["Row"]:
+            def passing(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
                 return _drawn(apply(rows, chosen, account), account, draws, resolved)
 
             job.run(passing, remarks=remarks)
         else:
             from seqit.filter.parallel import read_passing
 
-            def drawn(rows: Iterator["Row"], account: "Account") -> Iterator["Row"]:
+            def drawn(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
                 return _drawn(rows, account, draws, resolved)
 
             read = partial(read_passing, rules=chosen, workers=pool)
@@ -158,10 +158,10 @@ def _recipe(
     no_defaults: bool,
     file: str | None,
     settings: dict[str, Any],
-) -> "Recipe":
+) -> "FilterRecipe":
     """Return what the run does: the recipe's rules or the default ones, and the command line's."""
     from seqit.filter import RULES, default_rules, parse_rule
-    from seqit.filter.recipe import Recipe, override, read_recipe, share_memory
+    from seqit.filter.recipe import FilterRecipe, override, read_recipe, share_memory
     from seqit.records.validation import did_you_mean
 
     for name in skip:
@@ -171,7 +171,7 @@ def _recipe(
     if file:
         recipe = read_recipe(Path(file).read_bytes(), file)
     else:
-        recipe = Recipe(() if no_defaults else tuple(default_rules()))
+        recipe = FilterRecipe(() if no_defaults else tuple(default_rules()))
     chosen = override(recipe.rules, [parse_rule(text) for text in rules], skip)
     given = {name: value for name, value in settings.items() if value not in (None, ())}
     recipe = dataclasses.replace(recipe, rules=tuple(chosen), **given)
@@ -189,22 +189,22 @@ def _recipe(
     return recipe
 
 
-def _scores(recipe: "Recipe", stack: contextlib.ExitStack) -> "Rule":
+def _scores(recipe: "FilterRecipe", stack: contextlib.ExitStack) -> "Rule":
     from seqit.filter.rules.scored import Scores
-    from seqit.scores.db.score_filter import Scored
+    from seqit.scores.db.score_filter import ScoreFilter
     from seqit.stores.sources import check_sources
 
     assert recipe.keep is not None
-    scored = stack.enter_context(Scored(recipe.keep, check_sources(recipe.scores)))
+    scored = stack.enter_context(ScoreFilter(recipe.keep, check_sources(recipe.scores)))
     return Scores(recipe.keep, scored.find)
 
 
 def _explain(job: Job, rules: "list[Rule]", wanted: str) -> None:
     """Print the fate of one row on standard output; unreadable rows are told of and passed over."""
     from seqit.filter.explain import fates, lines
-    from seqit.records.run_stats import Account
+    from seqit.records.run_stats import RunStats
 
-    account = Account("filter")
+    account = RunStats("filter")
     for fate in fates(job.read_records(job.check(), account), rules, wanted):
         for line in lines(fate):
             click.echo(line)
@@ -213,7 +213,7 @@ def _explain(job: Job, rules: "list[Rule]", wanted: str) -> None:
 
 
 def _drawn(
-    rows: Iterator["Row"], account: "Account", draws: list[Draw], recipe: "Recipe | None"
+    rows: Iterator["Row"], account: "RunStats", draws: list[Sampling], recipe: "FilterRecipe | None"
 ) -> Iterator["Row"]:
     from seqit.filter.recipe import as_document
 
@@ -224,10 +224,10 @@ def _drawn(
     return rows
 
 
-def _remarks(table: bool) -> "Callable[[Account], list[str]]":
+def _remarks(table: bool) -> "Callable[[RunStats], list[str]]":
     """Return what gives the closing lines about rules and draws."""
 
-    def remarks(account: "Account") -> list[str]:
+    def remarks(account: "RunStats") -> list[str]:
         from seqit.filter import verbs
         from seqit.filter.recipe import table_of
         from seqit.filter.sampling import diverse, match_length

@@ -11,7 +11,7 @@ from seqit.commands.shell.options import data_options, workers_option
 
 if TYPE_CHECKING:
     from seqit.records.readers.rows import Wait
-    from seqit.records.run_stats import Account, Row
+    from seqit.records.run_stats import Row, RunStats
 
 
 @click.command("import", cls=Command, short_help="Turn rows of other formats into records.")
@@ -64,7 +64,7 @@ def command(
     }
     with job.workers(workers) as pool:
 
-        def read(names: tuple[str, ...], account: "Account", wait: "Wait") -> Iterator["Row"]:
+        def read(names: tuple[str, ...], account: "RunStats", wait: "Wait") -> Iterator["Row"]:
             if pool is None:
                 return read_format(names, account, wait, **options)
             pool.before_wait = wait

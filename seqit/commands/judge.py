@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._judge_plan import VOTING, Plan, check_plan, judges_of, open_judge
+from seqit.commands._judge_plan import VOTING, JudgePlan, check_plan, judges_of, open_judge
 from seqit.commands.shell.command import Command
 from seqit.commands.shell.job import Job
-from seqit.commands.shell.model_options import Manner, ModelOptions, asking_options
+from seqit.commands.shell.model_options import ModelOptions, SamplingDefaults, asking_options
 from seqit.commands.shell.options import data_options
 from seqit.commands.shell.progress import describe_asking
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.evaluate.judges.judging import Opponents
-    from seqit.records.run_stats import Account, Row
+    from seqit.evaluate.judges.judging import BaselineResponses
+    from seqit.records.run_stats import Row, RunStats
 
-JUDGING = Manner("--judge", 0.0, 1.0)
+JUDGING = SamplingDefaults("--judge", 0.0, 1.0)
 METRICS = ("quality", "following", "steps")
 CONTROLS = 5
 VERDICT = 150
@@ -110,17 +110,17 @@ def command(
     """
     if (job.output or "").endswith(".parquet"):
         raise UsageError("judge writes JSONL; Parquet files hold records")
-    plan = Plan(names, metrics, against, votes, weighted, not no_references)
+    plan = JudgePlan(names, metrics, against, votes, weighted, not no_references)
     check_plan(plan, model)
     if model.given["dry_run"]:
         _estimate(job, plan, model)
         return
-    from seqit.evaluate.judges.judging import Tallies, judge
+    from seqit.evaluate.judges.judging import JudgeTallies, judge
 
     job.check()
     job.asked_each = votes * (1 if against else len(metrics))
     others = _opponents(against) if against else None
-    tallies = Tallies()
+    tallies = JudgeTallies()
     with contextlib.ExitStack() as stack:
         asked = [open_judge(stack, each, plan, model, job) for each in plan.models]
         judges = judges_of(plan, [each for each, _ in asked], seed)
@@ -129,7 +129,7 @@ def command(
             judge, judges=judges, tallies=tallies, seed=seed, controls=controls, others=others
         )
 
-        def remarks(account: "Account") -> list[str]:
+        def remarks(account: "RunStats") -> list[str]:
             lines = tallies.lines()
             if others and others.unmatched:
                 lines.append(f"{others.unmatched:,} responses of {against} were not asked for")
@@ -149,47 +149,47 @@ def _read(job: Job) -> "Callable[..., Iterator[Row]]":
     """Return what reads responses; other rows fail."""
     from seqit.records.readers.rows import keep_valid
 
-    def read(names: Sequence[str], account: "Account", wait: Any) -> "Iterator[Row]":
+    def read(names: Sequence[str], account: "RunStats", wait: Any) -> "Iterator[Row]":
         return keep_valid(job.read_rows(names, account, wait), account, "response")
 
     return read
 
 
-def _opponents(file: str) -> "Opponents":
+def _opponents(file: str) -> "BaselineResponses":
     """Read the other model's responses; raises SeqitError where the file holds anything else."""
     from seqit.errors import SeqitError
-    from seqit.evaluate.judges.judging import Opponents
+    from seqit.evaluate.judges.judging import BaselineResponses
     from seqit.records.readers.rows import keep_valid, read_rows
-    from seqit.records.run_stats import Account, StrictError
+    from seqit.records.run_stats import RunStats, StrictError
     from seqit.stores.sources import check_sources
 
-    account = Account("judge", strict=True)
+    account = RunStats("judge", strict=True)
     rows = keep_valid(read_rows(check_sources((file,)), account), account, "response")
     try:
-        return Opponents(file, (row.value for row in rows))
+        return BaselineResponses(file, (row.value for row in rows))
     except StrictError as error:
         raise SeqitError(f"--against: {error}") from None
 
 
-def _estimate(job: Job, plan: Plan, model: ModelOptions) -> None:
+def _estimate(job: Job, plan: JudgePlan, model: ModelOptions) -> None:
     """Print what the judges would be asked, one estimate for each."""
-    from seqit.commands.shell.estimate import Line, tell_estimate
+    from seqit.commands.shell.estimate import StageTotal, tell_estimate
     from seqit.evaluate.judges.prompt import load_prompt
     from seqit.llm.scheduling.budget import CHARACTERS_A_TOKEN
-    from seqit.records.run_stats import Account
+    from seqit.records.run_stats import RunStats
 
     rows = characters = 0
-    for row in _read(job)(job.check(), Account("judge"), None):
+    for row in _read(job)(job.check(), RunStats("judge"), None):
         rows += 1
         item = row.value["item"]
         texts = (item["instruction"], item["input"], item["output"], row.value["output"])
         characters += sum(map(len, texts))
     for name in plan.models:
-        lines: list[Line] = []
+        lines: list[StageTotal] = []
         for stage in ["pairwise"] if plan.against else plan.metrics:
             times = plan.votes * (2 if plan.against else 1)
             prompt = load_prompt(stage)
             size = rows * (len(prompt.task) + len(prompt.given)) + characters
             tokens = times * size / CHARACTERS_A_TOKEN
-            lines.append(Line(stage, times * rows, tokens, times * rows * VERDICT))
+            lines.append(StageTotal(stage, times * rows, tokens, times * rows * VERDICT))
         tell_estimate(job, rows, name, model, lines)

@@ -15,9 +15,9 @@ from seqit.commands.shell.options import data_options, workers_option
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.mix.recipe import Recipe
+    from seqit.mix.recipe import MixRecipe
     from seqit.mix.tokens import Counter
-    from seqit.records.run_stats import Account, Row
+    from seqit.records.run_stats import Row, RunStats
 
 
 @click.command("mix", cls=Command, short_help="Mix sources by weights or counts.")
@@ -94,7 +94,7 @@ def command(job: Job, *, plan: bool, workers: int | None, **options: Any) -> Non
     targets.check()
     counter = _counter(recipe)
 
-    def read(names: Sequence[str], account: "Account", wait: Any) -> Iterator["Row"]:
+    def read(names: Sequence[str], account: "RunStats", wait: Any) -> Iterator["Row"]:
         targets.account = account
         sources = [(s.name, read_measured(s.paths, account, wait, pool)) for s in recipe.sources]
         if job.stage.link:
@@ -114,28 +114,28 @@ def command(job: Job, *, plan: bool, workers: int | None, **options: Any) -> Non
         job.run(lambda mixed, account: mixed, read, discard=plan, into=into)
 
 
-def _counter(recipe: "Recipe") -> "Counter | None":
+def _counter(recipe: "MixRecipe") -> "Counter | None":
     from seqit.mix.tokens import load_tokenizer
 
     return load_tokenizer(recipe.tokenizer) if recipe.tokenizer else None
 
 
-def _recipe(sources: tuple[str, ...], file: str | None) -> "Recipe":
+def _recipe(sources: tuple[str, ...], file: str | None) -> "MixRecipe":
     from seqit.mix.notation import parse_source
-    from seqit.mix.recipe import Recipe, read_recipe
+    from seqit.mix.recipe import MixRecipe, read_recipe
 
     recipe = read_recipe(Path(file).read_bytes(), file) if file else None
     if sources:
         parsed = tuple(parse_source(text) for text in sources)
-        return dataclasses.replace(recipe, sources=parsed) if recipe else Recipe(parsed)
+        return dataclasses.replace(recipe, sources=parsed) if recipe else MixRecipe(parsed)
     if recipe:
         return recipe
     if sys.stdin.isatty():
         raise UsageError("nothing to mix: name sources as FILE=AMOUNT, or give a --recipe")
-    return Recipe((parse_source("-"),))
+    return MixRecipe((parse_source("-"),))
 
 
-def _changed(recipe: "Recipe", options: dict[str, Any]) -> "Recipe":
+def _changed(recipe: "MixRecipe", options: dict[str, Any]) -> "MixRecipe":
     """Return the recipe with what the command line says otherwise."""
     from seqit.mix.notation import parse_cap, parse_held_out, parse_strata, parse_total
 

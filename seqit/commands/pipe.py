@@ -9,7 +9,7 @@ import click
 from seqit.commands import augment, export, filter, import_, mix, validate
 from seqit.commands.shell.command import Command
 from seqit.commands.shell.job import SOME_ROWS_FAILED
-from seqit.commands.shell.pipeline_slot import Link, Stage
+from seqit.commands.shell.pipeline_slot import PipelineSlot, RowLink
 from seqit.errors import UsageError
 
 STAGES: dict[str, click.Command] = {
@@ -71,10 +71,10 @@ class Pipe:
             raise UsageError("import reads rows of other formats: it can only be the first command")
         # The name that the command has by itself, for what it says.
         shown = name if self._parent else f"seqit-{name}"
-        return STAGES[name].make_context(shown, arguments, self._parent, obj=Stage())
+        return STAGES[name].make_context(shown, arguments, self._parent, obj=PipelineSlot())
 
-    def _behind(self, number: int) -> Callable[[Link], None]:
-        def go_on(link: Link) -> None:
+    def _behind(self, number: int) -> Callable[[RowLink], None]:
+        def go_on(link: RowLink) -> None:
             self._contexts[number].obj.link = link
             self._invoke(number)
 

@@ -9,16 +9,16 @@ import click
 
 from seqit.commands.shell.command import Command, say
 from seqit.commands.shell.job import Job
-from seqit.commands.shell.model_options import Manner, ModelOptions, asking_options
+from seqit.commands.shell.model_options import ModelOptions, SamplingDefaults, asking_options
 from seqit.commands.shell.options import data_options
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
     from seqit.evaluate.items import Shots
     from seqit.records.readers.rows import Wait
-    from seqit.records.run_stats import Account, Row
+    from seqit.records.run_stats import Row, RunStats
 
-ANSWERING = Manner("--model", 0.0, 0.95)
+ANSWERING = SamplingDefaults("--model", 0.0, 0.95)
 SHOTS = 5
 ANSWER = 400
 """Tokens of an answer, for an estimate."""
@@ -102,13 +102,13 @@ def command(
         )
     if form != "record" and job.stage.link:
         raise UsageError("--format is for files: the command before hands records on")
-    from seqit.records.run_stats import Account
+    from seqit.records.run_stats import RunStats
 
     job.check()
     examples = _shots(shots, SHOTS if shots_count is None else shots_count, form)
     read = _reader(job, form)
     if model.given["dry_run"]:
-        _estimate(job, read(job.check(), Account("respond")), name, model, (samples, examples))
+        _estimate(job, read(job.check(), RunStats("respond")), name, model, (samples, examples))
         return
     from seqit.evaluate.respond import closing_lines, respond
 
@@ -142,7 +142,7 @@ def _reader(job: Job, form: str) -> "Callable[..., Iterator[Row]]":
             say(job.context, text)
 
     def read(
-        names: Sequence[str], account: "Account", before_read: "Wait | None" = None
+        names: Sequence[str], account: "RunStats", before_read: "Wait | None" = None
     ) -> "Iterator[Row]":
         return read_format(names, account, before_read, form=form, say=tell)
 
@@ -159,10 +159,10 @@ def _shots(file: str | None, count: int, form: str) -> "Shots | None":
     from seqit.errors import SeqitError
     from seqit.evaluate.items import Shots
     from seqit.records.readers.rows import read_records
-    from seqit.records.run_stats import Account, StrictError
+    from seqit.records.run_stats import RunStats, StrictError
     from seqit.stores.sources import check_sources
 
-    account = Account("respond", strict=True)
+    account = RunStats("respond", strict=True)
     names = check_sources((file,))
     rows = (
         read_records(names, account) if form == "record" else read_format(names, account, form=form)
@@ -193,7 +193,7 @@ def _estimate(
     wanted: "tuple[int, Shots | None]",
 ) -> None:
     """Print what the answers would take."""
-    from seqit.commands.shell.estimate import Line, tell_estimate, tokens_of
+    from seqit.commands.shell.estimate import StageTotal, tell_estimate, tokens_of
     from seqit.evaluate.items import asked_of
 
     samples, shots = wanted
@@ -202,4 +202,6 @@ def _estimate(
         rows += 1
         text += tokens_of(asked_of(row.value, shots))
     asked = rows * samples
-    tell_estimate(job, rows, name, model, [Line("respond", asked, text * samples, asked * ANSWER)])
+    tell_estimate(
+        job, rows, name, model, [StageTotal("respond", asked, text * samples, asked * ANSWER)]
+    )

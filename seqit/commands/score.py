@@ -12,7 +12,7 @@ from seqit.errors import UsageError
 
 if TYPE_CHECKING:
     from seqit.evaluate.sandbox.sandbox import Sandbox
-    from seqit.records.run_stats import Account, Row
+    from seqit.records.run_stats import Row, RunStats
 
 
 @click.command("score", cls=Command, short_help="Score responses against references.")
@@ -74,7 +74,7 @@ def command(
     count = workers or min(usable_cpus(), MOST_WORKERS)
     sandbox = _sandbox(timeout) if allow_code_execution else None
 
-    def transform(rows: Iterator["Row"], account: "Account") -> Iterator["Row"]:
+    def transform(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
         responses = keep_valid(rows, account, "response")
         return score(
             responses,

@@ -13,18 +13,18 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from seqit import __version__
-from seqit.commands._train_options import changed, recipe_options
+from seqit.commands._train_options import apply_options, recipe_options
 from seqit.commands._train_plan_view import mask_lines, plan_lines
 from seqit.commands.shell.command import Command, say, was_given
 from seqit.commands.shell.progress import track
-from seqit.commands.shell.run_report import Reporter
+from seqit.commands.shell.run_report import RejectWriter
 from seqit.errors import SeqitError, UsageError
 
 if TYPE_CHECKING:
-    from seqit.records.run_stats import Account, Row
-    from seqit.train.recipe import Lora, Recipe
+    from seqit.records.run_stats import Row, RunStats
     from seqit.train.data.chat_encoder import Encoder
-    from seqit.train.plan import Plan
+    from seqit.train.plan import TrainPlan
+    from seqit.train.recipe import Lora, TrainRecipe
 
 SOME_ROWS_FAILED = 3
 TOKENS = "tokens"
@@ -82,13 +82,13 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     seqit train --recipe sit-8b.yaml --ranks 8                   eight GPUs of this machine
     seqit train --out DIR --resume                               after a crash
     """
-    from seqit.llm.providers.local.model_files import library
+    from seqit.llm.providers.local.model_files import installed_version
 
     recipe = _recipe(options)
     looks = options["dry_run"] or options["show_mask"] is not None
     recipe.check(needs_out=not looks)
     for module in ("torch", "transformers"):
-        library(module, "train")
+        installed_version(module, "train")
     if not looks:
         _check_out(recipe)
         if recipe.lora and not options["print_launch"]:
@@ -108,14 +108,14 @@ class _Prepared:
     """A run whose rows are prepared."""
 
     def __init__(
-        self, ctx: click.Context, recipe: "Recipe", parent: Path, options: dict[str, Any]
+        self, ctx: click.Context, recipe: "TrainRecipe", parent: Path, options: dict[str, Any]
     ) -> None:
-        from seqit.train.data.encoder import encoder_of, settled
+        from seqit.train.data.encoder import encoder_of, resolve_model
         from seqit.train.data.prepare import prepare, with_files
 
         self._ctx = ctx
         self._options = options
-        recipe = settled(recipe)
+        recipe = resolve_model(recipe)
         self._encoder: Encoder = encoder_of(recipe)
         if recipe.tokens and recipe.resume and not (options["sources"] or options["data"]):
             # By name: the run's folder may have been moved.
@@ -126,7 +126,7 @@ class _Prepared:
         self.recipe = dataclasses.replace(recipe, tokens=str(self._folder.absolute()))
         self._keep_account()
 
-    def plan(self) -> "Plan":
+    def plan(self) -> "TrainPlan":
         """Print the plan and return it; raises SeqitError where no row is left."""
         from seqit.train.data.encoder import settings_folder
         from seqit.train.model.memory_estimate import size_of
@@ -147,9 +147,9 @@ class _Prepared:
 
     def show_mask(self, row: str) -> None:
         """Print one row as it is trained on; raises SeqitError where there is no such row."""
-        from seqit.train.data.dataset import Prepared
+        from seqit.train.data.dataset import PreparedDataset
 
-        prepared = Prepared.open(self._folder)
+        prepared = PreparedDataset.open(self._folder)
         number = prepared.find(row)
         if number is None and row.isdecimal() and 0 < int(row) <= len(prepared):
             number = int(row) - 1
@@ -158,10 +158,10 @@ class _Prepared:
         for line in mask_lines(prepared.example(number), self._encoder):
             click.echo(line)
 
-    def _account(self, rejects: IO[bytes]) -> "Account":
-        from seqit.records.run_stats import Account
+    def _account(self, rejects: IO[bytes]) -> "RunStats":
+        from seqit.records.run_stats import RunStats
 
-        return Account("train", Reporter(self._ctx, rejects), self._options["strict"])
+        return RunStats("train", RejectWriter(self._ctx, rejects), self._options["strict"])
 
     def _watched(self, rows: "Iterator[Row]") -> "Iterator[Row]":
         watched = sys.stderr.isatty() and not self._options["quiet"]
@@ -189,28 +189,28 @@ class _Prepared:
                 file.write(encode(told, check) + b"\n")
 
 
-def _recipe(options: dict[str, Any]) -> "Recipe":
+def _recipe(options: dict[str, Any]) -> "TrainRecipe":
     """Return the recipe: of the file, or of the run that goes on, with the command line over it."""
-    from seqit.train.recipe import RUN_FILE, Recipe, read_recipe
+    from seqit.train.recipe import RUN_FILE, TrainRecipe, read_recipe
 
     file, out = options["recipe_file"], options["out"]
     run = Path(out) / RUN_FILE if out else None
     if options["resume"] and not file and run and run.is_file():
         file = str(run)
-    recipe = read_recipe(Path(file).read_bytes(), file) if file else Recipe()
+    recipe = read_recipe(Path(file).read_bytes(), file) if file else TrainRecipe()
     names = ("model", "revision", "out", "template")
     given = {name: options[name] for name in names if options[name]}
-    recipe = changed(dataclasses.replace(recipe, **given, resume=options["resume"]), options)
+    recipe = apply_options(dataclasses.replace(recipe, **given, resume=options["resume"]), options)
     if sources := options["sources"] + options["data"]:
         data = dataclasses.replace(recipe.data, sources=sources)
         recipe = dataclasses.replace(recipe, data=data)
     return recipe
 
 
-def _check_out(recipe: "Recipe") -> None:
+def _check_out(recipe: "TrainRecipe") -> None:
     """Raise UsageError where the folder holds a run that would be mixed up with this one."""
-    from seqit.train.recipe import PROVENANCE_FILE
     from seqit.train.loop.checkpoints import FOLDER
+    from seqit.train.recipe import PROVENANCE_FILE
 
     out = Path(recipe.out)
     if out.exists() and not out.is_dir():
@@ -228,7 +228,7 @@ def _check_lora(lora: "Lora") -> None:
 
 
 @contextlib.contextmanager
-def _parent(recipe: "Recipe", looks: bool) -> Iterator[Path]:
+def _parent(recipe: "TrainRecipe", looks: bool) -> Iterator[Path]:
     """Give the folder for prepared rows: the run's, or one that goes where nothing is trained."""
     if looks:
         with tempfile.TemporaryDirectory(prefix="seqit-train-") as folder:
@@ -237,7 +237,9 @@ def _parent(recipe: "Recipe", looks: bool) -> Iterator[Path]:
         yield Path(recipe.out) / TOKENS
 
 
-def _train(ctx: click.Context, recipe: "Recipe", plan: "Plan", options: dict[str, Any]) -> None:
+def _train(
+    ctx: click.Context, recipe: "TrainRecipe", plan: "TrainPlan", options: dict[str, Any]
+) -> None:
     """Write the run's file, and train; exits with 3 where rows were left out as failed."""
     import orjson
 

@@ -10,7 +10,7 @@ from seqit.commands.shell.job import Job
 from seqit.commands.shell.options import data_options
 
 if TYPE_CHECKING:
-    from seqit.records.run_stats import Account, Row
+    from seqit.records.run_stats import Row, RunStats
 
 SCHEMAS = ("record", "response", "score", "reject", "manifest")
 
@@ -28,7 +28,7 @@ def command(job: Job, schema: str) -> None:
     """
     from seqit.records.readers.rows import keep_valid
 
-    def transform(rows: Iterator["Row"], account: "Account") -> Iterator["Row"]:
+    def transform(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
         return rows if schema == "record" else keep_valid(rows, account, schema)
 
     read = job.read_records if schema == "record" else job.read_rows

@@ -7,14 +7,14 @@ from typing import Protocol
 
 import orjson
 
-from seqit.engine.outcome_buffer import Entry, Ledger, replay
+from seqit.engine.outcome_buffer import BufferedOutcome, OutcomeBuffer, apply_outcomes
 from seqit.errors import RowError, UsageError
 from seqit.records.formats import Format, complete, guess, load
 from seqit.records.formats.base import Layout
 from seqit.records.parallel_corpus import language_of, pair
 from seqit.records.readers.rows import (
-    Part,
-    Unit,
+    RawRow,
+    RowUnit,
     Wait,
     batches_of,
     document_of,
@@ -26,10 +26,10 @@ from seqit.records.readers.rows import (
     unit_of,
     weight,
 )
-from seqit.records.reading_comparison import difference
-from seqit.records.run_stats import Account, Row
+from seqit.records.reading_comparison import reading_difference
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
-from seqit.stores.sources import Source, opened
+from seqit.stores.sources import SourceStream, open_source
 
 AUTO = "auto"
 PARALLEL = ("xquad", "mgsm")
@@ -38,14 +38,14 @@ PARALLEL = ("xquad", "mgsm")
 
 def read_format(
     names: Sequence[str],
-    account: Account,
+    account: RunStats,
     before_read: Wait | None = None,
     *,
     form: str = AUTO,
     dataset: str = "",
     languages: Sequence[str] = (),
     say: Callable[[str], None] = lambda message: None,
-    spread: "Spread | None" = None,
+    spread: "ParallelMap | None" = None,
 ) -> Iterator[Row]:
     """Yield the records of sources in the format `form`; with `languages`, one a source, paired.
 
@@ -87,22 +87,22 @@ def _languages_of(names: Sequence[str]) -> Sequence[str]:
     return found if len(set(found)) == len(names) else ()
 
 
-class Spread(Protocol):
+class ParallelMap(Protocol):
     """Applies a function to lists of items in several processes, in order."""
 
     def __call__(
         self,
-        function: Callable[[list[Part]], list[Entry]],
-        batches: Iterable[list[Part]],
-        weigh: Callable[[Part], int],
-    ) -> Iterator[Entry]: ...
+        function: Callable[[list[RawRow]], list[BufferedOutcome]],
+        batches: Iterable[list[RawRow]],
+        weigh: Callable[[RawRow], int],
+    ) -> Iterator[BufferedOutcome]: ...
 
 
 class _Reader:
     """Reads sources in one format, which the first row decides where it is to be guessed."""
 
     def __init__(
-        self, account: Account, form: str, dataset: str, say: Callable[[str], None]
+        self, account: RunStats, form: str, dataset: str, say: Callable[[str], None]
     ) -> None:
         self._account = account
         self._format = None if form == AUTO else load(form)
@@ -111,28 +111,32 @@ class _Reader:
 
     def records(self, name: str, before_read: Wait | None) -> Iterator[Row]:
         """Yield the records of one source; rows that are not of the format fail."""
-        with opened(name, before_read) as source:
+        with open_source(name, before_read) as source:
             yield from self._converted(self._rows(source), self._account)
 
-    def spread(self, name: str, before_read: Wait | None, spread: Spread) -> Iterator[Row]:
+    def spread(self, name: str, before_read: Wait | None, spread: ParallelMap) -> Iterator[Row]:
         """Yield the same records without their values, as bytes that other processes made."""
-        with opened(name, before_read) as source:
+        with open_source(name, before_read) as source:
             layout = self._layout(source)
             if layout == "document":
                 yield from self._converted(self._items(source), self._account)
                 return
-            unit: Unit = "lines" if layout == "lines" else unit_of(source)
+            unit: RowUnit = "lines" if layout == "lines" else unit_of(source)
             batch = partial(self._batch, name=source.name, unit=unit, layout=layout)
-            yield from replay(spread(batch, batches_of(source, unit), weight), self._account)
+            yield from apply_outcomes(
+                spread(batch, batches_of(source, unit), weight), self._account
+            )
 
-    def _batch(self, parts: list[Part], name: str, unit: Unit, layout: Layout) -> list[Entry]:
-        ledger = Ledger(schema("record"))
+    def _batch(
+        self, parts: list[RawRow], name: str, unit: RowUnit, layout: Layout
+    ) -> list[BufferedOutcome]:
+        ledger = OutcomeBuffer(schema("record"))
         read = texts_from if layout == "lines" else partial(rows_from, unit=unit)
         for row in self._converted(read(parts, name, account=ledger), ledger):
             ledger.write(row)
         return ledger.entries()
 
-    def _converted(self, rows: Iterator[Row], account: Account) -> Iterator[Row]:
+    def _converted(self, rows: Iterator[Row], account: RunStats) -> Iterator[Row]:
         for row in rows:
             form = self._format or self._guess(row)
             try:
@@ -153,10 +157,10 @@ class _Reader:
         self._say(f"{row.source}: read as {self._format.name}: {self._format.description}")
         return self._format
 
-    def _layout(self, source: Source) -> Layout:
+    def _layout(self, source: SourceStream) -> Layout:
         return self._format.layout if self._format else layout_of(source)
 
-    def _rows(self, source: Source) -> Iterator[Row]:
+    def _rows(self, source: SourceStream) -> Iterator[Row]:
         layout = self._layout(source)
         if layout == "rows":
             return rows_of(source, self._account)
@@ -164,7 +168,7 @@ class _Reader:
             return texts_from(parts_of(source, "lines"), source.name, self._account)
         return self._items(source)
 
-    def _items(self, source: Source) -> Iterator[Row]:
+    def _items(self, source: SourceStream) -> Iterator[Row]:
         for document in document_of(source, self._account):
             form = self._format or self._guess(document)
             for item in form.items(document.value):
@@ -173,14 +177,14 @@ class _Reader:
 
 
 def _compare(
-    theirs: str | None, row: Row, account: Account, ours: str | None, why: str = ""
+    theirs: str | None, row: Row, account: RunStats, ours: str | None, why: str = ""
 ) -> None:
     """Tell the account how the row's publisher read its instruction, where the row says so."""
     if theirs is not None:
-        account.compared(row, "instruction", difference(ours, theirs, why))
+        account.compared(row, "instruction", reading_difference(ours, theirs, why))
 
 
-def layout_of(source: Source) -> Layout:
+def layout_of(source: SourceStream) -> Layout:
     """Return what a source holds, from its first bytes: rows, text lines, or one document."""
     start = source.start.lstrip()
     if source.is_parquet or start[:1] == b"[":

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from seqit.errors import RowError
-from seqit.records.reading_comparison import Difference
-from seqit.records.run_stats import Account, Row
+from seqit.records.reading_comparison import ReadingDifference
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import Schema
 from seqit.records.writers.sink import encode
 
 
 class Failure(NamedTuple):
-    """What `Account.fail` is told about a row."""
+    """What `RunStats.fail` is told about a row."""
 
     stage: str
     reason: str
@@ -26,10 +26,10 @@ class Failure(NamedTuple):
 Counted = tuple[int, int]
 """How many rows the batch read, and how many it wrote beyond one for each."""
 
-Compared = tuple[int, str, Difference | None]
+Compared = tuple[int, str, ReadingDifference | None]
 """The line of a row, what was read there, and how it was read elsewhere."""
 
-Entry = tuple[Any, str, int, bytes | None, Failure | None] | Counted | Compared
+BufferedOutcome = tuple[Any, str, int, bytes | None, Failure | None] | Counted | Compared
 """The four fields of a Row and how it failed.
 
 Plain tuples, told apart by their length: many go through a pipe, and they do so at a third of the
@@ -37,20 +37,20 @@ cost of a class.
 """
 
 
-class Ledger(Account):
+class OutcomeBuffer(RunStats):
     """Keeps what became of each row of a batch, in order."""
 
     def __init__(self, schema: Schema) -> None:
         super().__init__("")
         self._schema = schema
-        self._entries: list[Entry] = []
+        self._entries: list[BufferedOutcome] = []
 
     def fail(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
         """Keep a row that failed."""
         failure = Failure(stage, reason, message, evidence)
         self._entries.append((row.value, row.source, row.line, row.raw, failure))
 
-    def compared(self, row: Row, reading: str, difference: Difference | None) -> None:
+    def compared(self, row: Row, reading: str, difference: ReadingDifference | None) -> None:
         """Keep how a row was read elsewhere."""
         self._entries.append((row.line, reading, difference))
 
@@ -64,12 +64,12 @@ class Ledger(Account):
                 value = row.value  # whoever writes it finds out the same, and says it
         self._entries.append((value, row.source, row.line, raw, None))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[BufferedOutcome]:
         """Return all entries, the counts first."""
         return [(self.read, self.added), *self._entries]
 
 
-def replay(entries: Iterable[Entry], account: Account) -> Iterator[Row]:
+def apply_outcomes(entries: Iterable[BufferedOutcome], account: RunStats) -> Iterator[Row]:
     """Yield the rows to write, and tell the account of all others in their turn."""
     for entry in entries:
         if len(entry) == 2:

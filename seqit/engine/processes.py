@@ -40,7 +40,7 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-class Workers:
+class WorkerPool:
     """Processes that share the work of `map`; none is left when the ``with`` block ends.
 
     They are forked once enough items have come to be worth it; items and results are pickled, the
@@ -53,7 +53,7 @@ class Workers:
         self._children: list[int] = []
         self._files: list[IO[bytes]] = []
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(

@@ -9,7 +9,7 @@ import orjson
 
 from seqit.errors import RowError
 from seqit.records.readers.rows import fail_row
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 from seqit.records.writers.sink import encode
 
@@ -17,7 +17,7 @@ from seqit.records.writers.sink import encode
 class Spool:
     """One temporary file of rows, and nothing of them in memory; gone when the block ends."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: RunStats) -> None:
         self._account = account
         self._schema = schema("record")
         self._file = tempfile.TemporaryFile(prefix="seqit-filter-")  # noqa: SIM115

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from seqit.checks.placeholder import EDGES, placeholder_kind
 from seqit.evaluate.items import Shots, asked_of, benchmark_of, lineage_of, problem_of
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking, Unanswered
-from seqit.llm.request import Completion, Failed, Message, Request
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import CompletionFailed, ModelCall
+from seqit.llm.request import Completion, FailedRequest, Message, Request
 from seqit.records.formats.chat import question_of
-from seqit.records.identity import draw
+from seqit.records.identity import rng_for
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.text.reasoning import without_reasoning
 from seqit.records.validation import shorten
 
@@ -29,9 +29,9 @@ class _Asked(NamedTuple):
 
 def respond(
     rows: Iterator[Row],
-    account: Account,
+    account: RunStats,
     *,
-    model: Model,
+    model: ModelClient,
     seed: int,
     samples: int = 1,
     label: str = "",
@@ -48,13 +48,13 @@ def respond(
     ends: Counter[str] = Counter()
     account.counts["answers"] = ends
 
-    def work(asked: _Asked) -> Asking[Completion]:
+    def work(asked: _Asked) -> ModelCall[Completion]:
         record: Record = asked.row.value
         chat = asked_of(record, shots)
         return (yield from _answer(model, record, chat, asked.sample, seed))
 
     for (row, sample), answer in model.run(_wanted(rows, account, samples), work):
-        if isinstance(answer, Unanswered):
+        if isinstance(answer, CompletionFailed):
             account.fail(row, answer.stage, answer.reason, str(answer), **answer.evidence)
             continue
         response = _response(row.value, name, sample, answer, benchmark)
@@ -65,7 +65,7 @@ def respond(
         yield row.changed(response)
 
 
-def _wanted(rows: Iterator[Row], account: Account, samples: int) -> Iterator[_Asked]:
+def _wanted(rows: Iterator[Row], account: RunStats, samples: int) -> Iterator[_Asked]:
     for row in rows:
         if problem := problem_of(row.value):
             account.reject(row, "item", "placeholder", problem)
@@ -76,9 +76,9 @@ def _wanted(rows: Iterator[Row], account: Account, samples: int) -> Iterator[_As
 
 
 def _answer(
-    model: Model, record: Record, chat: list[Message], sample: int, seed: int
-) -> Asking[Completion]:
-    """Ask for one answer; raises Unanswered where none came, or what came is no answer.
+    model: ModelClient, record: Record, chat: list[Message], sample: int, seed: int
+) -> ModelCall[Completion]:
+    """Ask for one answer; raises CompletionFailed where none came, or what came is no answer.
 
     An answer that was cut off is what the model said. An empty one is too, once it was asked
     often enough to know that no server's fault is behind it.
@@ -86,7 +86,7 @@ def _answer(
     tried: list[Request] = []
     problem, said = ("empty", "the completion is empty"), ""
     for attempt in range(_ATTEMPTS):
-        lot = draw(
+        lot = rng_for(
             seed, record["id"], record["lineage"]["iteration"], f"{STAGE} {sample} {attempt}"
         )
         request = Request(
@@ -99,8 +99,8 @@ def _answer(
             attempt=attempt,
         )
         answer = yield request
-        if isinstance(answer, Failed):
-            raise Unanswered(STAGE, answer.reason, answer.message, dict(answer.evidence))
+        if isinstance(answer, FailedRequest):
+            raise CompletionFailed(STAGE, answer.reason, answer.message, dict(answer.evidence))
         tried.append(request)
         said = answer.text
         if answer.finish_reason == "content_filter":
@@ -110,7 +110,7 @@ def _answer(
         elif answer.text.strip() or answer.finish_reason == "length" or attempt == _ATTEMPTS - 1:
             return answer
     reason, message = problem
-    raise Unanswered(STAGE, reason, message, {"completion": said}, tuple(tried))
+    raise CompletionFailed(STAGE, reason, message, {"completion": said}, tuple(tried))
 
 
 def _is_failed_call(text: str, given: str) -> bool:
@@ -139,7 +139,7 @@ def _response(
     return response
 
 
-def closing_lines(account: Account) -> list[str]:
+def closing_lines(account: RunStats) -> list[str]:
     """Return what the closing account says of the answers."""
     ends: Counter[str] = account.counts["answers"]
     parts = []

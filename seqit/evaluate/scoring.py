@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from seqit.checks.measures import words
 from seqit.evaluate.metrics import CODE, guess, humaneval, load
-from seqit.evaluate.metrics.base import EMPTY, Measure, Unscorable, answer_in, labelled_answer
-from seqit.evaluate.sandbox.sandbox import Sandbox, SandboxBroken, UnusableTest, Verdict
+from seqit.evaluate.metrics.base import EMPTY, MetricValue, Unscorable, answer_in, labelled_answer
+from seqit.evaluate.sandbox.sandbox import Sandbox, SandboxBroken, TestResult, UnusableTest
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 STAGE = "score"
 JUDGE = "program"
@@ -28,8 +28,8 @@ class _Job(NamedTuple):
 
     row: Row
     head: Head
-    measures: Sequence[Measure] = ()
-    verdict: "Future[Verdict] | None" = None
+    measures: Sequence[MetricValue] = ()
+    verdict: "Future[TestResult] | None" = None
     problem: Unscorable | None = None
 
     @property
@@ -48,7 +48,7 @@ class _Samples:
 
 def score(
     rows: Iterable[Row],
-    account: Account,
+    account: RunStats,
     *,
     benchmark: str | None = None,
     sandbox: Sandbox | None = None,
@@ -98,12 +98,12 @@ def _begin(
             verdict = pool.submit(sandbox.judge, prompt, test, function, source)
             return _Job(row, head, verdict=verdict)
         reason = "no-code" if answer.strip() else EMPTY
-        return _Job(row, head, [Measure("pass", 0.0, reason)])
+        return _Job(row, head, [MetricValue("pass", 0.0, reason)])
     except Unscorable as problem:
         return _Job(row, head, problem=problem)
 
 
-def measure(name: str, answer: str, item: Record) -> list[Measure]:
+def measure(name: str, answer: str, item: Record) -> list[MetricValue]:
     """Return what a scorer says of an answer; raises Unscorable."""
     scorer = _load(name)
     said = answer if scorer.whole else labelled_answer(answer, item)
@@ -113,7 +113,9 @@ def measure(name: str, answer: str, item: Record) -> list[Measure]:
     return [each._replace(reason="no-labelled-answer") for each in measures]
 
 
-def _finish(job: _Job, samples: dict[tuple[str, str], _Samples], account: Account) -> Iterator[Row]:
+def _finish(
+    job: _Job, samples: dict[tuple[str, str], _Samples], account: RunStats
+) -> Iterator[Row]:
     measures = job.measures
     if job.problem:
         evidence = {"field": job.problem.field} if job.problem.field else {}
@@ -129,7 +131,7 @@ def _finish(job: _Job, samples: dict[tuple[str, str], _Samples], account: Accoun
             account.fail(job.row, STAGE, "sandbox", str(error))
             return
         evidence = {"message": verdict.message} if verdict.message else {}
-        measures = [Measure("pass", float(verdict.passed), verdict.reason, evidence)]
+        measures = [MetricValue("pass", float(verdict.passed), verdict.reason, evidence)]
     if measures[0].metric == "pass":
         counted = samples.setdefault((job.head["model"], job.head["id"]), _Samples(job.head))
         if job.head["sample"] in counted.seen:
@@ -156,7 +158,7 @@ def _head(response: Mapping[str, Any], scorer: str) -> Head:
     return head | {"length": len(words(response["output"]))}
 
 
-def _scored(head: Head, measure: Measure, finish: str) -> dict[str, Any]:
+def _scored(head: Head, measure: MetricValue, finish: str) -> dict[str, Any]:
     value = {"metric": measure.metric, "value": measure.value, "status": "scored", "judge": JUDGE}
     row = {**head, **value}
     if measure.position:

@@ -2,12 +2,12 @@
 
 from seqit.filter.engine import apply
 from seqit.filter.registry import DEFAULT, RULES, default_rules, describe, parse_rule
-from seqit.filter.rule import Objection, Rule
+from seqit.filter.rule import Rejection, Rule
 
 __all__ = [
     "DEFAULT",
     "RULES",
-    "Objection",
+    "Rejection",
     "Rule",
     "apply",
     "default_rules",

@@ -4,23 +4,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from seqit.filter.rule import MaskingRule, Objection, RemarkingRule, RememberingRule, Rule
+from seqit.filter.rule import MaskingRule, Rejection, RemarkingRule, RememberingRule, Rule
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 
-class Verdict(NamedTuple):
+class RuleVerdict(NamedTuple):
     """Which rule, by its place among the rules, objects to a record, and why."""
 
     rule: int
-    objection: Objection
+    objection: Rejection
 
 
 Remark = tuple[int, str]
 """Which rule counts a record that passed, and under which name."""
 
 
-class Mark(NamedTuple):
+class DedupKeys(NamedTuple):
     """What the rules that remember compare, their keys of a record and its id, and the remarks."""
 
     keys: tuple[Any, ...]
@@ -35,7 +35,7 @@ class Finished(NamedTuple):
     remarks: list[Remark]
 
 
-def apply(rows: Iterable[Row], rules: Sequence[Rule], account: Account) -> Iterator[Row]:
+def apply(rows: Iterable[Row], rules: Sequence[Rule], account: RunStats) -> Iterator[Row]:
     """Yield the rows that no rule objects to; the first rule that objects to a row names it.
 
     The rules judge in the order given, but those that remember rows come last: they remember a
@@ -43,9 +43,9 @@ def apply(rows: Iterable[Row], rules: Sequence[Rule], account: Account) -> Itera
     `account.counts["rules"]` at the end.
     """
     rules = in_order(rules)
-    judge, finish, memory = judge_of(rules), finish_of(rules), Memory(rules)
+    judge, finish, memory = checker_for(rules), finisher_for(rules), RememberingRules(rules)
 
-    def judged(row: Row) -> tuple[Row, Verdict | None]:
+    def judged(row: Row) -> tuple[Row, RuleVerdict | None]:
         if verdict := judge(row.value):
             return row, verdict
         finished = finish(row.value)
@@ -55,7 +55,7 @@ def apply(rows: Iterable[Row], rules: Sequence[Rule], account: Account) -> Itera
         memory.look_up(marks)
         return row, memory.judge(marks[0])
 
-    return settle(map(judged, rows), memory, account)
+    return apply_rejections(map(judged, rows), memory, account)
 
 
 def in_order(rules: Sequence[Rule]) -> list[Rule]:
@@ -63,7 +63,7 @@ def in_order(rules: Sequence[Rule]) -> list[Rule]:
     return sorted(rules, key=lambda rule: isinstance(rule, RememberingRule))
 
 
-def judge_of(rules: Sequence[Rule]) -> Callable[[Record], Verdict | None]:
+def checker_for(rules: Sequence[Rule]) -> Callable[[Record], RuleVerdict | None]:
     """Return the function that asks the rules that remember nothing, until one objects."""
     judges = [
         (number, rule.judge)
@@ -71,16 +71,16 @@ def judge_of(rules: Sequence[Rule]) -> Callable[[Record], Verdict | None]:
         if not isinstance(rule, RememberingRule)
     ]
 
-    def judge(record: Record) -> Verdict | None:
+    def judge(record: Record) -> RuleVerdict | None:
         for number, ask in judges:
             if (objection := ask(record)) is not None:
-                return Verdict(number, objection)
+                return RuleVerdict(number, objection)
         return None
 
     return judge
 
 
-def finish_of(rules: Sequence[Rule]) -> Callable[[Record], Finished]:
+def finisher_for(rules: Sequence[Rule]) -> Callable[[Record], Finished]:
     """Return the function that masks a record that passed, and asks for remarks about it."""
     maskers = [(n, rule.mask) for n, rule in enumerate(rules) if isinstance(rule, MaskingRule)]
     remarkers = [
@@ -98,7 +98,7 @@ def finish_of(rules: Sequence[Rule]) -> Callable[[Record], Finished]:
     return finish
 
 
-class Memory:
+class RememberingRules:
     """The rules that remember, which see the records in their order, and what all counted."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
@@ -108,22 +108,22 @@ class Memory:
             (number, rule) for number, rule in enumerate(rules) if isinstance(rule, RememberingRule)
         ]
 
-    def marks(self, finished: Sequence[Finished]) -> list[Mark]:
+    def marks(self, finished: Sequence[Finished]) -> list[DedupKeys]:
         """Return what the rules compare of each record; it depends on this record alone."""
         records = [each.record for each in finished]
         keys = zip(*(rule.keys(records) for _, rule in self._rules), strict=True)
-        return [Mark(next(keys, ()), record["id"], remarks) for record, remarks in finished]
+        return [DedupKeys(next(keys, ()), record["id"], remarks) for record, remarks in finished]
 
-    def look_up(self, marks: Sequence[Mark]) -> None:
+    def look_up(self, marks: Sequence[DedupKeys]) -> None:
         """Let the rules look for the keys of records that are to be judged next."""
         for place, (_, rule) in enumerate(self._rules):
             rule.look_up([mark.keys[place] for mark in marks])
 
-    def judge(self, mark: Mark) -> Verdict | None:
+    def judge(self, mark: DedupKeys) -> RuleVerdict | None:
         """Return which rule objects to a record; where none does, all remember it."""
         for (number, rule), key in zip(self._rules, mark.keys, strict=True):
             if (objection := rule.compare(key, mark.record_id)) is not None:
-                return Verdict(number, objection)
+                return RuleVerdict(number, objection)
         for (_, rule), key in zip(self._rules, mark.keys, strict=True):
             rule.remember(key, mark.record_id)
         if mark.remarks:
@@ -131,8 +131,8 @@ class Memory:
         return None
 
 
-def settle(
-    judged: Iterable[tuple[Row, Verdict | None]], memory: Memory, account: Account
+def apply_rejections(
+    judged: Iterable[tuple[Row, RuleVerdict | None]], memory: RememberingRules, account: RunStats
 ) -> Iterator[Row]:
     """Yield the rows without a verdict and reject the others; tells the account what each rule did.
 
@@ -153,7 +153,9 @@ def settle(
         account.counts["rules"] = _tally(memory, removed, passed)
 
 
-def _tally(memory: Memory, removed: Counter[int], passed: int) -> dict[str, dict[str, int]]:
+def _tally(
+    memory: RememberingRules, removed: Counter[int], passed: int
+) -> dict[str, dict[str, int]]:
     """Return what each rule, as a user writes it, saw, removed and counted."""
     seen = passed + removed.total()
     tally: dict[str, dict[str, int]] = {}

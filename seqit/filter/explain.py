@@ -6,8 +6,8 @@ from typing import NamedTuple
 import orjson
 
 from seqit.errors import SeqitError
-from seqit.filter.engine import Memory, finish_of, in_order, judge_of
-from seqit.filter.rule import Objection, RememberingRule, Rule
+from seqit.filter.engine import RememberingRules, checker_for, finisher_for, in_order
+from seqit.filter.rule import Rejection, RememberingRule, Rule
 from seqit.records.record import Record
 from seqit.records.run_stats import Row
 
@@ -15,38 +15,38 @@ MOST = 20
 """Rows of one id that are told of."""
 
 
-class Finding(NamedTuple):
+class RuleFinding(NamedTuple):
     """What one rule says of a record; no objection where it passed."""
 
     rule: str
-    objection: Objection | None
+    objection: Rejection | None
 
 
-class Fate(NamedTuple):
+class RowFate(NamedTuple):
     """One row: its place, and what the rules say of it, in the order in which they judge."""
 
     place: str
     record_id: str
-    findings: list[Finding]
+    findings: list[RuleFinding]
 
 
-def fates(rows: Iterable[Row], rules: Sequence[Rule], wanted: str) -> list[Fate]:
+def fates(rows: Iterable[Row], rules: Sequence[Rule], wanted: str) -> list[RowFate]:
     """Return the fate of the record with the id `wanted`, or the one whose id begins with it.
 
     Rules that remember see all rows before it, as in a run. Several rows may have one id: what is
     the same has the same. Raises SeqitError where no id or several begin with `wanted`.
     """
     rules = in_order(rules)
-    judge, finish, memory = judge_of(rules), finish_of(rules), Memory(rules)
-    found: dict[str, list[Fate]] = {}
+    judge, finish, memory = checker_for(rules), finisher_for(rules), RememberingRules(rules)
+    found: dict[str, list[RowFate]] = {}
     for row in rows:
         record: Record = row.value
         finished = finish(record).record
         if record["id"].startswith(wanted):
             told = found.setdefault(record["id"], []) if len(found) < MOST else []
             if len(told) < MOST:
-                findings = [Finding(str(each), _ask(each, record, finished)) for each in rules]
-                told.append(Fate(row.place, record["id"], findings))
+                findings = [RuleFinding(str(each), _ask(each, record, finished)) for each in rules]
+                told.append(RowFate(row.place, record["id"], findings))
         if judge(record) is None:
             marks = memory.marks([finish(record)])
             memory.look_up(marks)
@@ -60,7 +60,7 @@ def fates(rows: Iterable[Row], rules: Sequence[Rule], wanted: str) -> list[Fate]
     return found.popitem()[1]
 
 
-def _ask(rule: Rule, record: Record, finished: Record) -> Objection | None:
+def _ask(rule: Rule, record: Record, finished: Record) -> Rejection | None:
     if isinstance(rule, RememberingRule):
         key = rule.key(finished)
         rule.look_up([key])
@@ -68,7 +68,7 @@ def _ask(rule: Rule, record: Record, finished: Record) -> Objection | None:
     return rule.judge(record)
 
 
-def lines(fate: Fate) -> Iterator[str]:
+def lines(fate: RowFate) -> Iterator[str]:
     """Yield the fate of a row as text for a person."""
     yield f"record {fate.record_id}, {fate.place}"
     width = max(len(finding.rule) for finding in fate.findings)

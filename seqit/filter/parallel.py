@@ -12,22 +12,22 @@ from typing import Any
 import orjson
 
 from seqit.engine.outcome_buffer import Failure
-from seqit.engine.processes import Workers
+from seqit.engine.processes import WorkerPool
 from seqit.errors import RowError
 from seqit.filter.engine import (
+    DedupKeys,
     Finished,
-    Mark,
-    Memory,
-    Verdict,
-    finish_of,
+    RememberingRules,
+    RuleVerdict,
+    apply_rejections,
+    checker_for,
+    finisher_for,
     in_order,
-    judge_of,
-    settle,
 )
 from seqit.filter.rule import Rule
 from seqit.records.readers.rows import (
-    Part,
-    Unit,
+    RawRow,
+    RowUnit,
     batches_of,
     rows_from,
     to_records,
@@ -35,11 +35,11 @@ from seqit.records.readers.rows import (
     weight,
 )
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.writers.sink import encode
-from seqit.stores.sources import opened
+from seqit.stores.sources import open_source
 
-Judged = tuple[Any, str, int, bytes | None, Verdict | Failure | None, Mark | None]
+Judged = tuple[Any, str, int, bytes | None, RuleVerdict | Failure | None, DedupKeys | None]
 """The four fields of a Row, what became of it, and its mark where a rule remembers.
 
 A plain tuple: hundreds of thousands a second go through a pipe. A row that passed in another
@@ -49,37 +49,37 @@ process comes as the bytes to write, without its value.
 
 def read_passing(
     names: Iterable[str],
-    account: Account,
+    account: RunStats,
     before_read: Callable[[], None],
     *,
     rules: Sequence[Rule],
-    workers: Workers | None = None,
+    workers: WorkerPool | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of the sources that no rule objects to, as `read_records` and `apply` would.
 
     With workers the rows have bytes and no value. Raises SeqitError where a source cannot be
     opened or a worker dies.
     """
-    pool = workers or Workers(1)
+    pool = workers or WorkerPool(1)
     pool.before_wait = before_read
     rules = in_order(rules)
-    memory = Memory(rules)
+    memory = RememberingRules(rules)
     judge = _Judge(rules, memory, account.keeps_rejects, keeps_values=workers is None)
     judged = _judged(names, judge, pool)
-    return settle(_told(judged, memory, account), memory, account)
+    return apply_rejections(_told(judged, memory, account), memory, account)
 
 
-def _judged(names: Iterable[str], judge: "_Judge", workers: Workers) -> Iterator[list[Judged]]:
+def _judged(names: Iterable[str], judge: "_Judge", workers: WorkerPool) -> Iterator[list[Judged]]:
     for name in names:
-        with opened(name, workers.about_to_wait) as source:
+        with open_source(name, workers.about_to_wait) as source:
             unit = unit_of(source)
             function = partial(judge, name=source.name, unit=unit)
             yield from workers.map(function, batches_of(source, unit), weight)
 
 
 def _told(
-    batches: Iterable[list[Judged]], memory: Memory, account: Account
-) -> Iterator[tuple[Row, Verdict | None]]:
+    batches: Iterable[list[Judged]], memory: RememberingRules, account: RunStats
+) -> Iterator[tuple[Row, RuleVerdict | None]]:
     """Tell the account of each row in its turn, and ask the rules that remember."""
     for batch in batches:
         memory.look_up([mark for *_, mark in batch if mark])
@@ -101,16 +101,20 @@ class _Judge:
     """Does with parts of a source all that depends on a row alone; runs in the workers."""
 
     def __init__(
-        self, rules: Sequence[Rule], memory: Memory, keeps_rejects: bool, keeps_values: bool
+        self,
+        rules: Sequence[Rule],
+        memory: RememberingRules,
+        keeps_rejects: bool,
+        keeps_values: bool,
     ) -> None:
         self._memory = memory
-        self._ask = judge_of(rules)
-        self._finish = finish_of(rules)
+        self._ask = checker_for(rules)
+        self._finish = finisher_for(rules)
         self._keeps_values = keeps_values
         self._keeps_rejects = keeps_rejects or keeps_values
-        self._ledger = _Ledger()
+        self._ledger = _FilterBuffer()
 
-    def __call__(self, parts: Iterable[Part], name: str, unit: Unit) -> list[list[Judged]]:
+    def __call__(self, parts: Iterable[RawRow], name: str, unit: RowUnit) -> list[list[Judged]]:
         """Return one batch, with the marks of all that passed, which are made together."""
         ledger = self._ledger
         judged = ledger.judged = []
@@ -142,7 +146,7 @@ class _Judge:
         return value, row.source, row.line, raw, None, None
 
 
-class _Ledger(Account):
+class _FilterBuffer(RunStats):
     """Keeps what became of each row, in order, to be told to the account of the run."""
 
     def __init__(self) -> None:

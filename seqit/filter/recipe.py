@@ -6,12 +6,12 @@ from typing import Any
 
 from seqit.errors import SeqitError, UsageError
 from seqit.filter.registry import make_rule, parse_rule
-from seqit.filter.rule import Rule, Size, size, written
+from seqit.filter.rule import ByteSize, Rule, size, written
 from seqit.records.yaml_document import read_document
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class FilterRecipe:
     """All that a run of the filter does; the command line replaces parts of it."""
 
     rules: tuple[Rule, ...]
@@ -25,7 +25,7 @@ class Recipe:
     memory: str | None = None
 
 
-def read_recipe(text: bytes, name: str) -> Recipe:
+def read_recipe(text: bytes, name: str) -> FilterRecipe:
     """Return the recipe of a YAML document; `name` stands for it in errors.
 
     Raises SeqitError, with the field, where it does not match schemas/filter.schema.json, and
@@ -40,7 +40,7 @@ def read_recipe(text: bytes, name: str) -> Recipe:
             raise SeqitError(f"{name}: rules[{number}]: {error}") from None
     values = {key.replace("-", "_"): value for key, value in document.items()}
     values["scores"] = tuple(values.get("scores", ()))
-    return Recipe(tuple(rules), **values)
+    return FilterRecipe(tuple(rules), **values)
 
 
 def _rule(item: Any) -> Rule:
@@ -81,14 +81,14 @@ def share_memory(rules: Sequence[Rule], text: str) -> list[Rule]:
         ("memory", getattr(rule, "memory", None)) in [entry[:2] for entry in rule.parameters()]
         for rule in rules
     ]
-    part = Size(max(whole // max(1, sum(sharing)), size("1MB")))
+    part = ByteSize(max(whole // max(1, sum(sharing)), size("1MB")))
     return [
         replace(rule, **{"memory": part}) if shares else rule
         for rule, shares in zip(rules, sharing, strict=True)
     ]
 
 
-def as_document(recipe: Recipe) -> dict[str, Any]:
+def as_document(recipe: FilterRecipe) -> dict[str, Any]:
     """Return the resolved recipe, as schemas/filter.schema.json has it, every parameter told."""
     document: dict[str, Any] = {"rules": [_item(rule) for rule in recipe.rules]}
     for entry in fields(recipe):
@@ -105,7 +105,7 @@ def _item(rule: Rule) -> dict[str, Any]:
         value = getattr(rule, name)
         if value is not None:
             listed = list(value) if isinstance(value, tuple) else value
-            item[name] = str(value) if isinstance(value, Size) else listed
+            item[name] = str(value) if isinstance(value, ByteSize) else listed
     return item
 
 

@@ -8,7 +8,7 @@ from seqit.filter.decontamination.decontaminate import Decontaminate
 from seqit.filter.dedup.exact import ExactDuplicate
 from seqit.filter.dedup.near_duplicates import NearDuplicate
 from seqit.filter.rule import Rule, written
-from seqit.filter.rules.chains import ChainLength, FailingCheck, IncompleteChain, Keep
+from seqit.filter.rules.chains import ChainLength, FailingCheck, IncompleteChain, KeptUnchanged
 from seqit.filter.rules.characters import NonPrinting
 from seqit.filter.rules.combination import Combination
 from seqit.filter.rules.copies import CopiedInstruction, InstructionEqualsOutput
@@ -34,7 +34,7 @@ RULES: dict[str, type[Rule]] = {
     "length": Length,
     "repetition": Repetition,
     "refusal": Refusal,
-    "keep": Keep,
+    "keep": KeptUnchanged,
     "incomplete-chain": IncompleteChain,
     "chain-length": ChainLength,
     "combination": Combination,

@@ -12,7 +12,7 @@ TextField = Literal["instruction", "input", "output"]
 TEXT_FIELDS: tuple[TextField, ...] = get_args(TextField)
 
 
-class Objection(NamedTuple):
+class Rejection(NamedTuple):
     """Why a record shall not pass: a name to group by, a sentence, and what was found."""
 
     reason: str
@@ -20,7 +20,7 @@ class Objection(NamedTuple):
     evidence: dict[str, Any]
 
 
-class Option(NamedTuple):
+class OptionSpec(NamedTuple):
     """What a parameter means and how its text is read; it annotates a field of a rule.
 
     `read` raises ValueError, saying what was expected, for a text that it cannot use.
@@ -35,31 +35,31 @@ class Parameter(NamedTuple):
 
     name: str
     default: Any
-    option: Option
+    option: OptionSpec
 
 
 @dataclass
 class Rule(ABC):
     """One rule of the filter; a subclass is a dataclass whose fields are its parameters.
 
-    A parameter is written ``max_words: Annotated[int, Option("most words", whole_number)] = 512``.
+    A parameter is written ``max_words: Annotated[int, OptionSpec("most words", whole_number)] = 512``.
     """
 
     name: ClassVar[str]
     explanation: ClassVar[str]
 
     @abstractmethod
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return why the record shall not pass; None where there is nothing to object to."""
 
     @classmethod
     def parameters(cls) -> list[Parameter]:
-        """Return what a user may set: the fields annotated with an Option."""
+        """Return what a user may set: the fields annotated with an OptionSpec."""
         return [
             Parameter(entry.name, entry.default, option)
             for entry in fields(cls)
             for option in get_args(entry.type)
-            if isinstance(option, Option)
+            if isinstance(option, OptionSpec)
         ]
 
     def facts(self) -> dict[str, int]:
@@ -95,14 +95,14 @@ class RememberingRule(Rule):
         """Hear which keys `compare` is to be asked about next, to look for them together."""
 
     @abstractmethod
-    def compare(self, key: Any, record_id: str) -> Objection | None:
+    def compare(self, key: Any, record_id: str) -> Rejection | None:
         """Return why the record with this key shall not pass."""
 
     @abstractmethod
     def remember(self, key: Any, record_id: str) -> None:
         """Take note of a record that passed."""
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return why the record shall not pass, given those before; remember it if none."""
         key = self.key(record)
         self.look_up([key])
@@ -184,7 +184,7 @@ def yes_or_no(text: str) -> bool:
     return text == "true"
 
 
-class Size(int):
+class ByteSize(int):
     """Bytes, as a user writes them: ``400MB``."""
 
     def __str__(self) -> str:
@@ -195,13 +195,13 @@ class Size(int):
 _SIZES = {"GB": 10**9, "MB": 10**6}
 
 
-def size(text: str) -> Size:
+def size(text: str) -> ByteSize:
     """Read bytes of memory: 1MB or more."""
     number, unit = text[:-2], _SIZES.get(text[-2:])
     try:
-        value = Size(float(number) * unit) if unit and number[:1].isdigit() else Size(0)
+        value = ByteSize(float(number) * unit) if unit and number[:1].isdigit() else ByteSize(0)
     except (ValueError, OverflowError):
-        value = Size(0)
+        value = ByteSize(0)
     if value < _SIZES["MB"]:
         raise ValueError("a size such as 400MB or 2GB, 1MB or more")
     return value

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from seqit.engine.spool import value_of
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 SHOWN_VERBS, SHOWN_NOUNS = 20, 4
 MOST = 200_000
@@ -86,7 +86,7 @@ def _singular(noun: str) -> str:
     return noun[:-2] if noun.endswith(("ches", "shes", "sses", "xes")) else noun[:-1]
 
 
-def counting(rows: Iterable[Row], account: Account) -> Iterator[Row]:
+def counting(rows: Iterable[Row], account: RunStats) -> Iterator[Row]:
     """Yield the rows unchanged; their verbs and objects are in `account.counts["verbs"]`."""
     pairs: Counter[tuple[str, str]] = Counter()
     for row in map(value_of, rows):

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from seqit.llm.request import Answer, Request
+from seqit.llm.request import Request, RequestOutcome
 
-Deliver = Callable[[list[tuple[int, Answer]]], None]
+Deliver = Callable[[list[tuple[int, RequestOutcome]]], None]
 """Takes (ticket, answer) pairs as soon as they are there; may be called from any one thread."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from seqit.llm.model_call import Asking, Reader, Unanswered, ask
+from seqit.llm.model_call import CompletionFailed, ModelCall, Parser, complete_with_retries
 from seqit.llm.request import Message, Request, Sampling
 from seqit.records.record import Record
 
@@ -12,16 +12,16 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 
-class Dispatch(Protocol):
+class CallRunner(Protocol):
     """Runs the work of many items side by side; yields in the items' order."""
 
     def run(
-        self, items: Iterable[Item], work: Callable[[Item], Asking[T]]
-    ) -> Iterator[tuple[Item, T | Unanswered]]: ...
+        self, items: Iterable[Item], work: Callable[[Item], ModelCall[T]]
+    ) -> Iterator[tuple[Item, T | CompletionFailed]]: ...
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelClient:
     """Asks about records and runs the work of many; engines of every method take one.
 
     name: KIND:MODEL, for lineage. structured: answers match a JSON Schema where one is given.
@@ -30,24 +30,24 @@ class Model:
     name: str
     structured: bool
     sampling: Sampling
-    dispatch: Dispatch = field(repr=False)
+    dispatch: CallRunner = field(repr=False)
 
-    def ask(
+    def complete(
         self,
         record: Record,
         stage: str,
         messages: list[Message],
-        read: Reader[T],
+        read: Parser[T],
         *,
         seed: int,
         schema: dict[str, Any] | None = None,
         sampling: Sampling | None = None,
         logprobs: int = 0,
         attempts: int = 3,
-    ) -> Asking[T]:
+    ) -> ModelCall[T]:
         """Ask one stage's question about a record, until `read` can read the completion.
 
-        `schema` is dropped where the backend cannot honour it. Raises Unanswered.
+        `schema` is dropped where the backend cannot honour it. Raises CompletionFailed.
         """
         request = Request(
             messages,
@@ -59,21 +59,21 @@ class Model:
             iteration=record["lineage"]["iteration"] + 1,
             stage=stage,
         )
-        return (yield from ask(request, seed, read, attempts))
+        return (yield from complete_with_retries(request, seed, read, attempts))
 
     def run(
-        self, items: Iterable[Item], work: Callable[[Item], Asking[T]]
-    ) -> Iterator[tuple[Item, T | Unanswered]]:
+        self, items: Iterable[Item], work: Callable[[Item], ModelCall[T]]
+    ) -> Iterator[tuple[Item, T | CompletionFailed]]:
         """Yield each item with what its work returned, or why it has no answer, in order."""
         return self.dispatch.run(items, work)
 
 
-class Alone:
+class WithoutModel:
     """Runs work that asks no model, item by item: the builtin teacher's dispatch."""
 
     def run(
-        self, items: Iterable[Item], work: Callable[[Item], Asking[T]]
-    ) -> Iterator[tuple[Item, T | Unanswered]]:
+        self, items: Iterable[Item], work: Callable[[Item], ModelCall[T]]
+    ) -> Iterator[tuple[Item, T | CompletionFailed]]:
         """Yield each item with what its work returned."""
         for item in items:
             try:

@@ -9,16 +9,16 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from seqit.errors import SeqitError
-from seqit.llm.request import Answer, Completion, Failed, Message, Request
-from seqit.records.identity import draw
+from seqit.llm.request import Completion, FailedRequest, Message, Request, RequestOutcome
+from seqit.records.identity import rng_for
 
 T = TypeVar("T")
 
-Asking = Generator[Request, Answer, T]
+ModelCall = Generator[Request, RequestOutcome, T]
 """Yields a request, is sent its answer, and returns a T in the end."""
 
-Reader = Callable[[str], T]
-"""Reads a completion's text; raises Unreadable where it is not what was asked for."""
+Parser = Callable[[str], T]
+"""Reads a completion's text; raises ParseError where it is not what was asked for."""
 
 _NOT_FINISHED = {
     "length": (
@@ -30,7 +30,7 @@ _NOT_FINISHED = {
 _UNFIT = 1  # how many completions that fail a check are asked again
 
 
-class Unreadable(Exception):
+class ParseError(Exception):
     """A completion is not what was asked for; `reason` is for the account, the text for people.
 
     The text is shown to the model when it is asked again.
@@ -41,7 +41,7 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-class Unfit(Unreadable):
+class CheckFailed(ParseError):
     """A completion can be read, but fails a check; the model is told and asked again once.
 
     `evidence` says what was found, for the account.
@@ -52,7 +52,7 @@ class Unfit(Unreadable):
         self.evidence = evidence or {}
 
 
-class Unanswered(SeqitError):
+class CompletionFailed(SeqitError):
     """The model gave nothing that can be used, within the bound on attempts; never an answer.
 
     `requests` are those whose completions were no answers: they are forgotten when the run ends,
@@ -74,8 +74,10 @@ class Unanswered(SeqitError):
         self.requests = requests
 
 
-def ask(request: Request, run_seed: int, read: Reader[T], attempts: int = 3) -> Asking[T]:
-    """Ask until a completion can be read, at most `attempts` times; raises Unanswered.
+def complete_with_retries(
+    request: Request, run_seed: int, read: Parser[T], attempts: int = 3
+) -> ModelCall[T]:
+    """Ask until a completion can be read, at most `attempts` times; raises CompletionFailed.
 
     Each attempt draws a seed of its own. After a completion that cannot be read the model is
     shown it and told what is wrong; after one that was cut off or withheld it is asked afresh.
@@ -87,12 +89,14 @@ def ask(request: Request, run_seed: int, read: Reader[T], attempts: int = 3) -> 
     reason = message = text = ""
     unfit = 0
     for attempt in range(attempts):
-        lot = draw(run_seed, request.record_id, request.iteration, f"{request.stage} {attempt}")
+        lot = rng_for(run_seed, request.record_id, request.iteration, f"{request.stage} {attempt}")
         request = replace(request, attempt=attempt, seed=lot.getrandbits(31))
         answer = yield request
-        if isinstance(answer, Failed):
+        if isinstance(answer, FailedRequest):
             # What was tried stays in the cache: the next run goes on where this one failed.
-            raise Unanswered(request.stage, answer.reason, answer.message, dict(answer.evidence))
+            raise CompletionFailed(
+                request.stage, answer.reason, answer.message, dict(answer.evidence)
+            )
         tried.append(request)
         text, found = answer.text, {}
         reason, message = _unfinished(answer)
@@ -101,16 +105,16 @@ def ask(request: Request, run_seed: int, read: Reader[T], attempts: int = 3) -> 
             continue
         try:
             return read(text)
-        except Unreadable as error:
+        except ParseError as error:
             reason, message = error.reason, str(error)
             request = replace(request, messages=[*first, *_told(text, message)])
-            if isinstance(error, Unfit):
+            if isinstance(error, CheckFailed):
                 found = error.evidence
                 unfit += 1
                 if unfit > _UNFIT:
                     break
     evidence = {"completion": text, "attempts": len(tried), **found}
-    raise Unanswered(request.stage, reason, message, evidence, tuple(tried))
+    raise CompletionFailed(request.stage, reason, message, evidence, tuple(tried))
 
 
 def _unfinished(completion: Completion) -> tuple[str, str]:

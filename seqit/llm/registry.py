@@ -8,14 +8,14 @@ from seqit.errors import UsageError
 from seqit.llm.backend import Backend
 from seqit.records.validation import did_you_mean
 
-KINDS = {
-    "openai": "seqit.llm.providers.openai.backend:OpenAI",
-    "vllm": "seqit.llm.providers.local.vllm:VLLM",
-    "transformers": "seqit.llm.providers.local.transformers:Transformers",
-    "replay": "seqit.llm.providers.replay:Replay",
+BACKENDS = {
+    "openai": "seqit.llm.providers.openai.backend:OpenAIBackend",
+    "vllm": "seqit.llm.providers.local.vllm:VLLMBackend",
+    "transformers": "seqit.llm.providers.local.transformers:TransformersBackend",
+    "replay": "seqit.llm.providers.replay:ReplayBackend",
 }
 """KIND → module:Class; the class is called with the model's name and the options it takes."""
-BATCHES = {"openai": "seqit.llm.providers.openai.batch.backend:OpenAIBatch"}
+BATCH_BACKENDS = {"openai": "seqit.llm.providers.openai.batch.backend:OpenAIBatchBackend"}
 """The kinds whose provider takes requests in batches, and what asks it so."""
 ENGINES = ("vllm", "transformers")
 """The kinds whose module has a table OPTIONS: name → type of what an engine can be told."""
@@ -27,11 +27,11 @@ def make_backend(name: str, options: Mapping[str, Any], *, batch: bool = False) 
     Raises UsageError for a kind that is not known, or for an option that the kind does not take.
     """
     kind, _, model = name.partition(":")
-    if kind not in KINDS:
-        raise UsageError(f"there is no backend {kind!r}; known are: {', '.join(KINDS)}")
+    if kind not in BACKENDS:
+        raise UsageError(f"there is no backend {kind!r}; known are: {', '.join(BACKENDS)}")
     if not model:
         raise UsageError(f"{kind} needs a model: write {kind}:MODEL")
-    module, _, cls = (BATCHES if batch else KINDS)[kind].partition(":")
+    module, _, cls = (BATCH_BACKENDS if batch else BACKENDS)[kind].partition(":")
     backend: Backend = getattr(import_module(module), cls)(model, **options)
     return backend
 
@@ -41,7 +41,7 @@ def engine_options(kind: str, texts: Mapping[str, str]) -> dict[str, Any]:
 
     Raises UsageError for a name that it does not know, or a value that is none.
     """
-    known: dict[str, type] = import_module(KINDS[kind].partition(":")[0]).OPTIONS
+    known: dict[str, type] = import_module(BACKENDS[kind].partition(":")[0]).OPTIONS
     options: dict[str, Any] = {}
     for name, text in texts.items():
         if name not in known:

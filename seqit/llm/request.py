@@ -69,7 +69,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedRequest:
     """Why there is no completion; never an answer, never cached.
 
     Reasons: rate-limited, server-error, timeout, connection, malformed-response, wrong-model,
@@ -86,4 +86,4 @@ class Failed:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-Answer = Completion | Failed
+RequestOutcome = Completion | FailedRequest

@@ -30,7 +30,9 @@ def apportion(total: int, shares: Sequence[Number]) -> list[int]:
     return parts
 
 
-def pour(total: Number, weights: Sequence[Number], most: Sequence[Number | None]) -> list[Number]:
+def water_fill(
+    total: Number, weights: Sequence[Number], most: Sequence[Number | None]
+) -> list[Number]:
     """Divide `total` by weight, none above its `most` (None: no bound).
 
     What a bounded one cannot take goes to the others by their weights. The sum is below the total
@@ -96,7 +98,7 @@ def _are_near(left: Sequence[float], right: Sequence[float], most: float) -> boo
 
 def _factor(total: float, weights: Sequence[float], most: Sequence[float | None]) -> float:
     """Return by what to multiply the weights, so that they add up to the total within bounds."""
-    parts = pour(total, weights, most)
+    parts = water_fill(total, weights, most)
     for part, weight, bound in zip(parts, weights, most, strict=True):
         if weight and (bound is None or part < bound):
             return min(part / weight, _MOST)

@@ -8,14 +8,14 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from seqit.engine.outcome_buffer import Failure
-from seqit.engine.processes import Workers
+from seqit.engine.processes import WorkerPool
 from seqit.errors import RowError
 from seqit.mix.strata import Strata
 from seqit.mix.tokens import Counter
-from seqit.records.identity import lot
+from seqit.records.identity import stable_hash
 from seqit.records.readers.rows import (
-    Part,
-    Unit,
+    RawRow,
+    RowUnit,
     batches_of,
     fail_row,
     rows_from,
@@ -24,9 +24,9 @@ from seqit.records.readers.rows import (
     weight,
 )
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.writers.sink import encode
-from seqit.stores.sources import opened
+from seqit.stores.sources import open_source
 
 T = TypeVar("T")
 
@@ -43,15 +43,15 @@ A plain tuple: hundreds of thousands a second go through a pipe.
 Failed = tuple[Any, str, int, bytes | None, Failure]
 """The four fields of a Row, and how it failed."""
 
-Entry = Measured | Failed
+MeasuredOutcome = Measured | Failed
 """What became of a row; told apart by their lengths."""
 
-Feed = Callable[["Measure"], Iterator[Measured]]
+SourceReader = Callable[["RowMeasurer"], Iterator[Measured]]
 """Reads one source; tells the account of what fails."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class RowMeasurer:
     """Measures records, each by itself."""
 
     seed: int
@@ -59,14 +59,16 @@ class Measure:
     strata: Strata | None = None
     is_held_out: bool = False
 
-    def parts(self, parts: list[Part], name: str, unit: Unit) -> list[Entry]:
+    def parts(self, parts: list[RawRow], name: str, unit: RowUnit) -> list[MeasuredOutcome]:
         """Return what is known of the rows that stand in parts of the source NAME, in order."""
-        ledger = _Ledger()
+        ledger = _MeasureBuffer()
         return self.rows(to_records(rows_from(parts, name, unit, ledger), ledger), ledger)
 
-    def rows(self, records: Iterable[Row], ledger: "_Ledger | None" = None) -> list[Entry]:
+    def rows(
+        self, records: Iterable[Row], ledger: "_MeasureBuffer | None" = None
+    ) -> list[MeasuredOutcome]:
         """Return what is known of the rows of records, in order, with what the ledger holds."""
-        ledger = ledger or _Ledger()
+        ledger = ledger or _MeasureBuffer()
         for row in records:
             ledger.take(row)
         values = [entry.value for entry in ledger.entries if isinstance(entry, Row)]
@@ -79,13 +81,17 @@ class Measure:
     def _measured(self, row: Row, tokens: int) -> Measured:
         value: Record = row.value
         raw = row.raw or b""
-        root = lot(self.seed, value["lineage"]["root"], 0, "held-out") if self.is_held_out else 0
+        root = (
+            stable_hash(self.seed, value["lineage"]["root"], 0, "held-out")
+            if self.is_held_out
+            else 0
+        )
         stratum = self.strata.of(value) if self.strata else ""
-        own = lot(self.seed, value["id"], 0, "mix")
+        own = stable_hash(self.seed, value["id"], 0, "mix")
         return raw, row.source, row.line, own, zlib.crc32(raw), tokens, root >> 64, stratum
 
 
-class _Ledger(Account):
+class _MeasureBuffer(RunStats):
     """Keeps what became of each row of a batch, in order."""
 
     def __init__(self) -> None:
@@ -109,19 +115,19 @@ class _Ledger(Account):
 
 def read_measured(
     names: Sequence[str],
-    account: Account,
+    account: RunStats,
     before_read: Callable[[], None] | None = None,
-    workers: Workers | None = None,
-) -> Feed:
+    workers: WorkerPool | None = None,
+) -> SourceReader:
     """Return what reads and measures the records of the files, here or in workers.
 
     The rows and what the account is told are the same. Raises SeqitError, once it is read, where
     a file cannot be opened or a worker dies.
     """
 
-    def feed(measure: Measure) -> Iterator[Measured]:
+    def feed(measure: RowMeasurer) -> Iterator[Measured]:
         for name in names:
-            with opened(name, workers.about_to_wait if workers else before_read) as source:
+            with open_source(name, workers.about_to_wait if workers else before_read) as source:
                 function = partial(measure.parts, name=source.name, unit=unit_of(source))
                 batches = batches_of(source)
                 if workers:
@@ -135,17 +141,17 @@ def read_measured(
     return feed
 
 
-def measured_rows(records: Iterable[Row], account: Account) -> Feed:
+def measured_rows(records: Iterable[Row], account: RunStats) -> SourceReader:
     """Return what measures rows of records that are read, and counted, already."""
 
-    def feed(measure: Measure) -> Iterator[Measured]:
+    def feed(measure: RowMeasurer) -> Iterator[Measured]:
         batches = map(measure.rows, _batches(iter(records)))
         return _told(chain.from_iterable(batches), account)
 
     return feed
 
 
-def _told(entries: Iterable[Entry], account: Account) -> Iterator[Measured]:
+def _told(entries: Iterable[MeasuredOutcome], account: RunStats) -> Iterator[Measured]:
     for entry in entries:
         if len(entry) == 5:
             *row, (stage, reason, message, evidence) = entry
@@ -154,7 +160,7 @@ def _told(entries: Iterable[Entry], account: Account) -> Iterator[Measured]:
             yield entry
 
 
-def _counted(entries: Iterable[Entry], account: Account) -> Iterator[Entry]:
+def _counted(entries: Iterable[MeasuredOutcome], account: RunStats) -> Iterator[MeasuredOutcome]:
     for entry in entries:
         account.read += 1
         yield entry

@@ -4,13 +4,13 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from seqit.mix.measure import Feed, Measure
-from seqit.mix.plan import Plan, make_plan
+from seqit.mix.measure import RowMeasurer, SourceReader
+from seqit.mix.plan import MixturePlan, make_plan
 from seqit.mix.pool import Pool
 from seqit.mix.report import held_out, report
-from seqit.mix.spec import Available, Given, Size, Wish
+from seqit.mix.spec import Available, Given, MixtureSpec, Size
 from seqit.mix.tokens import Counter, estimated
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 Hold = Callable[[Iterator[Row]], None]
 """Writes the rows that are held out."""
@@ -34,9 +34,9 @@ class _Source(NamedTuple):
 
 
 def mix(
-    sources: Sequence[tuple[str, Feed]],
-    account: Account,
-    wish: Wish,
+    sources: Sequence[tuple[str, SourceReader]],
+    account: RunStats,
+    wish: MixtureSpec,
     *,
     counter: Counter | None = None,
     output: Output = _BYTES,
@@ -51,7 +51,7 @@ def mix(
     """
     wish.check()
     counter = counter or estimated()
-    measure = Measure(wish.seed, counter, wish.strata, wish.held_out is not None)
+    measure = RowMeasurer(wish.seed, counter, wish.strata, wish.held_out is not None)
     with Pool(wish.seed) as pool:
         parts = [pool.add(feed(measure), wish.held_out is not None) for _, feed in sources]
         held = pool.hold_out(wish.held_out) if wish.held_out else array("I")
@@ -76,7 +76,7 @@ def mix(
 
 
 def _draw(
-    pool: Pool, sources: Sequence[_Source], plan: Plan, wish: Wish, counter: Counter
+    pool: Pool, sources: Sequence[_Source], plan: MixturePlan, wish: MixtureSpec, counter: Counter
 ) -> dict[str, object]:
     """Draw every cell; returns the report."""
     given: list[Given] = []
@@ -96,7 +96,7 @@ def _draw(
     return report(given, strata, wish, counter)
 
 
-def _settle(pool: Pool, source: _Source, account: Account) -> None:
+def _settle(pool: Pool, source: _Source, account: RunStats) -> None:
     """Account for the rows of one source that the mixture leaves out or repeats."""
     rows = [i for cell in source.cells.values() for i in cell if not pool.copies[i]]
     count = source.available.size.rows
@@ -112,7 +112,7 @@ def _settle(pool: Pool, source: _Source, account: Account) -> None:
         account.reject(row, "mix", "not-drawn", message)
 
 
-def _reject_all(pool: Pool, account: Account) -> None:
+def _reject_all(pool: Pool, account: RunStats) -> None:
     numbers = range(len(pool.copies))
     if not account.keeps_rejects:
         account.reject_unseen(len(numbers), "mix", "plan-only")

@@ -14,7 +14,7 @@ HELD_OUT_SHARE = Fraction(1, 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class MixtureSource:
     """One source: its files, read as one, how much of it (None: all), and the most of it."""
 
     paths: tuple[str, ...]
@@ -40,7 +40,7 @@ class HeldOut(NamedTuple):
     amount: Amount = Amount(HELD_OUT_SHARE, "weight")
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str) -> MixtureSource:
     """Return the source of ``FILE=AMOUNT``, or all of ``FILE``.
 
     The amount is a weight where it has a dot, an exponent below 0 or a percent sign (0.4, 2.0,
@@ -51,10 +51,10 @@ def parse_source(text: str) -> Source:
     path, equals, ending = text.rpartition("=")
     amount = _amount(ending) if equals else None
     if amount is None or amount.unit == "passes":
-        return Source((text,))
+        return MixtureSource((text,))
     if not path:
         raise UsageError(f"{text!r} names no file; write FILE=AMOUNT, such as sit.jsonl=0.4")
-    return Source((path,), amount)
+    return MixtureSource((path,), amount)
 
 
 def _amount(text: str) -> Amount | None:

@@ -6,13 +6,13 @@ from math import floor
 from typing import NamedTuple
 
 from seqit.errors import SeqitError
-from seqit.mix.apportion import apportion, pour
-from seqit.mix.spec import Available, Target, Unit, Wish
+from seqit.mix.apportion import apportion, water_fill
+from seqit.mix.spec import AmountUnit, Available, MixtureSpec, Target
 from seqit.mix.strata import OTHERS, Strata
-from seqit.mix.strata_fit import Cells, fit_free, fit_sources
+from seqit.mix.strata_fit import StrataTable, fit_free, fit_sources
 
 
-class Plan(NamedTuple):
+class MixturePlan(NamedTuple):
     """What each source is to give, what each stratum, and each stratum of each source."""
 
     sources: list[Target]
@@ -20,7 +20,7 @@ class Plan(NamedTuple):
     cells: list[dict[str, int]]
 
 
-def make_plan(available: Sequence[Available], wish: Wish) -> Plan:
+def make_plan(available: Sequence[Available], wish: MixtureSpec) -> MixturePlan:
     """Return what each source and stratum is to give.
 
     Weights divide the total; without a total they give the largest mixture in rows that repeats
@@ -45,15 +45,15 @@ def make_plan(available: Sequence[Available], wish: Wish) -> Plan:
                 "Leave it out, or give it the weight 0.0."
             )
     if not wish.strata:
-        return Plan(targets, {}, [{"": target.number} for target in targets])
+        return MixturePlan(targets, {}, [{"": target.number} for target in targets])
     unit = targets[0].unit
-    cells = Cells.of(available, wish, unit)
+    cells = StrataTable.of(available, wish, unit)
     strata = _strata(cells, wish.strata, sum(target.asked for target in targets), unit)
     numbers = fit_sources(cells, targets, strata, wish)
     return _whole(targets, strata, cells, numbers)
 
 
-def _divide(available: Sequence[Available], wish: Wish) -> list[Target]:
+def _divide(available: Sequence[Available], wish: MixtureSpec) -> list[Target]:
     unit = wish.unit_of(0)
     weights = _weights(available, wish, unit)
     whole = sum(weights)
@@ -72,7 +72,7 @@ def _divide(available: Sequence[Available], wish: Wish) -> list[Target]:
     return [Target(n, m, unit, q) for n, m, q in zip(asked, numbers, shares, strict=True)]
 
 
-def _weights(available: Sequence[Available], wish: Wish, unit: Unit) -> list[Fraction]:
+def _weights(available: Sequence[Available], wish: MixtureSpec, unit: AmountUnit) -> list[Fraction]:
     sizes = [source.size.of(unit) for source in available]
     if wish.temperature is None:
         return [
@@ -90,19 +90,22 @@ def _weights(available: Sequence[Available], wish: Wish, unit: Unit) -> list[Fra
 
 
 def _within(
-    asked: Sequence[int], bounds: Sequence[int | None], shares: Sequence[Fraction], wish: Wish
+    asked: Sequence[int],
+    bounds: Sequence[int | None],
+    shares: Sequence[Fraction],
+    wish: MixtureSpec,
 ) -> list[int]:
     """Return the numbers that keep the bounds; the others give the rest, if the wish says so."""
     cut = [n if bound is None else min(n, bound) for n, bound in zip(asked, bounds, strict=True)]
     if sum(cut) == sum(asked) or wish.shortfall == "leave":
         return cut
     most = [None if bound is None else Fraction(bound) for bound in bounds]
-    parts = pour(Fraction(sum(asked)), shares, most)
+    parts = water_fill(Fraction(sum(asked)), shares, most)
     numbers = apportion(floor(sum(parts)), parts)
     return [n if bound is None else min(n, bound) for n, bound in zip(numbers, bounds, strict=True)]
 
 
-def _take(available: Sequence[Available], wish: Wish) -> list[Target]:
+def _take(available: Sequence[Available], wish: MixtureSpec) -> list[Target]:
     by_tokens = all(wish.unit_of(i) == "tokens" for i in range(len(available)))
     asked: list[int] = []
     # Rows and tokens do not add up: where both are asked for, shares are of the expected rows.
@@ -124,10 +127,10 @@ def _take(available: Sequence[Available], wish: Wish) -> list[Target]:
     return targets
 
 
-def _by_strata(available: Sequence[Available], wish: Wish, strata: Strata) -> Plan:
+def _by_strata(available: Sequence[Available], wish: MixtureSpec, strata: Strata) -> MixturePlan:
     """Plan a mixture of which only the strata have shares: each source gives by its size."""
     unit = wish.unit_of(0)
-    cells = Cells.of(available, wish, unit)
+    cells = StrataTable.of(available, wish, unit)
     if wish.total:
         total = floor(wish.total.number)
     else:  # the stratum that runs out first ends the mixture
@@ -144,7 +147,7 @@ def _by_strata(available: Sequence[Available], wish: Wish, strata: Strata) -> Pl
     return _whole(sources, targets, cells, numbers)
 
 
-def _strata(cells: Cells, strata: Strata, total: int, unit: Unit) -> dict[str, Target]:
+def _strata(cells: StrataTable, strata: Strata, total: int, unit: AmountUnit) -> dict[str, Target]:
     """Return what each stratum is to give; raises SeqitError for one that no record is of."""
     weights = [strata.weight(name) for name in cells.names]
     whole = sum(weights)
@@ -166,8 +169,8 @@ def _strata(cells: Cells, strata: Strata, total: int, unit: Unit) -> dict[str, T
 
 
 def _whole(
-    sources: list[Target], strata: dict[str, Target], cells: Cells, numbers: list[list[int]]
-) -> Plan:
+    sources: list[Target], strata: dict[str, Target], cells: StrataTable, numbers: list[list[int]]
+) -> MixturePlan:
     given = [sum(column) for column in zip(*numbers, strict=True)]
     reached = {}
     for (name, target), number in zip(strata.items(), given, strict=True):
@@ -176,4 +179,4 @@ def _whole(
         planned = target.asked if is_met else number
         reached[name] = Target(target.asked, planned, target.unit, target.share)
     by_name = [dict(zip(cells.names, row, strict=True)) for row in numbers]
-    return Plan(sources, reached, by_name)
+    return MixturePlan(sources, reached, by_name)

@@ -11,9 +11,9 @@ import orjson
 
 from seqit.errors import SeqitError
 from seqit.mix.measure import Measured
-from seqit.mix.spec import Amount, Available, Size, Unit
+from seqit.mix.spec import Amount, AmountUnit, Available, Size
 from seqit.mix.strata import MOST
-from seqit.records.identity import lot
+from seqit.records.identity import stable_hash
 from seqit.records.run_stats import Row
 
 _BUFFER = 1 << 20
@@ -140,7 +140,7 @@ class Pool:
         held = [i for i in part if self._strata[i] == _HELD_OUT] if self._roots else ()
         return Available(name, whole, strata, self.size(held))
 
-    def choose(self, rows: Sequence[int], number: int, unit: Unit) -> Size:
+    def choose(self, rows: Sequence[int], number: int, unit: AmountUnit) -> Size:
         """Draw so many rows or tokens from some rows; returns what was drawn.
 
         More than there is repeats every row first, and draws what is left; so no two of the rows
@@ -172,7 +172,9 @@ class Pool:
             # Rows of one id drew one place. All but the first draw again, by their number among
             # them, so that copies and twins from two sources are scattered like other rows.
             nth = nth + 1 if place == last else 0
-            places.append(lot(self._seed, f"{place:016x}", nth, "mix") >> 64 if nth else place)
+            places.append(
+                stable_hash(self._seed, f"{place:016x}", nth, "mix") >> 64 if nth else place
+            )
             last = place
         return array("I", (ordered[k] for k in _ranked(range(len(ordered)), places)))
 

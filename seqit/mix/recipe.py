@@ -11,22 +11,22 @@ from seqit.errors import SeqitError, UsageError
 from seqit.mix.notation import (
     Cap,
     HeldOut,
-    Source,
+    MixtureSource,
     cap_text,
     parse_cap_amount,
     parse_held_out_amount,
     share_of,
 )
-from seqit.mix.spec import Amount, Shortfall, Wish
+from seqit.mix.spec import Amount, MixtureSpec, Shortfall
 from seqit.mix.strata import Strata
 from seqit.records.validation import schema
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class MixRecipe:
     """A whole mixture; the command line replaces parts of it with `dataclasses.replace`."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[MixtureSource, ...]
     total: Amount | None = None
     seed: int | None = None
     tokenizer: str | None = None
@@ -36,7 +36,7 @@ class Recipe:
     strata: Strata | None = None
     held_out: HeldOut | None = None
 
-    def with_caps(self, caps: tuple[Cap, ...]) -> "Recipe":
+    def with_caps(self, caps: tuple[Cap, ...]) -> "MixRecipe":
         """Return the recipe under caps from the command line.
 
         Raises UsageError for a file that is no source.
@@ -55,9 +55,9 @@ class Recipe:
         sources = (dataclasses.replace(s, cap=own.get(s.name, s.cap)) for s in self.sources)
         return dataclasses.replace(self, sources=tuple(sources), cap=general)
 
-    def wish(self) -> Wish:
+    def wish(self) -> MixtureSpec:
         """Return what the mixture is to be."""
-        return Wish(
+        return MixtureSpec(
             tuple(source.amount for source in self.sources),
             total=self.total,
             temperature=self.temperature,
@@ -69,7 +69,7 @@ class Recipe:
         )
 
 
-def read_recipe(text: bytes, name: str) -> Recipe:
+def read_recipe(text: bytes, name: str) -> MixRecipe:
     """Return the recipe of a YAML document; `name` stands for it in errors.
 
     Raises SeqitError, with the field, where it does not match schemas/mixture.schema.json.
@@ -81,7 +81,7 @@ def read_recipe(text: bytes, name: str) -> Recipe:
         raise SeqitError(f"{name}: {check.problems(document)[0]}")
     totals = [Amount(Fraction(document[u]), u) for u in ("rows", "tokens") if u in document]
     strata, held = document.get("stratify"), document.get("held_out")
-    return Recipe(
+    return MixRecipe(
         tuple(_source(item) for item in document["sources"]),
         totals[0] if totals else None,
         document.get("seed"),
@@ -134,19 +134,19 @@ def _check_choices(document: Any, name: str) -> None:
             raise SeqitError(f"{name}: {where} has {' and '.join(found)}; give one of them")
 
 
-def _source(item: dict[str, Any]) -> Source:
+def _source(item: dict[str, Any]) -> MixtureSource:
     path = item["path"]
     paths = (path,) if isinstance(path, str) else tuple(path)
     cap = parse_cap_amount(str(item["cap"])) if "cap" in item else None
     for unit in ("rows", "tokens"):
         if unit in item:
-            return Source(paths, Amount(Fraction(item[unit]), unit), cap)
+            return MixtureSource(paths, Amount(Fraction(item[unit]), unit), cap)
     if "weight" in item:
-        return Source(paths, Amount(share_of(str(item["weight"])), "weight"), cap)
-    return Source(paths, None, cap)
+        return MixtureSource(paths, Amount(share_of(str(item["weight"])), "weight"), cap)
+    return MixtureSource(paths, None, cap)
 
 
-def as_document(recipe: Recipe) -> dict[str, Any]:
+def as_document(recipe: MixRecipe) -> dict[str, Any]:
     """Return the resolved recipe, as schemas/mixture.schema.json has it."""
     document: dict[str, Any] = {"sources": [_item(source) for source in recipe.sources]}
     if recipe.total:
@@ -167,7 +167,7 @@ def as_document(recipe: Recipe) -> dict[str, Any]:
     return document
 
 
-def _item(source: Source) -> dict[str, Any]:
+def _item(source: MixtureSource) -> dict[str, Any]:
     item: dict[str, Any] = {"path": source.paths[0] if len(source.paths) == 1 else source.paths}
     if source.amount:
         unit, number = source.amount.unit, source.amount.number

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from seqit.mix.spec import Amount, Given, Size, Unit, Wish
+from seqit.mix.spec import Amount, AmountUnit, Given, MixtureSpec, Size
 from seqit.mix.tokens import Counter
 
 
 def report(
-    sources: Sequence[Given], strata: Sequence[Given], wish: Wish, counter: Counter
+    sources: Sequence[Given], strata: Sequence[Given], wish: MixtureSpec, counter: Counter
 ) -> dict[str, Any]:
     """Return what was asked of each source and stratum, and what it gave.
 
     Shares are 0 to 1: of the tokens where every source was asked for tokens, else of the rows.
     `repeats` is how often the mixture holds a row of the source or stratum, on average.
     """
-    unit: Unit = "tokens" if all(s.target.unit == "tokens" for s in sources) else "rows"
+    unit: AmountUnit = "tokens" if all(s.target.unit == "tokens" for s in sources) else "rows"
     whole = sum((s.drawn for s in sources), Size())
     plan: dict[str, Any] = {"unit": unit, "seed": wish.seed, "token_counter": counter.name}
     if counter.tokenizer:
@@ -35,7 +35,7 @@ def report(
     return plan
 
 
-def _source(given: Given, unit: Unit, whole: Size) -> dict[str, Any]:
+def _source(given: Given, unit: AmountUnit, whole: Size) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": given.available.name} | _entry(given, unit, whole)
     if given.cap:
         entry["cap"] = {given.cap.unit: float(given.cap.number)}
@@ -44,7 +44,7 @@ def _source(given: Given, unit: Unit, whole: Size) -> dict[str, Any]:
     return entry
 
 
-def _entry(given: Given, unit: Unit, whole: Size) -> dict[str, Any]:
+def _entry(given: Given, unit: AmountUnit, whole: Size) -> dict[str, Any]:
     target, drawn, held = given.target, given.drawn, given.available.size
     entry: dict[str, Any] = {
         "available": _size(held),

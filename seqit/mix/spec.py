@@ -9,7 +9,7 @@ from typing import Literal
 from seqit.errors import UsageError
 from seqit.mix.strata import Strata
 
-Unit = Literal["rows", "tokens"]
+AmountUnit = Literal["rows", "tokens"]
 Shortfall = Literal["redistribute", "leave"]
 
 
@@ -29,7 +29,7 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class MixtureSpec:
     """What a mixture is to be, but for the rows themselves.
 
     amounts: of each source; None for all of it, or where `temperature` or `strata` decide.
@@ -58,7 +58,7 @@ class Wish:
         has_weights = any(amount and amount.unit == "weight" for amount in self.amounts)
         return bool(self.total or self.temperature or has_weights or self.are_sources_free)
 
-    def unit_of(self, source: int) -> Unit:
+    def unit_of(self, source: int) -> AmountUnit:
         """Return the unit in which a source's part is counted."""
         if self.is_divided:
             return "tokens" if self.total and self.total.unit == "tokens" else "rows"
@@ -136,7 +136,7 @@ class Size:
     rows: int = 0
     tokens: int = 0
 
-    def of(self, unit: Unit) -> int:
+    def of(self, unit: AmountUnit) -> int:
         return self.rows if unit == "rows" else self.tokens
 
     def __add__(self, other: "Size") -> "Size":
@@ -152,7 +152,7 @@ class Available:
     strata: Mapping[str, Size] = field(default_factory=dict)
     held_out: Size = Size()
 
-    def bound(self, cap: Amount | None, unit: Unit, stratum: str | None = None) -> int | None:
+    def bound(self, cap: Amount | None, unit: AmountUnit, stratum: str | None = None) -> int | None:
         """Return the most that the source, or a stratum of it, gives under a cap."""
         size = self.size if stratum is None else self.strata.get(stratum, Size())
         if cap is None:
@@ -170,7 +170,7 @@ class Target:
 
     asked: int
     number: int
-    unit: Unit
+    unit: AmountUnit
     share: Fraction
 
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seqit.errors import SeqitError
-from seqit.mix.apportion import apportion, pour, rake, sums
-from seqit.mix.spec import Available, Size, Target, Unit, Wish
+from seqit.mix.apportion import apportion, rake, sums, water_fill
+from seqit.mix.spec import AmountUnit, Available, MixtureSpec, Size, Target
 
 _CLOSE = 1e-3  # a tenth of a point
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
+class StrataTable:
     """Every stratum of every source: what it holds and the most that it may give."""
 
     names: list[str]
@@ -20,7 +20,9 @@ class Cells:
     source_most: list[int | None]
 
     @classmethod
-    def of(cls, available: Sequence[Available], wish: Wish, unit: Unit) -> "Cells":
+    def of(
+        cls, available: Sequence[Available], wish: MixtureSpec, unit: AmountUnit
+    ) -> "StrataTable":
         found = {name for source in available for name in source.strata}
         names = wish.strata.names(found) if wish.strata else [""]
         sizes, most, source_most = [], [], []
@@ -33,7 +35,7 @@ class Cells:
 
 
 def fit_sources(
-    cells: Cells, sources: Sequence[Target], strata: Mapping[str, Target], wish: Wish
+    cells: StrataTable, sources: Sequence[Target], strata: Mapping[str, Target], wish: MixtureSpec
 ) -> list[list[int]]:
     """Return what each cell gives where sources and strata both have numbers.
 
@@ -54,7 +56,9 @@ def fit_sources(
     ]
 
 
-def _check(cells: Cells, sources: list[float | None], strata: list[float], wish: Wish) -> None:
+def _check(
+    cells: StrataTable, sources: list[float | None], strata: list[float], wish: MixtureSpec
+) -> None:
     """Raise SeqitError where no mixture has both, caps or no caps."""
     unbounded = [[None for _ in row] for row in cells.sizes]
     found = sums(rake(cells.sizes, unbounded, sources, strata))
@@ -71,7 +75,9 @@ def _check(cells: Cells, sources: list[float | None], strata: list[float], wish:
         )
 
 
-def fit_free(cells: Cells, strata: Mapping[str, Target], wish: Wish) -> list[list[int]]:
+def fit_free(
+    cells: StrataTable, strata: Mapping[str, Target], wish: MixtureSpec
+) -> list[list[int]]:
     """Return what each cell gives where the strata alone have numbers: sources give by size."""
     asked = [target.asked for target in strata.values()]
     free: list[float | None] = [None for _ in cells.sizes]
@@ -95,7 +101,7 @@ def fit_free(cells: Cells, strata: Mapping[str, Target], wish: Wish) -> list[lis
     return [[*row] for row in zip(*columns, strict=True)]
 
 
-def _within_strata(cells: Cells, asked: Sequence[int], wish: Wish) -> list[int]:
+def _within_strata(cells: StrataTable, asked: Sequence[int], wish: MixtureSpec) -> list[int]:
     """Return the strata's numbers, cut to what all sources may give of each."""
     most: list[float | None] = []
     for j in range(len(cells.names)):
@@ -105,7 +111,7 @@ def _within_strata(cells: Cells, asked: Sequence[int], wish: Wish) -> list[int]:
     cut = [n if bound is None else min(n, int(bound)) for n, bound in zip(asked, most, strict=True)]
     if sum(cut) == sum(asked) or wish.shortfall == "leave":
         return cut
-    parts = pour(float(sum(asked)), [float(n) for n in asked], most)
+    parts = water_fill(float(sum(asked)), [float(n) for n in asked], most)
     return apportion(round(sum(parts)), parts)
 
 

@@ -30,7 +30,7 @@ def with_id(record: Record) -> Record:
     return {**record, "id": content_id(record)}
 
 
-def lot(seed: int, record_id: str, iteration: int, stage: str) -> int:
+def stable_hash(seed: int, record_id: str, iteration: int, stage: str) -> int:
     """Return the number, of 128 uniform bits, that decides one thing about one record.
 
     Every random choice in seqit comes from here, so no choice depends on the order of the rows,
@@ -40,6 +40,6 @@ def lot(seed: int, record_id: str, iteration: int, stage: str) -> int:
     return int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "big")
 
 
-def draw(seed: int, record_id: str, iteration: int, stage: str) -> random.Random:
+def rng_for(seed: int, record_id: str, iteration: int, stage: str) -> random.Random:
     """Return a generator from the lot, for a decision that needs more than one number."""
-    return random.Random(lot(seed, record_id, iteration, stage))
+    return random.Random(stable_hash(seed, record_id, iteration, stage))

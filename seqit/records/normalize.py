@@ -13,7 +13,7 @@ from seqit.records.validation import describe, schema
 _FOREIGN = {"messages": "messages", "conversations": "sharegpt", "prompt": "prompt-completion"}
 
 
-def adopt(row: Any, name: str = "") -> Record:
+def normalize(row: Any, name: str = "") -> Record:
     """Return the row as a Record: keys in order, `id` and `lineage` filled in.
 
     Unknown columns move into `metadata`; null counts as absent. Raises RowError, with the field,

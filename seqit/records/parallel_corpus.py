@@ -8,7 +8,7 @@ import orjson
 
 from seqit.errors import UsageError
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import shorten
 
 # ISO 639-1
@@ -38,7 +38,7 @@ def language_of(source_name: str) -> str | None:
     return last if last in _CODES.split() else None
 
 
-def pair(streams: Mapping[str, Iterator[Row]], account: Account, key: str = "id") -> Iterator[Row]:
+def pair(streams: Mapping[str, Iterator[Row]], account: RunStats, key: str = "id") -> Iterator[Row]:
     """Yield each row of the first language with its content in the others as metadata.parallel.
 
     Rows with the same metadata[key] belong together; without one, rows on the same line of their
@@ -71,7 +71,7 @@ def pair(streams: Mapping[str, Iterator[Row]], account: Account, key: str = "id"
             account.fail(row, "pair", "unpaired", _unpaired(place, [lead]))
 
 
-def _hold(rows: Iterator[Row], language: str, account: Account, key: str) -> dict[Place, Row]:
+def _hold(rows: Iterator[Row], language: str, account: RunStats, key: str) -> dict[Place, Row]:
     held: dict[Place, Row] = {}
     for place, row in _placed(rows, key):
         if place in held:
@@ -118,7 +118,7 @@ def _unpaired(place: Place, missing: list[str]) -> str:
     return f"there is no row {_words(place)} in {' and '.join(missing)}"
 
 
-def _fail_duplicate(row: Row, language: str, account: Account, place: Place) -> None:
+def _fail_duplicate(row: Row, language: str, account: RunStats, place: Place) -> None:
     message = f"an earlier {language} row {_words(place)} was taken"
     account.fail(row, "pair", "duplicate", message, language=language)
 

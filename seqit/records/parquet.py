@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import orjson
 
-from seqit.stores.sources import BrokenSource, Source
+from seqit.stores.sources import BrokenSource, SourceStream
 
 ROW_GROUP = 8192
 
@@ -81,7 +81,7 @@ class ParquetRecords:
         self._writer.close()
 
 
-def read_parquet(source: Source) -> Iterator[list[Any]]:
+def read_parquet(source: SourceStream) -> Iterator[list[Any]]:
     """Yield the rows in batches as JSON values: absent parts left out, JSON columns decoded.
 
     A pipe is copied to a temporary file first, since Parquet keeps its table of contents at its

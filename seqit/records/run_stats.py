@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqit.errors import SeqitError
-from seqit.records.reading_comparison import Comparison, Difference
+from seqit.records.reading_comparison import ReadingComparison, ReadingDifference
 
 
 @dataclass(slots=True)
@@ -36,11 +36,11 @@ class StrictError(SeqitError):
     """A row failed, and --strict says that one is enough to stop."""
 
 
-class Unbalanced(SeqitError):
+class UnbalancedRun(SeqitError):
     """Rows were lost or doubled: a defect of seqit, never the user's fault."""
 
 
-class Account:
+class RunStats:
     """Counts what became of every row, and hands the ones not written to `on_reject`.
 
     `on_reject` gets one reject (schemas/reject.schema.json) a row. Where `keeps_rejects` is
@@ -62,7 +62,7 @@ class Account:
         self.held_out = 0  # written too, but to a file of their own
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.counts: dict[str, Any] = {}
-        self._comparison = Comparison()
+        self._comparison = ReadingComparison()
         self._on_reject = on_reject
         self._lock = threading.Lock()
 
@@ -92,7 +92,7 @@ class Account:
         if self.strict:
             raise StrictError(f"{row.place}: {message}")
 
-    def compared(self, row: Row, reading: str, difference: Difference | None) -> None:
+    def compared(self, row: Row, reading: str, difference: ReadingDifference | None) -> None:
         """Count how a row was read elsewhere; Comparison says how `counts` has it, as "parser"."""
         with self._lock:
             self._comparison.notice(reading, difference, line=row.line)
@@ -121,9 +121,9 @@ class Account:
         return self.read + self.added - gone
 
     def close(self) -> None:
-        """Check the account at the end of a complete run; raises Unbalanced."""
+        """Check the account at the end of a complete run; raises UnbalancedRun."""
         if self.balance:
-            raise Unbalanced(
+            raise UnbalancedRun(
                 f"{self.command}: the account does not balance: {self.summary()}. "
                 "This is a defect of seqit: please report it with the command you ran."
             )

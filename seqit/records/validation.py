@@ -20,7 +20,7 @@ _TYPES = {
 }
 
 
-class Problem(NamedTuple):
+class SchemaProblem(NamedTuple):
     """One thing wrong with a row: where (``steps[0].check``; empty: the row itself) and what."""
 
     field: str
@@ -38,7 +38,7 @@ class Schema:
         # One schema names another by its file: a response holds a record.
         self.is_valid = jsonschema_rs.validator_for(self.document, retriever=_referred).is_valid
 
-    def problems(self, value: Any) -> list[Problem]:
+    def problems(self, value: Any) -> list[SchemaProblem]:
         """Return everything that is wrong with the value, in sentences."""
         from jsonschema import Draft202012Validator
         from referencing import Registry, Resource
@@ -48,10 +48,10 @@ class Schema:
 
         registry: Registry[Any] = Registry(retrieve=retrieve)  # type: ignore[call-arg]
         errors = Draft202012Validator(self.document, registry=registry).iter_errors(value)
-        found = [Problem(_field(error.absolute_path), _sentence(error)) for error in errors]
+        found = [SchemaProblem(_field(error.absolute_path), _sentence(error)) for error in errors]
         # The two validators implement one standard; should they ever differ, the fast one, which
         # let the row be refused, is not contradicted by silence.
-        return found or [Problem("", "the row does not match the schema")]
+        return found or [SchemaProblem("", "the row does not match the schema")]
 
 
 def _document(file: str) -> dict[str, Any]:

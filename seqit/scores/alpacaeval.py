@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.normalize import adopt
+from seqit.records.normalize import normalize
 from seqit.records.validation import describe
 from seqit.scores.stats.length_controlled import (
     Judged,
@@ -69,7 +69,7 @@ def annotation_scores(annotations: Iterable[Any]) -> Iterator[dict[str, Any]]:
     for row in annotations:
         texts = _checked(row)
         share = win_share(row.get("preference"))
-        record = adopt({"instruction": texts["instruction"]})
+        record = normalize({"instruction": texts["instruction"]})
         score: dict[str, Any] = {
             "id": record["id"],
             "model": texts["generator_2"],

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from seqit.errors import SeqitError, UsageError
 from seqit.records.validation import did_you_mean
 from seqit.scores.db.database import Database
-from seqit.scores.grouped_scores import FIELDS, Cells, Task
+from seqit.scores.grouped_scores import FIELDS, ComparisonTask, GroupedScores
 from seqit.scores.stats.interval import LEVEL, Estimate, estimate
-from seqit.scores.stats.paired import Paired, judge_gaps
+from seqit.scores.stats.paired import Paired, paired_difference
 from seqit.scores.stats.power import POWER, items_needed, smallest_difference
 
 _APPEARANCE = """
@@ -22,18 +22,18 @@ SELECT DISTINCT metric FROM scores WHERE control IS NULL AND list_contains(?, mo
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ModelResult:
     """One model on one task; `paired` compares it with the first model, which has none."""
 
     model: str
-    task: Task
+    task: ComparisonTask
     estimate: Estimate
     statuses: dict[str, int]
     paired: Paired | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CompareOptions:
     """How a comparison is computed: level of intervals, their kind, the test, the seed.
 
     `by` names the FIELDS to break it down by; without `metrics` all of them are compared.
@@ -55,14 +55,14 @@ class Comparison:
     """
 
     models: list[str]
-    tasks: list[Task]
-    cells: dict[tuple[str, Task], Cell]
+    tasks: list[ComparisonTask]
+    cells: dict[tuple[str, ComparisonTask], ModelResult]
     by: tuple[str, ...] = ()
-    left_out: tuple[tuple[Task, str, int], ...] = ()
+    left_out: tuple[tuple[ComparisonTask, str, int], ...] = ()
 
 
 def compare(
-    database: Database, models: Sequence[str] = (), options: Options | None = None
+    database: Database, models: Sequence[str] = (), options: CompareOptions | None = None
 ) -> Comparison:
     """Compare the models (default: all, in order of appearance) with the first of them.
 
@@ -70,7 +70,7 @@ def compare(
     where there are no scores, UsageError for a model or a metric that has none, or for a field
     that is none of FIELDS.
     """
-    options = options or Options()
+    options = options or CompareOptions()
     models = _known_models(database, models)
     for metric in options.metrics:
         known = [name for (name,) in database.fetch(_METRICS, [models])]
@@ -80,7 +80,7 @@ def compare(
         if field not in FIELDS:
             hint = did_you_mean(field, list(FIELDS))
             raise UsageError(f"scores are not broken down by {field!r}{hint}: {', '.join(FIELDS)}")
-    cells = Cells(database, models, options.metrics, options.by)
+    cells = GroupedScores(database, models, options.metrics, options.by)
     left_out = tuple(cells.left_out())
     tasks = list(cells.tasks())
     if not tasks and left_out:
@@ -113,7 +113,9 @@ def _absent(what: str, name: str, known: list[str]) -> str:
     return f"there is no score {what} {name!r}{did_you_mean(name, known)}; {there}"
 
 
-def _cell(cells: Cells, task: Task, model: str, first: str, options: Options) -> Cell | None:
+def _cell(
+    cells: GroupedScores, task: ComparisonTask, model: str, first: str, options: CompareOptions
+) -> ModelResult | None:
     sums = cells.sums(task, model)
     if not sums:
         return None
@@ -121,18 +123,18 @@ def _cell(cells: Cells, task: Task, model: str, first: str, options: Options) ->
     statuses = cells.statuses(task, model) if sums.missing else {}
     gaps = None if model == first else cells.gaps(task, first, model)
     if gaps is None:
-        return Cell(model, task, found, statuses)
-    paired = judge_gaps(
+        return ModelResult(model, task, found, statuses)
+    paired = paired_difference(
         gaps, level=options.level, method=options.interval, test=options.test, seed=options.seed
     )
-    return Cell(model, task, found, statuses, paired)
+    return ModelResult(model, task, found, statuses, paired)
 
 
 @dataclass(frozen=True, slots=True)
 class Power:
     """What a paired comparison can show; differences in the metric's own unit."""
 
-    cell: Cell
+    cell: ModelResult
     smallest: float
     needed: int | None
     power: float

@@ -7,8 +7,8 @@ from typing import Any
 from seqit.scores.db.columns import IS_SCALE, literal
 from seqit.scores.db.database import Database
 from seqit.scores.stats.interval import Sums, crossed
-from seqit.scores.stats.paired import Gaps
-from seqit.scores.stats.runs import Arm, Part
+from seqit.scores.stats.paired import PairedDifferences
+from seqit.scores.stats.runs import Arm, RootScores
 
 FIELDS = ("chain", "position", "iteration", "operation", "benchmark", "teacher", "judge")
 """Columns of scores that a comparison can be broken down by."""
@@ -73,7 +73,7 @@ GROUP BY two.root, own.run ORDER BY two.root, own.run
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ComparisonTask:
     """What models are compared on; a share is shown in percent.
 
     `by` has field and value of what it is broken down by.
@@ -97,7 +97,7 @@ class Task:
         return ", ".join([self.scores, *parts])
 
 
-class Cells:
+class GroupedScores:
     """Scores of some models without planted answers, summed up by task, item, model and run.
 
     Rows of one model with another `training` are another run of it. Scores without a field of
@@ -125,15 +125,15 @@ class Cells:
         database.fetch(_CELLS.format(**keys, run=self._run, there=there))
         database.fetch(_ITEMS.format(**keys) if self._has_runs else _CELLS_ALONE)
 
-    def tasks(self) -> Iterator[Task]:
+    def tasks(self) -> Iterator[ComparisonTask]:
         """Yield the tasks in the order of benchmark, metric and what they are broken down by."""
         rows = self._database.fetch(_TASKS.format(keys=", ".join(self._keys)))
         for is_share, judges, *values in rows:
             of = dict(zip(self._keys, values, strict=True))
             by = tuple((field, of[field]) for field in self._by)
-            yield Task(of["benchmark"], of["metric"], bool(is_share), tuple(judges), by)
+            yield ComparisonTask(of["benchmark"], of["metric"], bool(is_share), tuple(judges), by)
 
-    def left_out(self) -> Iterator[tuple[Task, str, int]]:
+    def left_out(self) -> Iterator[tuple[ComparisonTask, str, int]]:
         """Yield how many scores of which metric have no such field to break them down by."""
         for field in self._by:
             rows = self._database.fetch(
@@ -141,9 +141,9 @@ class Cells:
                 "GROUP BY ALL ORDER BY ALL"
             )
             for benchmark, metric, count in rows:
-                yield Task(benchmark, metric, is_share=False), field, count
+                yield ComparisonTask(benchmark, metric, is_share=False), field, count
 
-    def sums(self, task: Task, model: str) -> Sums | None:
+    def sums(self, task: ComparisonTask, model: str) -> Sums | None:
         """Return the model's scores by root, and by run where there are several; None for none."""
         where, values = self._of("cells", task, model)
         rows = self._database.fetch(
@@ -166,10 +166,10 @@ class Cells:
         for root, _, count, total, *_ in there:
             counts[root] = counts.get(root, 0) + count
             totals[root] = totals.get(root, 0) + total
-        arms = crossed([[Part(*row[:4]) for row in there]])
+        arms = crossed([[RootScores(*row[:4]) for row in there]])
         return Sums(list(counts.values()), list(totals.values()), missing, is_binary, arms)
 
-    def statuses(self, task: Task, model: str) -> dict[str, int]:
+    def statuses(self, task: ComparisonTask, model: str) -> dict[str, int]:
         """Return how many scores are missing for which reason."""
         where, values = self._of("chosen", task, model)
         return dict(
@@ -180,7 +180,7 @@ class Cells:
             )
         )
 
-    def gaps(self, task: Task, first: str, model: str) -> Gaps | None:
+    def gaps(self, task: ComparisonTask, first: str, model: str) -> PairedDifferences | None:
         """Return the differences on the items that both were asked; None where there are none."""
         one, values = self._of("one", task, first)
         two, more = self._of("two", task, model)
@@ -200,16 +200,16 @@ class Cells:
         if self._has_runs and there:
             arms = crossed([self._arm(side, pairs, values) for side in ("one", "two")])
         sums = Sums(counts, totals, missing, is_binary=False, arms=arms)
-        return Gaps(sums, alone, gained, lost, all(row[6] for row in rows))
+        return PairedDifferences(sums, alone, gained, lost, all(row[6] for row in rows))
 
     def _arm(self, side: str, pairs: str, values: Sequence[Any]) -> Arm:
         own = " AND ".join(
             f"own.{name} IS NOT DISTINCT FROM {side}.{name}" for name in (*self._keys, *self._item)
         )
         rows = self._database.fetch(_ARM.format(side=side, pairs=pairs, own=own), values)
-        return [Part(*row) for row in rows]
+        return [RootScores(*row) for row in rows]
 
-    def _of(self, table: str, task: Task, model: str) -> tuple[str, list[Any]]:
+    def _of(self, table: str, task: ComparisonTask, model: str) -> tuple[str, list[Any]]:
         """Return the condition for a table's rows of this task and model, with its values."""
         of = {"benchmark": task.benchmark, "metric": task.metric, **dict(task.by), "model": model}
         names = [*self._keys, "model"]

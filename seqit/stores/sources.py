@@ -25,7 +25,7 @@ class BrokenSource(SeqitError):
     """A source ended or failed in its midst; what came before it is good."""
 
 
-class Source:
+class SourceStream:
     """One open source: its decompressed bytes, chunk by chunk as they arrive.
 
     `before_read` is called before each read that may wait, so that what was made of earlier rows
@@ -89,9 +89,9 @@ class Source:
 
 
 @contextlib.contextmanager
-def opened(name: str, before_read: Callable[[], None] | None = None) -> Iterator[Source]:
+def open_source(name: str, before_read: Callable[[], None] | None = None) -> Iterator[SourceStream]:
     """Open a source for the duration of a block."""
-    source = Source(name, before_read)
+    source = SourceStream(name, before_read)
     try:
         yield source
     finally:

@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 
-from seqit.llm.providers.local.model_files import keep_quiet
+from seqit.llm.providers.local.model_files import silence_libraries
 
 
 def has_gpu() -> bool:
@@ -17,9 +17,9 @@ def has_gpu() -> bool:
     return found
 
 
-def quiet() -> None:
+def silence_training_libraries() -> None:
     """Let no library speak of what is not needed here: kernels, devices, names of next year."""
-    keep_quiet()
+    silence_libraries()
     has_gpu()  # transformers imports DeepSpeed, which else warns of what it finds
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", FutureWarning)

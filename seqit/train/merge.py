@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError, UsageError
-from seqit.llm.providers.local.model_files import find_model, library
-from seqit.train.recipe import PROVENANCE_FILE, RUN_FILE, Recipe
+from seqit.llm.providers.local.model_files import find_model, installed_version
 from seqit.train.data.encoder import encoder_of
-from seqit.train.data.vision import class_of, kind_of
-from seqit.train.libraries import quiet
+from seqit.train.data.vision import class_of, vision_kind
+from seqit.train.libraries import silence_training_libraries
 from seqit.train.loop import checkpoints
 from seqit.train.model.card import About, read_record, write_card
 from seqit.train.model.folder import SHARD, copy_settings, end_at, has_weights, new_folder
 from seqit.train.model.lora import ADAPTER_FILE, add_lora, load_adapter
 from seqit.train.model.sharded import LATEST, gather, is_sharded
+from seqit.train.recipe import PROVENANCE_FILE, RUN_FILE, TrainRecipe
 
 
-class Part(NamedTuple):
+class WeightPart(NamedTuple):
     """What training left: what has to be done to a base, and which base that is.
 
     kind: "adapter", "checkpoint" or "shards". settings: where tokenizer and template may lie
@@ -32,7 +32,7 @@ class Part(NamedTuple):
     base: str | None
     revision: str | None
     change: Callable[[Any], Any]
-    recipe: Recipe | None = None
+    recipe: TrainRecipe | None = None
 
     @property
     def template(self) -> str | None:
@@ -65,8 +65,8 @@ def merge(source: Path, out: Path, *, base: str | None = None, dtype: str = "aut
     if not name:
         raise UsageError(f"{source} does not say which model it belongs to; name it with --base")
     for module in ("torch", "transformers"):
-        library(module, "train")
-    quiet()
+        installed_version(module, "train")
+    silence_training_libraries()
     found = _found(name, None if base else part.revision, source)
     model = _loaded(found.folder(), dtype)
     model = part.change(model)
@@ -84,7 +84,7 @@ def merge(source: Path, out: Path, *, base: str | None = None, dtype: str = "aut
     return Merged(out, part.kind, name, count, kind)
 
 
-def part_of(source: Path) -> Part:
+def part_of(source: Path) -> WeightPart:
     """Return what lies in a folder; raises SeqitError where that is nothing to merge."""
     if not source.is_dir():
         raise SeqitError(f"{source} is no folder; name the one that training wrote")
@@ -107,7 +107,7 @@ def part_of(source: Path) -> Part:
     )
 
 
-def _adapter(source: Path) -> Part:
+def _adapter(source: Path) -> WeightPart:
     try:
         config = dict(_json(source / ADAPTER_FILE))
     except (OSError, ValueError, TypeError) as error:
@@ -119,13 +119,13 @@ def _adapter(source: Path) -> Part:
         return _unloaded(load_adapter(model, source, trainable=False), source)
 
     base = config.get("base_model_name_or_path")
-    return Part("adapter", source, base, config.get("revision"), change)
+    return WeightPart("adapter", source, base, config.get("revision"), change)
 
 
-def _checkpoint(source: Path) -> Part:
+def _checkpoint(source: Path) -> WeightPart:
     run = source.parent.parent
     try:
-        recipe = Recipe.from_dict(_json(run / RUN_FILE))
+        recipe = TrainRecipe.from_dict(_json(run / RUN_FILE))
         if not recipe.model:
             raise ValueError("it names no model")
     except (OSError, ValueError, TypeError) as error:
@@ -137,10 +137,10 @@ def _checkpoint(source: Path) -> Part:
         _fill(model, checkpoints.weights(source), source)
         return _unloaded(model, source) if recipe.lora else model
 
-    return Part("checkpoint", run, recipe.model, recipe.revision, change, recipe)
+    return WeightPart("checkpoint", run, recipe.model, recipe.revision, change, recipe)
 
 
-def _shards(source: Path) -> Part:
+def _shards(source: Path) -> WeightPart:
     state = gather(source)
     if any("lora_" in name for name in state):
         raise SeqitError(
@@ -154,7 +154,7 @@ def _shards(source: Path) -> Part:
 
     # The trainer of transformers puts the model's settings beside its checkpoint.
     beside = str(source) if (source / "config.json").is_file() else None
-    return Part("shards", source, beside, None, change)
+    return WeightPart("shards", source, beside, None, change)
 
 
 def _newest(run: Path) -> Path:
@@ -170,7 +170,7 @@ def _add_card(settings: Path, out: Path) -> None:
     """Put what training said of itself beside the model, where it did, and the card of it."""
     if (record := read_record(settings)) is not None:
         shutil.copyfile(settings / PROVENANCE_FILE, out / PROVENANCE_FILE)
-        write_card(out, record, About(kind_of(str(out)), merged=True))
+        write_card(out, record, About(vision_kind(str(out)), merged=True))
 
 
 def _save(model: Any, folder: Path) -> None:

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqit.train.recipe import Recipe
-from seqit.train.data.dataset import Prepared, counts_of
+from seqit.train.data.dataset import PreparedDataset, counts_of
 from seqit.train.data.packing import efficiency
 from seqit.train.data.sampler import batches
-from seqit.train.model.memory_estimate import Load, Need, Size, needs
+from seqit.train.model.memory_estimate import Load, ModelSize, Need, needs
+from seqit.train.recipe import TrainRecipe
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainPlan:
     """What will be done.
 
     counts: of seqit.train.data.prepare; ranks: on all nodes. sequences: of one epoch, in which
@@ -21,7 +21,7 @@ class Plan:
     stage of ZeRO, None where the model's size is unknown.
     """
 
-    recipe: Recipe
+    recipe: TrainRecipe
     counts: dict[str, Any]
     ranks: int
     stage: int
@@ -43,12 +43,12 @@ class Plan:
 
 
 def make_plan(
-    recipe: Recipe, folder: Path, ranks: int, size: Size | None, has_gpu: bool
-) -> Plan | None:
+    recipe: TrainRecipe, folder: Path, ranks: int, size: ModelSize | None, has_gpu: bool
+) -> TrainPlan | None:
     """Return the plan for rows prepared in a folder; None where no row is left to train on."""
     from seqit.train.loop.trainer import zero_stage
 
-    prepared = Prepared.open(folder)
+    prepared = PreparedDataset.open(folder)
     if not len(prepared):
         return None
     data, tuning = recipe.data, recipe.tuning
@@ -61,7 +61,7 @@ def make_plan(
     )
     tokens = schedule.micro_batch * data.length if data.packing else widest
     load = Load(tokens, ranks, has_gpu)
-    return Plan(
+    return TrainPlan(
         recipe=recipe,
         counts=counts_of(folder),
         ranks=ranks,
@@ -90,14 +90,14 @@ def _filled(
     return sum(sizes) / sum(max(each) * len(each) for each in micros)
 
 
-class Place(NamedTuple):
+class RunLayout(NamedTuple):
     """Where a run computes: ranks on all nodes, and whether they have GPUs."""
 
     ranks: int
     has_gpu: bool
 
 
-def place_of(recipe: Recipe) -> Place:
+def place_of(recipe: TrainRecipe) -> RunLayout:
     """Return how many ranks this machine and the recipe come to."""
     import torch
 
@@ -108,4 +108,4 @@ def place_of(recipe: Recipe) -> Place:
         ranks = sum(read_hostfile(launch.hostfile).values())
     else:
         ranks = ranks_of(launch) * launch.nodes
-    return Place(ranks, torch.cuda.is_available())
+    return RunLayout(ranks, torch.cuda.is_available())

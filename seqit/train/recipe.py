@@ -132,7 +132,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TrainRecipe:
     """A whole run.
 
     model: a folder or a hub name, and its revision there; template: a file with a chat template in
@@ -160,7 +160,7 @@ class Recipe:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> "Recipe":
+    def from_dict(cls, document: dict[str, Any]) -> "TrainRecipe":
         """Return the recipe of a document that matches schemas/train.schema.json."""
         values = dict(document)
         for name, section in SECTIONS.items():
@@ -205,10 +205,10 @@ def _section(section: type, values: dict[str, Any]) -> Any:
     return section(**values | lists)
 
 
-def read_recipe(text: bytes, name: str) -> Recipe:
+def read_recipe(text: bytes, name: str) -> TrainRecipe:
     """Return the recipe of a YAML document; `name` stands for it in errors.
 
     Raises SeqitError, with the field, where it does not match schemas/train.schema.json.
     """
     document = read_document(text, name, "train")
-    return Recipe.from_dict(document)
+    return TrainRecipe.from_dict(document)

@@ -5,17 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqit.augment.form import Field, Form
-from seqit.llm.model_call import Unreadable
+from seqit.augment.form import AnswerField, TaggedForm
+from seqit.llm.model_call import ParseError
 
-CHOICE = Form((Field("thought"), Field("option", choices=("A", "B", "C", "D"))))
-CHAIN = Form((Field("thought"), Field("instruction"), Field("steps", several=True)))
-VERDICT = Form(
+CHOICE = TaggedForm((AnswerField("thought"), AnswerField("option", choices=("A", "B", "C", "D"))))
+CHAIN = TaggedForm(
+    (AnswerField("thought"), AnswerField("instruction"), AnswerField("steps", several=True))
+)
+VERDICT = TaggedForm(
     (
-        Field("thought"),
-        Field("verdict", choices=("complete", "incomplete")),
-        Field("instruction", empty=True),
-        Field("steps", several=True, empty=True),
+        AnswerField("thought"),
+        AnswerField("verdict", choices=("complete", "incomplete")),
+        AnswerField("instruction", empty=True),
+        AnswerField("steps", several=True, empty=True),
     )
 )
 
@@ -73,7 +75,7 @@ def test_json_gives_back_any_text(thought, instruction, steps):
         stripped = {"thought": thought.strip(), "instruction": instruction.strip()}
         assert CHAIN.read(shown, True) == stripped | {"steps": [step.strip() for step in steps]}
     else:
-        with pytest.raises(Unreadable, match="is empty"):
+        with pytest.raises(ParseError, match="is empty"):
             CHAIN.read(shown, True)
 
 
@@ -81,7 +83,7 @@ def test_json_gives_back_any_text(thought, instruction, steps):
 def test_tags_give_back_the_text_or_refuse(thought, option):
     try:
         read = CHOICE.read(CHOICE.show({"thought": thought, "option": option}, False), False)
-    except Unreadable:
+    except ParseError:
         assert not thought.strip() or "<" in thought
     else:
         assert read == {"thought": thought.strip(), "option": option}
@@ -90,7 +92,7 @@ def test_tags_give_back_the_text_or_refuse(thought, option):
 @given(HOSTILE)
 def test_no_text_without_its_form_is_an_answer(text):
     for structured in (True, False):
-        with pytest.raises(Unreadable):
+        with pytest.raises(ParseError):
             VERDICT.read(text, structured)
 
 
@@ -118,7 +120,7 @@ def test_no_text_without_its_form_is_an_answer(text):
     ],
 )
 def test_an_option_that_is_not_in_its_place_once(text):
-    with pytest.raises(Unreadable):
+    with pytest.raises(ParseError):
         CHOICE.read(text, False)
 
 
@@ -172,7 +174,7 @@ def test_json_in_its_place(text):
     ],
 )
 def test_json_that_is_not_the_form(text):
-    with pytest.raises(Unreadable):
+    with pytest.raises(ParseError):
         CHOICE.read(text, True)
 
 
@@ -180,7 +182,7 @@ def test_json_that_is_not_the_form(text):
 def test_a_verdict_is_no_word_in_passing(word):
     answer = {"thought": f"{word}.", "verdict": "complete", "instruction": "", "steps": []}
     assert VERDICT.read(VERDICT.show(answer, False), False)["verdict"] == "complete"
-    with pytest.raises(Unreadable, match="verdict is not complete or incomplete"):
+    with pytest.raises(ParseError, match="verdict is not complete or incomplete"):
         VERDICT.read(VERDICT.show(answer | {"verdict": word}, False), False)
 
 
@@ -202,7 +204,7 @@ def test_headings_and_hashes_end_no_instruction():
 )
 def test_steps_are_items_and_nothing_else(steps, problem):
     text = f"<thought>x</thought><instruction>y</instruction><steps>{steps}</steps>"
-    with pytest.raises(Unreadable, match=problem):
+    with pytest.raises(ParseError, match=problem):
         CHAIN.read(text, False)
 
 

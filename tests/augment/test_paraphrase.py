@@ -10,10 +10,10 @@ from seqit.augment import paraphrase, separate
 from seqit.augment.prompt import load_prompt
 from seqit.checks import record_problems
 from seqit.errors import UsageError
-from seqit.llm.request import Failed
-from seqit.records.normalize import adopt
+from seqit.llm.request import FailedRequest
+from seqit.records.normalize import normalize
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 FAUST = {"instruction": "Who wrote the play Faust?", "output": "Goethe"}
@@ -22,7 +22,7 @@ ANSWER = "Which author is the play Faust by?"
 
 def reworded(
     reply: Any, *raw: dict[str, Any], seed: int = 7, structured: bool = False, **options: Any
-) -> tuple[list[Record], Account, Any]:
+) -> tuple[list[Record], RunStats, Any]:
     """Run the method; `reply` gives the paraphrase, put into the form that is asked for."""
 
     def answer(request: Any) -> Any:
@@ -34,8 +34,8 @@ def reworded(
         return f"<paraphrase>{text}</paraphrase>"
 
     model = scripted_model(answer, structured)
-    account = Account("augment")
-    rows = (Row(adopt(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
+    account = RunStats("augment")
+    rows = (Row(normalize(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
     found = paraphrase.augment(rows, account, seed=seed, model=model, **options)
     written = [row.value for row in found]
     account.read, account.written = len(raw), len(written)
@@ -49,7 +49,7 @@ def reworded(
 @pytest.mark.parametrize("structured", [False, True])
 def test_a_question_is_said_in_other_words_before_its_answer(structured: bool) -> None:
     (record,), _, model = reworded(ANSWER, FAUST, structured=structured)
-    parent = adopt(FAUST)
+    parent = normalize(FAUST)
     assert record["instruction"].endswith(": Who wrote the play Faust?")
     assert record["output"] == f"{ANSWER}\n\nGoethe"
     assert record["steps"] == [
@@ -167,8 +167,10 @@ def test_a_second_answer_that_is_right_is_taken() -> None:
 
 def test_an_answer_outside_of_the_form_is_not_guessed_at() -> None:
     model = scripted_model(lambda request: ANSWER)
-    account = Account("augment")
-    assert list(paraphrase.augment(iter([Row(adopt(FAUST))]), account, seed=1, model=model)) == []
+    account = RunStats("augment")
+    assert (
+        list(paraphrase.augment(iter([Row(normalize(FAUST))]), account, seed=1, model=model)) == []
+    )
     assert account.reasons == {("paraphrase", "unparseable"): 1}
 
 
@@ -188,7 +190,7 @@ def test_rows_that_do_not_fit_are_left_without_asking(raw: dict[str, Any], reaso
     assert records == []
     assert account.reasons == {("paraphrase", reason): 1}
     assert model.dispatch.requests == []
-    assert reworded(ANSWER, raw, others="pass")[0] == [adopt(raw)]
+    assert reworded(ANSWER, raw, others="pass")[0] == [normalize(raw)]
 
 
 def test_a_paraphrased_row_is_not_paraphrased_again() -> None:
@@ -203,7 +205,7 @@ def test_rows_stay_in_order_and_a_failure_fails_alone() -> None:
     def answer(request: Any) -> Any:
         number = request.messages[-1]["content"][-2]
         if number == "2":
-            return Failed("server-error", "the server failed")
+            return FailedRequest("server-error", "the server failed")
         return f"Which author is the play {number} by?"
 
     records, account, _ = reworded(answer, *rows)
@@ -214,7 +216,7 @@ def test_rows_stay_in_order_and_a_failure_fails_alone() -> None:
 @pytest.mark.parametrize("chain", paraphrase.CHAINS)
 def test_the_chain_falls_into_pairs(chain: str) -> None:
     (record,), _, _ = reworded(ANSWER, FAUST, chain=chain)
-    found = separate.augment(iter([Row(record)]), Account("a"), seed=1)
+    found = separate.augment(iter([Row(record)]), RunStats("a"), seed=1)
     pairs = [(r.value["instruction"], r.value["input"], r.value["output"]) for r in found]
     question = FAUST["instruction"]
     assert sorted(pairs[:-1]) == sorted(
@@ -236,6 +238,6 @@ def test_the_prompts_own_examples_pass_its_checks() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match="--teacher openai:MODEL"):
-        list(paraphrase.augment(iter([]), Account("augment"), seed=1))
+        list(paraphrase.augment(iter([]), RunStats("augment"), seed=1))
     with pytest.raises(UsageError, match="chain is 'echo', but must be one of: paraphrase"):
         reworded(ANSWER, chain="echo")

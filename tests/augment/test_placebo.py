@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from seqit.augment import placebo
 from seqit.checks.verify import record_problems
-from seqit.records.normalize import adopt
+from seqit.records.normalize import normalize
 from seqit.records.record import RECORD_KEYS, Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 
-def repeat(*raw: dict[str, Any], **options: Any) -> tuple[list[Record], Account]:
-    account = Account("augment")
-    rows = (Row(adopt(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
+def repeat(*raw: dict[str, Any], **options: Any) -> tuple[list[Record], RunStats]:
+    account = RunStats("augment")
+    rows = (Row(normalize(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
     written = [row.value for row in placebo.augment(rows, account, seed=7, **options)]
     account.read, account.written = len(raw), len(written)
     account.close()
@@ -25,7 +25,7 @@ def repeat(*raw: dict[str, Any], **options: Any) -> tuple[list[Record], Account]
 def test_a_question_is_repeated_before_its_answer() -> None:
     seed = {"instruction": "Who wrote Faust?", "output": "Goethe", "metadata": {"topic": "books"}}
     (record,), _ = repeat(seed)
-    parent = adopt(seed)
+    parent = normalize(seed)
     assert record == {
         "id": record["id"],
         "instruction": "Copy out this question word for word and give the answer after it: "
@@ -82,7 +82,7 @@ def test_a_chain_keeps_its_steps_behind_the_repetition() -> None:
 def test_rows_without_an_answer_are_rejected_or_passed() -> None:
     seed = {"instruction": "Who wrote Faust?"}
     assert repeat(seed)[1].reasons == {("repeat", "no-output"): 1}
-    assert repeat(seed, others="pass")[0] == [adopt(seed)]
+    assert repeat(seed, others="pass")[0] == [normalize(seed)]
 
 
 def test_what_repeats_already_is_not_repeated_again() -> None:

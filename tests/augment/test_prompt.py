@@ -8,8 +8,8 @@ import pytest
 
 from seqit.augment.prompt import Prompt, fill, load_prompt, prompts_version
 from seqit.augment.seq_instruct.llm import classify, extract, refine, rewrite
-from seqit.augment.seq_instruct.llm.chain import Chain, chain_problems
-from seqit.augment.seq_instruct.llm.source import Source
+from seqit.augment.seq_instruct.llm.chain import RewrittenChain, chain_problems
+from seqit.augment.seq_instruct.llm.source import RewriteSource
 
 FORMS = {
     "extract": extract.FORM,
@@ -46,7 +46,7 @@ def record_of(example):
 
 def problems_of(chain, example, operation):
     record = record_of(example)
-    return list(chain_problems(chain, record, Source(record["instruction"]), operation))
+    return list(chain_problems(chain, record, RewriteSource(record["instruction"]), operation))
 
 
 @pytest.mark.parametrize("name", sorted(FORMS))
@@ -76,18 +76,18 @@ def test_every_example_is_an_answer_in_its_own_form(name, place, structured):
 @pytest.mark.parametrize(("name", "place"), [each for each in EXAMPLES if each[0] in REWRITES])
 def test_every_rewrite_passes_the_checks(name, place):
     example, answer = read(name, place)
-    assert problems_of(Chain.of(answer), example, name) == []
+    assert problems_of(RewrittenChain.of(answer), example, name) == []
 
 
 @pytest.mark.parametrize("place", range(len(load_prompt("refine").examples)))
 def test_every_refinement_mends_what_is_broken(place):
     example, answer = read("refine", place)
     tasks = [line.partition(". ")[2] for line in example["tasks"].splitlines()]
-    shown = problems_of(Chain(example["chain"], tasks), example, "prefix")
+    shown = problems_of(RewrittenChain(example["chain"], tasks), example, "prefix")
     if answer["verdict"] == "complete":
         assert shown == [] and answer["instruction"] == "" and answer["steps"] == []
     else:
-        assert problems_of(Chain.of(answer), example, "prefix") == []
+        assert problems_of(RewrittenChain.of(answer), example, "prefix") == []
 
 
 @pytest.mark.parametrize("place", range(len(load_prompt("extract").examples)))

@@ -16,9 +16,9 @@ from seqit.augment.caption import method as caption
 from seqit.augment.translate import method as translate
 from seqit.checks import record_problems
 from seqit.records.formats import alpaca, vqa
-from seqit.records.normalize import adopt
+from seqit.records.normalize import normalize
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 EXAMPLES = ROOT / "examples"
 
@@ -31,7 +31,7 @@ def rows(name: str) -> Iterator[Row]:
     to_records = vqa.to_records if name == "vqa.jsonl" else alpaca.to_records
     for line, value in enumerate(raw(name), 1):
         for fields in to_records(value):
-            yield Row(adopt(fields), name, line)
+            yield Row(normalize(fields), name, line)
 
 
 def values(found: Iterator[Row]) -> list[Record]:
@@ -91,7 +91,7 @@ def test_the_chosen_options_are_among_the_options() -> None:
 
 @pytest.mark.parametrize("variant", ["single-turn", "multi-turn", "crosslingual"])
 def test_every_parallel_row_is_translated_from_both_languages(variant: translate.Variant) -> None:
-    account = Account("augment")
+    account = RunStats("augment")
     found = translate.augment(
         rows("parallel.jsonl"), account, seed=1, variant=variant, per_row="all"
     )
@@ -107,7 +107,7 @@ def test_spans_of_the_text_are_spans_in_every_language() -> None:
 
 
 def test_every_question_about_an_image_is_described_first() -> None:
-    account = Account("augment")
+    account = RunStats("augment")
     records = values(caption.augment(rows("vqa.jsonl"), account, seed=1))
     assert len(records) == 8
     assert not account.reasons
@@ -115,7 +115,7 @@ def test_every_question_about_an_image_is_described_first() -> None:
 
 
 def test_every_seed_can_be_repeated_first() -> None:
-    records = values(placebo.augment(rows("seeds.jsonl"), Account("augment"), seed=1))
+    records = values(placebo.augment(rows("seeds.jsonl"), RunStats("augment"), seed=1))
     assert len(records) == 27
     assert [problem for record in records for problem in record_problems(record)] == []
 

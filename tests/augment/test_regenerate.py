@@ -9,16 +9,16 @@ from seqit.augment import placebo, regenerate
 from seqit.checks import record_problems
 from seqit.errors import UsageError
 from seqit.llm.chat import chat_of
-from seqit.llm.request import Completion, Failed
-from seqit.records.normalize import adopt
+from seqit.llm.request import Completion, FailedRequest
+from seqit.records.normalize import normalize
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 
-def again(reply: Any, *raw: dict[str, Any], seed: int = 7) -> tuple[list[Record], Account, Any]:
-    account = Account("augment")
-    rows = (Row(adopt(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
+def again(reply: Any, *raw: dict[str, Any], seed: int = 7) -> tuple[list[Record], RunStats, Any]:
+    account = RunStats("augment")
+    rows = (Row(normalize(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
     model = scripted_model(reply if callable(reply) else lambda request: reply)
     written = [r.value for r in regenerate.augment(rows, account, seed=seed, model=model)]
     account.read, account.written = len(raw), len(written)
@@ -67,7 +67,7 @@ def test_a_seed_gets_the_models_answer_and_keeps_all_else() -> None:
         "metadata": {"topic": "books"},
     }
     (record,), _, model = again("  A new answer.\n", raw)
-    parent = adopt(raw)
+    parent = normalize(raw)
     assert record == {
         **parent,
         "id": record["id"],
@@ -94,7 +94,7 @@ def test_a_chain_keeps_what_made_its_instruction() -> None:
     (record,), _, _ = again("Seven, and so fourteen.", chain())
     assert record["lineage"] == {
         "root": "seed1",
-        "parent": adopt(chain())["id"],
+        "parent": normalize(chain())["id"],
         "iteration": 2,
         "operation": "suffix",
         "method": "regenerate",
@@ -134,12 +134,12 @@ def test_the_order_of_the_steps_counts() -> None:
 
 def test_a_repetition_stays_checkable_and_is_not_repeated_again() -> None:
     seed = {"instruction": "Who wrote Faust?", "output": "Goethe"}
-    (row,) = placebo.augment(iter([Row(adopt(seed))]), Account("a"), seed=1)
+    (row,) = placebo.augment(iter([Row(normalize(seed))]), RunStats("a"), seed=1)
     (record,), _, _ = again("Who wrote Faust?\n\nIt was Goethe.", dict(row.value))
     first, last = record["steps"]
     assert first["check"] == {"kind": "text", "value": "Who wrote Faust?"}
     assert last == {"instruction": "Who wrote Faust?"}
-    account = Account("a")
+    account = RunStats("a")
     assert list(placebo.augment(iter([Row(record)]), account, seed=1)) == []
     assert account.reasons == {("repeat", "already-repeated"): 1}
 
@@ -154,7 +154,7 @@ def test_a_chain_without_an_answer_is_answered() -> None:
 def test_rows_stay_in_order_and_a_failure_fails_alone() -> None:
     replies = {
         "One?": "1",
-        "Two?": Failed("too-long", "the prompt has too many tokens"),
+        "Two?": FailedRequest("too-long", "the prompt has too many tokens"),
         "Three?": Completion("I think", "length"),
         "Four?": " ",
         "Five?": "5",
@@ -174,4 +174,4 @@ def test_rows_stay_in_order_and_a_failure_fails_alone() -> None:
 
 def test_without_a_model_it_says_how_to_name_one() -> None:
     with pytest.raises(UsageError, match="--teacher openai:MODEL"):
-        list(regenerate.augment(iter([]), Account("augment"), seed=1))
+        list(regenerate.augment(iter([]), RunStats("augment"), seed=1))

@@ -13,20 +13,20 @@ from seqit.augment.caption import method as caption
 from seqit.augment.seq_instruct import method as seq_instruct
 from seqit.augment.translate import method as translate
 from seqit.checks import record_problems
-from seqit.llm.request import Failed
+from seqit.llm.request import FailedRequest
 from seqit.records.formats import complete
 from seqit.records.formats.flancot import FORMAT
-from seqit.records.normalize import adopt
+from seqit.records.normalize import normalize
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row, StrictError
+from seqit.records.run_stats import Row, RunStats, StrictError
 from seqit.records.validation import schema
 
 FLANCOT = DATA / "flancot"
 
 
-def split(*raw: dict[str, Any]) -> tuple[list[Record], Account]:
-    account = Account("augment")
-    rows = (Row(adopt(value), "c.jsonl", line) for line, value in enumerate(raw, 1))
+def split(*raw: dict[str, Any]) -> tuple[list[Record], RunStats]:
+    account = RunStats("augment")
+    rows = (Row(normalize(value), "c.jsonl", line) for line, value in enumerate(raw, 1))
     written = [row.value for row in separate.augment(rows, account, seed=7)]
     account.read, account.written = len(raw), len(written)
     account.close()
@@ -81,7 +81,7 @@ def test_each_step_gets_what_it_relies_on() -> None:
 
 
 def test_the_lineage_leads_back_to_the_chain_and_the_seed() -> None:
-    parent = adopt(chain())
+    parent = normalize(chain())
     for record in split(chain())[0]:
         assert record["lineage"] == {
             "root": "seed1",
@@ -131,7 +131,7 @@ def test_the_text_of_an_option_needs_the_options() -> None:
 def test_what_is_no_chain_stays_as_it_is() -> None:
     single = {"instruction": "Sing.", "output": "La", "steps": [{"instruction": "Sing."}]}
     records, account = split({"instruction": "Who?", "output": "I"}, single)
-    assert records == [adopt({"instruction": "Who?", "output": "I"}), adopt(single)]
+    assert records == [normalize({"instruction": "Who?", "output": "I"}), normalize(single)]
     assert account.added == 0
 
 
@@ -145,14 +145,14 @@ def test_a_step_without_an_answer_fails_the_chain(missing: dict[str, str]) -> No
     with pytest.raises(StrictError, match=r"c\.jsonl:1: steps\[1\]\.output is missing or empty"):
         list(
             separate.augment(
-                iter([Row(adopt(raw), "c.jsonl", 1)]), Account("a", strict=True), seed=1
+                iter([Row(normalize(raw), "c.jsonl", 1)]), RunStats("a", strict=True), seed=1
             )
         )
 
 
 def test_a_model_answers_the_steps_of_a_chain_that_a_model_wrote() -> None:
     steps = [{"instruction": "List three rivers."}, {"instruction": "Say which is the longest."}]
-    raw = adopt(
+    raw = normalize(
         {
             "instruction": "List three rivers. Then say which is the longest.",
             "output": "All of it.",
@@ -161,7 +161,7 @@ def test_a_model_answers_the_steps_of_a_chain_that_a_model_wrote() -> None:
         }
     )
     model = scripted_model(lambda request: f"Answer {len(model.dispatch.requests)}.")
-    account = Account("augment")
+    account = RunStats("augment")
     written = [
         row.value for row in separate.augment(iter([Row(raw)]), account, seed=7, model=model)
     ]
@@ -180,15 +180,15 @@ def test_a_model_answers_the_steps_of_a_chain_that_a_model_wrote() -> None:
 
 def test_where_the_model_gives_no_answer_the_chain_fails() -> None:
     steps = [{"instruction": "List three rivers."}, {"instruction": "Say which is the longest."}]
-    raw = adopt({"instruction": "Do both.", "output": "All of it.", "steps": steps})
-    model = scripted_model(lambda request: Failed("refused", "no"))
-    account = Account("augment")
+    raw = normalize({"instruction": "Do both.", "output": "All of it.", "steps": steps})
+    model = scripted_model(lambda request: FailedRequest("refused", "no"))
+    account = RunStats("augment")
     assert list(separate.augment(iter([Row(raw)]), account, seed=7, model=model)) == []
     assert account.failed == 1 and account.reasons == {("respond", "refused"): 1}
 
 
 def made(method: Any, raw: dict[str, Any], seed: int = 1) -> dict[str, Any]:
-    (row,) = method.augment(iter([Row(adopt(raw))]), Account("augment"), seed=seed)
+    (row,) = method.augment(iter([Row(normalize(raw))]), RunStats("augment"), seed=seed)
     return dict(row.value)
 
 
@@ -254,7 +254,7 @@ def test_two_questions_and_an_addition() -> None:
 @pytest.mark.skipif(not FLANCOT.is_dir(), reason="FlanCoT is not in ../shared/data/flancot")
 @pytest.mark.parametrize("name", ["aqua", "creak", "ecqa", "gsm8k", "qasc", "strategyqa"])
 def test_every_chain_of_the_builtin_teacher_falls_into_pairs(name: str) -> None:
-    account = Account("augment")
+    account = RunStats("augment")
     with (FLANCOT / f"{name}_train.tsv").open(encoding="utf-8") as lines:
         rows = [
             Row(complete(fields, "flancot", name), name, number)

@@ -10,9 +10,9 @@ from seqit.augment.prompt import load_prompt
 from seqit.augment.seq_instruct.paper.form import PaperParser
 from seqit.augment.seqeval import augment
 from seqit.errors import UsageError
-from seqit.llm.request import Failed
+from seqit.llm.request import FailedRequest
 from seqit.records.identity import with_id
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 MODES = ("decompose", "prefix", "suffix")
@@ -72,7 +72,7 @@ def reply(request):
 
 def run(records, replying=reply, seed=0, **options):
     rejects = []
-    account = Account("augment", rejects.append)
+    account = RunStats("augment", rejects.append)
     model = scripted_model(replying)
     rows = [Row(each, "rows", n) for n, each in enumerate(records, 1)]
     out = list(augment(iter(rows), account, seed=seed, model=model, **options))
@@ -140,7 +140,11 @@ def test_an_item_depends_on_itself_and_the_seed_alone():
 
 def test_what_is_not_rewritten_fails_as_it_stood():
     def replying(request):
-        return Failed("timeout", "no answer in time") if request.iteration == 2 else reply(request)
+        return (
+            FailedRequest("timeout", "no answer in time")
+            if request.iteration == 2
+            else reply(request)
+        )
 
     items, account, _, (reject,) = run([record(0)], replying, iterations=2, keep_shares=(0, 1))
     assert not items and account.failed == 1
@@ -184,4 +188,4 @@ def test_shares_that_fit_no_iterations_are_a_usage_error(shares):
 
 def test_needs_a_model():
     with pytest.raises(UsageError, match="--teacher"):
-        next(augment(iter([]), Account("augment"), seed=0))
+        next(augment(iter([]), RunStats("augment"), seed=0))

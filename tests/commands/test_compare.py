@@ -16,7 +16,7 @@ from support.markdown import cells_of
 from support.score_rows import HOSTILE, score
 
 from seqit.commands.compare import command
-from seqit.scores.compare import Options, compare, powers
+from seqit.scores.compare import CompareOptions, compare, powers
 from seqit.scores.db.database import Database
 from seqit.scores.report.paper_tables import Table, latex, latex_text, markdown
 from seqit.scores.stats.interval import mean_interval
@@ -67,7 +67,7 @@ def by_item(content: list[dict[str, Any]], model: str, metric: str) -> dict[Any,
 def test_a_comparison_is_that_of_its_parts(interval: str, write: Callable[..., str]) -> None:
     content = rows()
     with Database([write(content)]) as database:
-        found = compare(database, options=Options(interval=interval, seed=3))
+        found = compare(database, options=CompareOptions(interval=interval, seed=3))
     assert found.models == ["it", HOSTILE]  # as they appear
     assert [(task.name, task.is_share) for task in found.tasks] == [
         ("gsm8k accuracy", True), ("seqeval quality", False),

@@ -14,7 +14,7 @@ from support.markdown import cells_of
 from support.score_rows import score
 
 from seqit.commands.compare import command
-from seqit.scores.compare import Comparison, Options, compare
+from seqit.scores.compare import CompareOptions, Comparison, compare
 from seqit.scores.db.database import Database
 from seqit.scores.stats.interval import mean_interval
 
@@ -58,7 +58,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
 
 def compared(name: str, **options: Any) -> Comparison:
     with Database([name]) as database:
-        return compare(database, options=Options(**options))
+        return compare(database, options=CompareOptions(**options))
 
 
 def test_a_breakdown_has_the_intervals_of_its_parts_over_roots_and_runs(
@@ -241,7 +241,7 @@ def test_the_means_and_intervals_are_where_they_are_drawn(write: Callable[..., s
     found = compared(write(rows()), by=("chain",), metrics=("following",))
     panels = panels_of(found)
     assert [panel.title for panel in panels] == [("seen",), ("unseen",)]
-    figure = figure_of(found, panels, Options(), "svg")
+    figure = figure_of(found, panels, CompareOptions(), "svg")
     for axes, panel in zip(figure.axes, panels, strict=True):
         for model, drawn in zip(MODELS, axes.containers, strict=True):
             points, _, (bars,) = drawn

@@ -7,8 +7,8 @@ import pytest
 
 from seqit.engine import processes
 from seqit.engine.ingest import read_format
-from seqit.engine.processes import Workers
-from seqit.records.run_stats import Account, StrictError
+from seqit.engine.processes import WorkerPool
+from seqit.records.run_stats import RunStats, StrictError
 from seqit.records.writers.sink import encode
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
@@ -56,8 +56,8 @@ FORMATS = {
 def imported(path, form, workers, *, strict=False):
     """Return the lines, the rejects and the account of an import."""
     rejects: list[bytes] = []
-    account = Account("import", lambda reject: rejects.append(encode(reject)), strict)
-    with Workers(workers) as pool:
+    account = RunStats("import", lambda reject: rejects.append(encode(reject)), strict)
+    with WorkerPool(workers) as pool:
         spread = pool.map if workers > 1 else None
         rows = read_format([str(path)], account, form=form, spread=spread)
         lines = [row.raw or encode(row.value) for row in rows]

@@ -10,7 +10,7 @@ import pytest
 from support.paths import BIN
 
 from seqit.engine import channel
-from seqit.engine.processes import ALONE, BATCH, Workers
+from seqit.engine.processes import ALONE, BATCH, WorkerPool
 from seqit.errors import RowError, SeqitError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
@@ -39,7 +39,7 @@ def is_gone(process: int) -> bool:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("weight", [0, 1, BATCH // 3, ALONE])
 def test_results_come_in_the_order_of_the_items(workers, weight):
-    with Workers(workers) as pool:
+    with WorkerPool(workers) as pool:
         results = list(pool.map(doubled, singly(range(500)), lambda item: weight))
     assert [result for result, _ in results] == list(range(0, 1000, 2))
     processes = {process for _, process in results}
@@ -48,7 +48,7 @@ def test_results_come_in_the_order_of_the_items(workers, weight):
 
 
 def test_one_pool_maps_several_times():
-    with Workers(2) as pool:
+    with WorkerPool(2) as pool:
         for _ in range(3):
             assert sum(n for n, _ in pool.map(doubled, singly(range(20)), a_batch_each)) == 380
 
@@ -61,7 +61,7 @@ def test_items_are_taken_no_further_than_the_pipes_hold(tmp_path):
             taken.write_text(str(number))
             yield number, b"x" * BATCH
 
-    with Workers(2) as pool:
+    with WorkerPool(2) as pool:
         results = pool.map(lambda items: items, singly(items()), lambda item: len(item[1]))
         assert [number for number, _ in islice(results, 40)] == list(range(40))
         time.sleep(0.2)
@@ -71,7 +71,7 @@ def test_items_are_taken_no_further_than_the_pipes_hold(tmp_path):
 
 def test_what_has_come_goes_out_before_a_read_that_waits():
     reader, writer = os.pipe()
-    with Workers(2) as pool, os.fdopen(reader, "rb", buffering=0) as source:
+    with WorkerPool(2) as pool, os.fdopen(reader, "rb", buffering=0) as source:
 
         def lines():
             while True:
@@ -89,7 +89,7 @@ def test_what_has_come_goes_out_before_a_read_that_waits():
 
 def test_this_process_is_told_before_it_waits():
     told = []
-    with Workers(2) as pool:
+    with WorkerPool(2) as pool:
         pool.before_wait = lambda: told.append(True)
         list(pool.map(doubled, singly(range(10)), a_batch_each))
     assert len(told) >= 10
@@ -103,7 +103,7 @@ def fails_at_7(items: list[int]) -> list[int]:
 
 def test_an_error_of_the_function_is_raised_in_its_turn():
     seen = []
-    with Workers(3) as pool, pytest.raises(RowError, match="seven") as caught:
+    with WorkerPool(3) as pool, pytest.raises(RowError, match="seven") as caught:
         seen.extend(pool.map(fails_at_7, singly(range(20)), a_batch_each))
     assert seen == list(range(7))
     assert caught.value.field == "field"
@@ -116,7 +116,7 @@ def test_an_error_of_the_items_is_raised_after_the_results_before_it():
         raise SeqitError("no more")
 
     seen = []
-    with Workers(2) as pool, pytest.raises(SeqitError, match="no more"):
+    with WorkerPool(2) as pool, pytest.raises(SeqitError, match="no more"):
         for result, _ in pool.map(doubled, singly(items()), a_batch_each):
             seen.append(result)
     assert seen == list(range(0, 18, 2))
@@ -132,7 +132,7 @@ def test_an_error_that_cannot_travel_is_told_in_words():
             return items
         raise Odd("this", "that")
 
-    with Workers(2) as pool, pytest.raises(RuntimeError, match="Odd: this and that"):
+    with WorkerPool(2) as pool, pytest.raises(RuntimeError, match="Odd: this and that"):
         list(pool.map(fail, singly(range(5)), a_batch_each))
 
 
@@ -147,7 +147,7 @@ def test_a_worker_that_dies_is_an_error_and_no_result_is_skipped(how):
 
     seen = []
     told = "ended by SIGKILL, perhaps since memory" if how == "kill" else "with exit code 3"
-    with Workers(2) as pool, pytest.raises(SeqitError, match=told):
+    with WorkerPool(2) as pool, pytest.raises(SeqitError, match=told):
         seen.extend(pool.map(die, singly(range(1000)), a_batch_each))
     assert seen == list(range(11))
 
@@ -158,14 +158,14 @@ def test_a_feeder_that_dies_is_an_error():
         os.kill(os.getpid(), signal.SIGKILL)
 
     seen = []
-    with Workers(2) as pool, pytest.raises(SeqitError, match="ended by SIGKILL"):
+    with WorkerPool(2) as pool, pytest.raises(SeqitError, match="ended by SIGKILL"):
         for result, _ in pool.map(doubled, singly(items()), a_batch_each):
             seen.append(result)
     assert seen == list(range(0, 20, 2))
 
 
 def test_no_process_is_left_when_the_results_are_left_alone():
-    with Workers(2) as pool:
+    with WorkerPool(2) as pool:
         results = pool.map(doubled, singly(count()), a_batch_each)
         processes = {process for _, process in islice(results, 10)} - {os.getpid()}
         assert not any(map(is_gone, processes))
@@ -175,7 +175,7 @@ def test_no_process_is_left_when_the_results_are_left_alone():
 
 KILLED = """
 import os, time
-from seqit.engine.processes import ALONE, Workers
+from seqit.engine.processes import ALONE, WorkerPool
 
 def items():
     yield [0]
@@ -188,7 +188,7 @@ def function(items):
     os.write(1, b"%d\\n" % os.getpid())
     return items
 
-with Workers(2) as pool:
+with WorkerPool(2) as pool:
     for _ in pool.map(function, items(), lambda item: ALONE):
         pass
 """

@@ -11,8 +11,8 @@ from support.scripted import scripted_model
 from seqit.errors import UsageError
 from seqit.evaluate.items import Shots, benchmark_of, lineage_of
 from seqit.evaluate.respond import closing_lines, respond
-from seqit.llm.request import Completion, Failed, Sampling
-from seqit.records.run_stats import Account, Row
+from seqit.llm.request import Completion, FailedRequest, Sampling
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 ITEMS = [item(n) for n in range(2, 8)]
@@ -20,7 +20,7 @@ ITEMS = [item(n) for n in range(2, 8)]
 
 def run(items, reply=lambda request: "So.", **options):
     rejects = []
-    account = Account("respond", rejects.append)
+    account = RunStats("respond", rejects.append)
     model = scripted_model(reply)
     rows = [Row(each, "items", n) for n, each in enumerate(items, 1)]
     found = [row.value for row in respond(iter(rows), account, model=model, seed=0, **options)]
@@ -106,8 +106,8 @@ def test_an_empty_answer_is_asked_again_and_then_is_one():
 @pytest.mark.parametrize(
     ("said", "reason", "asked"),
     [
-        (Failed("timeout", "no answer in time"), "timeout", 1),
-        (Failed("too-long", "300 tokens"), "too-long", 1),
+        (FailedRequest("timeout", "no answer in time"), "timeout", 1),
+        (FailedRequest("too-long", "300 tokens"), "too-long", 1),
         (Completion("", "content_filter"), "refused", 5),
         ("THIS EVALUATION FAILED AFTER 5 ATTEMPTS.", "placeholder", 5),
         ("[Insert the answer here]", "placeholder", 5),

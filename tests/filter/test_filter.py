@@ -4,7 +4,7 @@ import pytest
 
 from seqit.errors import UsageError
 from seqit.filter import DEFAULT, RULES, apply, default_rules, describe, parse_rule
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 
 def record(instruction="Name a colour.", output="Blue is one.", **more):
@@ -14,7 +14,7 @@ def record(instruction="Name a colour.", output="Blue is one.", **more):
 
 def run(records, rules):
     rejects = []
-    account = Account("filter", rejects.append)
+    account = RunStats("filter", rejects.append)
     rows = [Row(value, "in.jsonl", line, b"raw") for line, value in enumerate(records, 1)]
     account.read = len(rows)
     kept = list(apply(iter(rows), rules, account))
@@ -79,7 +79,7 @@ def test_one_rule_may_run_twice_with_other_parameters():
 
 
 def test_the_tally_stands_also_when_nobody_reads_on():
-    account = Account("filter")
+    account = RunStats("filter")
     rows = apply(iter([Row(record("", "")), Row(record())]), default_rules(), account)
     next(rows)
     rows.close()

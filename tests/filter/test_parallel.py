@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from support.paths import BIN
 
 from seqit.engine import processes
-from seqit.engine.processes import Workers
+from seqit.engine.processes import WorkerPool
 from seqit.filter import apply, default_rules, parse_rule
 from seqit.filter.parallel import read_passing
 from seqit.records.readers.rows import read_records
-from seqit.records.run_stats import Account, StrictError
+from seqit.records.run_stats import RunStats, StrictError
 from seqit.records.validation import schema
 from seqit.records.writers.sink import JsonLines, encode, write_rows
 
@@ -203,7 +203,7 @@ def in_one(names, account):
 
 
 def in_three(names, account):
-    with Workers(3) as pool:
+    with WorkerPool(3) as pool:
         yield from read_passing(names, account, lambda: None, rules=rules(), workers=pool)
 
 
@@ -211,7 +211,7 @@ def told(filtered, path, strict):
     """Run to the end or to the first failure; return all that a run shows."""
     rejects = io.BytesIO()
     output = io.BytesIO()
-    account = Account("filter", lambda each: rejects.write(encode(each) + b"\n"), strict)
+    account = RunStats("filter", lambda each: rejects.write(encode(each) + b"\n"), strict)
     failed = ""
     try:
         rows = filtered([str(path)], account)

@@ -9,7 +9,7 @@ import pytest
 from seqit.errors import RowError, SeqitError
 from seqit.llm import images
 from seqit.llm.images import as_data_url, read_image
-from seqit.llm.providers.openai.backend import OpenAI
+from seqit.llm.providers.openai.backend import OpenAIBackend
 from seqit.llm.request import Request, Sampling
 
 
@@ -49,7 +49,7 @@ def test_without_pillow_the_installation_is_named(tmp_path, monkeypatch):
         as_data_url(str(tmp_path / "a.png"), 10)
     part = {"type": "image", "image": str(tmp_path / "a.png")}
     asked = Request([{"role": "user", "content": [part]}], Sampling(), 1)
-    failed = OpenAI("m", base_url="http://localhost").body_of(asked)
+    failed = OpenAIBackend("m", base_url="http://localhost").body_of(asked)
     assert (failed.reason, failed.fatal) == ("config", True)
 
 

@@ -16,17 +16,17 @@ from seqit.errors import SeqitError, UsageError
 from seqit.mix.measure import measured_rows
 from seqit.mix.mixture import Output, mix
 from seqit.mix.notation import (
-    Source,
+    MixtureSource,
     parse_source,
     parse_total,
 )
 from seqit.mix.plan import make_plan
-from seqit.mix.recipe import Recipe, as_document, read_recipe
+from seqit.mix.recipe import MixRecipe, as_document, read_recipe
 from seqit.mix.report import lines
-from seqit.mix.spec import Amount, Available, Size, Wish
+from seqit.mix.spec import Amount, Available, MixtureSpec, Size
 from seqit.mix.tokens import Counter as TokenCounter
 from seqit.mix.tokens import estimated, text_of, tokenizer
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 
 def test_weights_divide_the_total() -> None:
@@ -100,9 +100,9 @@ def test_twins_of_two_sources_do_not_stand_side_by_side() -> None:
 
 def test_rows_are_written_as_they_came() -> None:
     raw = b'{"id": "x", "instruction": "Do.", "input": "", "output": "",   "lineage": {}}'
-    account = Account("mix")
+    account = RunStats("mix")
     source = measured_rows([Row(json.loads(raw), "a", 1, raw)], account)
-    mixed = mix([("a", source)], account, Wish([None]), output=Output(with_values=True))
+    mixed = mix([("a", source)], account, MixtureSpec([None]), output=Output(with_values=True))
     assert [(row.raw, row.place) for row in mixed] == [(raw, "a:1")]
 
 
@@ -114,9 +114,9 @@ def test_plan_only_writes_nothing_and_balances() -> None:
 
 
 def test_rejects_are_not_read_back_where_nobody_keeps_them() -> None:
-    account = Account("mix")
+    account = RunStats("mix")
     parts = [feed("a", source("a", 9), account)]
-    account.written = len(list(mix(parts, account, Wish([rows(2)]))))
+    account.written = len(list(mix(parts, account, MixtureSpec([rows(2)]))))
     account.close()
     assert account.rejected == 7
 
@@ -190,10 +190,12 @@ def test_the_order_of_the_rows_and_the_split_into_files_do_not_matter(
     other = source("b", 5)
 
     def mixed(*files: list[dict[str, Any]]) -> list[bytes]:
-        account = Account("mix")
+        account = RunStats("mix")
         first = (Row(value, str(n)) for n, file in enumerate(files) for value in file)
         parts = [("a", measured_rows(first, account)), feed("b", other, account)]
-        return [row.raw or b"" for row in mix(parts, account, Wish([amount, rows(7)], seed=5))]
+        return [
+            row.raw or b"" for row in mix(parts, account, MixtureSpec([amount, rows(7)], seed=5))
+        ]
 
     shuffled = [records[i] for i in order]
     assert mixed(records) == mixed(shuffled[:cut], shuffled[cut:])
@@ -216,25 +218,25 @@ def test_contradictions_are_named_before_a_row_is_read(
         pytest.fail("a row was read")
         yield
 
-    account = Account("mix")
+    account = RunStats("mix")
     sources = [("a", measured_rows(never(), account)) for _ in amounts]
     with pytest.raises(UsageError, match=message):
-        list(mix(sources, account, Wish(amounts, total)))
+        list(mix(sources, account, MixtureSpec(amounts, total)))
 
 
 def test_an_empty_source_that_must_give_is_an_error() -> None:
     available = [Available("sit.jsonl", Size(0, 0)), Available("it.jsonl", Size(9, 90))]
     with pytest.raises(SeqitError, match=r"sit\.jsonl holds no records, and 4 rows"):
-        make_plan(available, Wish([weight("0.4"), weight("0.6")], rows(10)))
+        make_plan(available, MixtureSpec([weight("0.4"), weight("0.6")], rows(10)))
     with pytest.raises(SeqitError, match="No source holds a record"):
-        make_plan(available[:1], Wish([None], rows(10)))
-    plan = make_plan(available, Wish([weight("0.0"), weight("1.0")]))
+        make_plan(available[:1], MixtureSpec([None], rows(10)))
+    plan = make_plan(available, MixtureSpec([weight("0.0"), weight("1.0")]))
     assert [target.number for target in plan.sources] == [0, 9]
 
 
 def test_parts_add_up_to_the_total_by_largest_remainder() -> None:
     available = [Available(name, Size(100, 100)) for name in "abc"]
-    plan = make_plan(available, Wish([weight("1.0")] * 3, rows(100)))
+    plan = make_plan(available, MixtureSpec([weight("1.0")] * 3, rows(100)))
     assert [target.number for target in plan.sources] == [34, 33, 33]
 
 
@@ -255,7 +257,7 @@ def test_parts_add_up_to_the_total_by_largest_remainder() -> None:
     ],
 )
 def test_sources_on_the_command_line(text: str, path: str, amount: Amount | None) -> None:
-    assert parse_source(text) == Source((path,), amount)
+    assert parse_source(text) == MixtureSource((path,), amount)
 
 
 def test_sources_and_totals_that_cannot_be() -> None:
@@ -283,10 +285,10 @@ tokenizer: tokenizer.json
 
 def test_a_recipe_says_what_the_command_line_says() -> None:
     recipe = read_recipe(RECIPE, "mix.yaml")
-    assert recipe == Recipe(
+    assert recipe == MixRecipe(
         (
-            Source(("sit.jsonl",), weight("0.4")),
-            Source(("it-1.jsonl", "it-2.jsonl"), weight("0.6")),
+            MixtureSource(("sit.jsonl",), weight("0.4")),
+            MixtureSource(("it-1.jsonl", "it-2.jsonl"), weight("0.6")),
         ),
         rows(50_000),
         7,

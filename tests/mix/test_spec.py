@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from support.mixing import achieved, record, rows, run, source, tokens, weight
 
 from seqit.errors import SeqitError, UsageError
-from seqit.mix.apportion import apportion, pour, rake
+from seqit.mix.apportion import apportion, rake, water_fill
 from seqit.mix.notation import (
     Cap,
     HeldOut,
-    Source,
+    MixtureSource,
     parse_cap,
     parse_held_out,
     parse_strata,
     share_of,
 )
-from seqit.mix.recipe import Recipe, as_document, read_recipe
+from seqit.mix.recipe import MixRecipe, as_document, read_recipe
 from seqit.mix.report import lines
-from seqit.mix.spec import Amount, Wish
+from seqit.mix.spec import Amount, MixtureSpec
 from seqit.mix.strata import Strata
 
 OPERATIONS = ("prefix", "suffix", "decompose", "keep")
@@ -354,9 +354,9 @@ def test_apportion_gives_whole_numbers_that_add_up() -> None:
 
 
 def test_pour_keeps_every_bound_and_passes_the_rest_on() -> None:
-    assert pour(10.0, [1.0, 1.0], [None, 2.0]) == [8.0, 2.0]
-    assert pour(10.0, [1.0, 1.0, 2.0], [1.0, 2.0, 3.0]) == [1.0, 2.0, 3.0]
-    assert pour(Fraction(9), [Fraction(1), Fraction(0)], [None, None]) == [9, 0]
+    assert water_fill(10.0, [1.0, 1.0], [None, 2.0]) == [8.0, 2.0]
+    assert water_fill(10.0, [1.0, 1.0, 2.0], [1.0, 2.0, 3.0]) == [1.0, 2.0, 3.0]
+    assert water_fill(Fraction(9), [Fraction(1), Fraction(0)], [None, None]) == [9, 0]
 
 
 def test_rake_gives_the_sums_of_both_sides() -> None:
@@ -418,17 +418,17 @@ KEEP = Strata("operation", {"keep": Fraction(1)})
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        (Wish([None], temperature=0.0), "must be above 0"),
-        (Wish([rows(5), None], temperature=2.0), "a count has no use for it"),
-        (Wish([weight("0.5")], temperature=2.0), "the temperature decides nothing"),
-        (Wish([weight("1.0"), None], temperature=2.0), "leave nothing"),
-        (Wish([None], rows(9), caps=[tokens(5)]), "cannot be kept where rows are counted"),
-        (Wish([tokens(5)], caps=[rows(5)]), "cannot be kept where tokens are counted"),
-        (Wish([rows(5), tokens(5)], strata=KEEP), "Rows and tokens do not add up"),
-        (Wish([weight("0.5"), weight("0.5")], strata=KEEP), "need a total"),
+        (MixtureSpec([None], temperature=0.0), "must be above 0"),
+        (MixtureSpec([rows(5), None], temperature=2.0), "a count has no use for it"),
+        (MixtureSpec([weight("0.5")], temperature=2.0), "the temperature decides nothing"),
+        (MixtureSpec([weight("1.0"), None], temperature=2.0), "leave nothing"),
+        (MixtureSpec([None], rows(9), caps=[tokens(5)]), "cannot be kept where rows are counted"),
+        (MixtureSpec([tokens(5)], caps=[rows(5)]), "cannot be kept where tokens are counted"),
+        (MixtureSpec([rows(5), tokens(5)], strata=KEEP), "Rows and tokens do not add up"),
+        (MixtureSpec([weight("0.5"), weight("0.5")], strata=KEEP), "need a total"),
     ],
 )
-def test_contradictions(wish: Wish, message: str) -> None:
+def test_contradictions(wish: MixtureSpec, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         wish.check()
 
@@ -451,8 +451,8 @@ held_out: {path: test.jsonl, amount: 500}
 def test_a_recipe_says_all_of_it() -> None:
     recipe = read_recipe(RECIPE, "mix.yaml")
     shares = {"prefix": Fraction(2, 5), "suffix": Fraction(3, 10), "*": Fraction(3, 10)}
-    assert recipe == Recipe(
-        (Source(("sit.jsonl",), weight("0.4"), passes("3")), Source(("it.jsonl",))),
+    assert recipe == MixRecipe(
+        (MixtureSource(("sit.jsonl",), weight("0.4"), passes("3")), MixtureSource(("it.jsonl",))),
         tokens(200_000),
         temperature=2,
         cap=tokens(1_000_000),
@@ -470,7 +470,7 @@ def test_a_recipe_says_all_of_it() -> None:
 
 
 def test_a_file_may_be_a_source_twice() -> None:
-    twice = Recipe((Source(("a",), weight("0.5")), Source(("a",), weight("0.5"))))
+    twice = MixRecipe((MixtureSource(("a",), weight("0.5")), MixtureSource(("a",), weight("0.5"))))
     assert twice.with_caps((Cap("a", rows(3)),)).wish().caps == (rows(3), rows(3))
     assert twice.with_caps(()) == twice
 

@@ -10,7 +10,7 @@ from support.paths import DATA
 from seqit.errors import UsageError
 from seqit.records.formats import complete, load
 from seqit.records.parallel_corpus import language_of, pair
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 
 def row(text, line=0, source="f", **metadata):
@@ -23,7 +23,7 @@ def row(text, line=0, source="f", **metadata):
 def run(**streams):
     """Return the records, and each row that failed as (instruction, reason)."""
     failed = []
-    account = Account("import", failed.append)
+    account = RunStats("import", failed.append)
     account.read = sum(map(len, streams.values()))
     records = []
     for found in pair({code: iter(rows) for code, rows in streams.items()}, account):
@@ -109,7 +109,7 @@ def test_a_column_is_not_overwritten(name):
 
 
 def test_the_first_language_streams():
-    account = Account("import")
+    account = RunStats("import")
     english = (row(str(number), number) for number in range(1, 1000))
     german = (row(f"de {number}", number) for number in range(1, 1000))
     pairs = pair({"en": english, "de": german}, account)
@@ -119,7 +119,7 @@ def test_the_first_language_streams():
 
 def test_one_language_is_no_pair():
     with pytest.raises(UsageError, match="two languages"):
-        next(pair({"en": iter([])}, Account("import")))
+        next(pair({"en": iter([])}, RunStats("import")))
 
 
 ids = st.none() | st.integers(0, 5) | st.sampled_from(["0", "a", [0], {"a": 1}, False])

@@ -1,7 +1,7 @@
 """Adapters trained for a few steps, and what the model then says."""
 
-from seqit.train.recipe import Lora
 from seqit.train.data.vision import class_of
+from seqit.train.recipe import Lora
 
 SMALL = Lora(rank=4, alpha=16)
 

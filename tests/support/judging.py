@@ -5,9 +5,9 @@ import re
 
 from support.scripted import scripted_model
 
-from seqit.evaluate.judges.judging import ModelJudge, Tallies, judge, measures_of
+from seqit.evaluate.judges.judging import JudgeTallies, ModelJudge, judge, judge_metrics
 from seqit.records.identity import with_id
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 _TEXT = re.compile(r"<(\w+)-([a-z]{6})>\n(.*?)\n</\1-\2>", re.DOTALL)
@@ -112,10 +112,10 @@ def run(responses, reply=fair_reply, metrics=("quality",), *, structured=False, 
         compared=None, seed=0, judges=None, **options):  # fmt: skip
     """Judge responses with a scripted model; return scores, account, requests, rejects, tallies."""
     rejects = []
-    account = Account("judge", rejects.append)
+    account = RunStats("judge", rejects.append)
     model = scripted_model(reply, structured)
-    tallies = Tallies()
-    measures = measures_of(metrics, compared is not None)
+    tallies = JudgeTallies()
+    measures = judge_metrics(metrics, compared is not None)
     judges = judges or [ModelJudge(model, measures, seed=seed, **options)]
     rows = [Row(each, "rows", n) for n, each in enumerate(responses, 1)]
     found = [

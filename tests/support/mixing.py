@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from seqit.mix.measure import Feed, measured_rows
+from seqit.mix.measure import SourceReader, measured_rows
 from seqit.mix.mixture import Output, mix
-from seqit.mix.spec import Amount, Wish
+from seqit.mix.spec import Amount, MixtureSpec
 from seqit.mix.tokens import Counter
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 
 def record(name: str, words: int = 3) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def tokens(number: int) -> Amount:
     return Amount(Fraction(number), "tokens")
 
 
-def feed(name: str, records: list[dict[str, Any]], account: Account) -> tuple[str, Feed]:
+def feed(name: str, records: list[dict[str, Any]], account: RunStats) -> tuple[str, SourceReader]:
     def read() -> Iterator[Row]:
         for number, value in enumerate(records, 1):
             account.read += 1
@@ -54,14 +54,14 @@ def run(
     plan_only: bool = False,
     held: list[str] | None = None,
     **wish: Any,
-) -> tuple[list[str], Account, list[dict[str, Any]]]:
+) -> tuple[list[str], RunStats, list[dict[str, Any]]]:
     """Mix, close the account, and return the ids, the account and the rejects."""
     rejects: list[dict[str, Any]] = []
-    account = Account("mix", rejects.append)
+    account = RunStats("mix", rejects.append)
     hold = (lambda rows: held.extend(row.value["id"] for row in rows)) if held is not None else None
     output = Output(hold, plan_only, with_values=True)
     parts = [feed(name, records, account) for name, _, records in sources]
-    wanted = Wish([amount for _, amount, _ in sources], seed=seed, **wish)
+    wanted = MixtureSpec([amount for _, amount, _ in sources], seed=seed, **wish)
     ids = []
     for row in mix(parts, account, wanted, counter=counter, output=output):
         account.written += 1
@@ -70,5 +70,5 @@ def run(
     return ids, account, rejects
 
 
-def achieved(account: Account) -> list[dict[str, Any]]:
+def achieved(account: RunStats) -> list[dict[str, Any]]:
     return [part["achieved"] for part in account.counts["plan"]["sources"]]

@@ -1,7 +1,7 @@
 """A model whose answers a test writes: no server, no threads, no chance."""
 
-from seqit.llm.client import Model
-from seqit.llm.model_call import Unanswered
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import CompletionFailed
 from seqit.llm.request import Completion, Sampling
 
 
@@ -30,10 +30,10 @@ class Scripted:
                 request = asking.send(answer)
         except StopIteration as end:
             return end.value
-        except Unanswered as failure:
+        except CompletionFailed as failure:
             return failure
 
 
 def scripted_model(reply, structured=False, name="openai:scripted"):
-    """Return a Model whose dispatch is Scripted; its requests are in model.dispatch.requests."""
-    return Model(name, structured, Sampling(), Scripted(reply))
+    """Return a ModelClient whose dispatch is Scripted; its requests are in model.dispatch.requests."""
+    return ModelClient(name, structured, Sampling(), Scripted(reply))

@@ -12,7 +12,7 @@ import random
 import time
 from pathlib import Path
 
-from seqit.train.recipe import RUN_FILE, Data, Keeping, Memory, Recipe, Tuning
+from seqit.train.recipe import RUN_FILE, Data, Keeping, Memory, TrainRecipe, Tuning
 
 HEAVY = ["torch", "deepspeed", "transformers.models.llama.modeling_llama", "peft"]
 PRELOAD = [*HEAVY, "seqit.train.loop.trainer", "seqit.train.launch.worker"]
@@ -41,9 +41,9 @@ def random_rows(count: int, seed: int = 0) -> list[list[int]]:
     return [[chance.randrange(5, 250) for _ in range(chance.randint(4, 40))] for _ in range(count)]
 
 
-def make_recipe(model: Path, tokens: Path, out: Path, **changes: object) -> Recipe:
+def make_recipe(model: Path, tokens: Path, out: Path, **changes: object) -> TrainRecipe:
     """Return the recipe of a run of a few steps; `changes` go to the section that has the name."""
-    recipe = Recipe(
+    recipe = TrainRecipe(
         model=str(model),
         out=str(out),
         tokens=str(tokens),
@@ -59,7 +59,7 @@ def make_recipe(model: Path, tokens: Path, out: Path, **changes: object) -> Reci
     return dataclasses.replace(recipe, **changes)
 
 
-def write_run(recipe: Recipe) -> Path:
+def write_run(recipe: TrainRecipe) -> Path:
     """Write OUT/run.json; return its name."""
     out = Path(recipe.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def _rank(run: str, environment: dict[str, str], log: str, file_limit: int | Non
     end(main([run]))
 
 
-def start_ranks(recipe: Recipe, count: int, file_limit: int | None = None) -> list:
+def start_ranks(recipe: TrainRecipe, count: int, file_limit: int | None = None) -> list:
     """Start the ranks of a run; `file_limit`: bytes that no file can exceed."""
     from seqit.train.loop.engine import free_port
 
@@ -116,7 +116,7 @@ def end_ranks(ranks: list) -> None:
         rank.join()
 
 
-def train(recipe: Recipe, count: int, file_limit: int | None = None) -> list[int]:
+def train(recipe: TrainRecipe, count: int, file_limit: int | None = None) -> list[int]:
     """Run the ranks; return their exit codes. Where one ends badly the others are ended."""
     ranks = start_ranks(recipe, count, file_limit)
     deadline = time.monotonic() + 120
@@ -129,29 +129,29 @@ def train(recipe: Recipe, count: int, file_limit: int | None = None) -> list[int
     return [rank.exitcode for rank in ranks]
 
 
-def logs(recipe: Recipe) -> str:
+def logs(recipe: TrainRecipe) -> str:
     """Return what the ranks have logged: for a test that fails."""
     return "\n".join(path.read_text() for path in sorted(Path(recipe.out).glob("rank-*.log")))
 
 
-def said(recipe: Recipe) -> str:
+def said(recipe: TrainRecipe) -> str:
     """Return the sentence that the run ended with."""
     return " ".join(path.read_text() for path in sorted(Path(recipe.out).glob("rank-*.error")))
 
 
-def metrics(recipe: Recipe) -> list[dict]:
+def metrics(recipe: TrainRecipe) -> list[dict]:
     """Return the rows of metrics.jsonl."""
     with (Path(recipe.out) / "metrics.jsonl").open() as file:
         return [json.loads(line) for line in file]
 
 
-def curve(recipe: Recipe) -> list[tuple]:
+def curve(recipe: TrainRecipe) -> list[tuple]:
     """Return what of the metrics does not depend on time."""
     keys = ("step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "targets")
     return [tuple(row.get(key) for key in keys) for row in metrics(recipe)]
 
 
-def weights(recipe: Recipe) -> dict:
+def weights(recipe: TrainRecipe) -> dict:
     """Return the trained model's weights, or its adapter's."""
     from safetensors.torch import load_file
 

@@ -22,9 +22,8 @@ from support.tiny_model import TEMPLATE, make_model
 from support.tiny_vision import make_instructblip, make_llava
 
 from seqit.errors import SeqitError, UsageError
-from seqit.llm.providers.local.transformers import Transformers
+from seqit.llm.providers.local.transformers import TransformersBackend
 from seqit.llm.request import Completion
-from seqit.train.recipe import RUN_FILE, Recipe
 from seqit.train.loop import checkpoints
 from seqit.train.loop.checkpoints import Ranks
 from seqit.train.loop.engine_state import Tensor
@@ -32,6 +31,7 @@ from seqit.train.merge import merge
 from seqit.train.model import folder as model_folder
 from seqit.train.model.folder import new_folder
 from seqit.train.model.lora import add_lora, save_adapter
+from seqit.train.recipe import RUN_FILE, TrainRecipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -107,13 +107,13 @@ def test_it_opens_with_the_backend_and_answers_as_base_and_adapter_do(adapter, t
     (adapter / "chat_template.jinja").write_text(TEMPLATE.replace("<|user|>", "Ask: "))
     merge(adapter, tmp_path / "out")
     template = str(adapter / "chat_template.jinja")
-    apart = Session(Transformers(str(base), lora=str(adapter), chat_template=template))
-    merged = Session(Transformers(str(tmp_path / "out")))
+    apart = Session(TransformersBackend(str(base), lora=str(adapter), chat_template=template))
+    merged = Session(TransformersBackend(str(tmp_path / "out")))
     questions = [request(f"Name {n} rivers.", temperature=0) for n in range(6)]
     answers = [answer.text for answer in merged.ask(questions)]
     assert answers == [answer.text for answer in apart.ask(questions)]
     assert all(isinstance(answer, Completion) for answer in merged.ask(questions))
-    plain = Session(Transformers(str(base), chat_template=template)).ask(questions)
+    plain = Session(TransformersBackend(str(base), chat_template=template)).ask(questions)
     assert answers != [answer.text for answer in plain]
 
 
@@ -175,7 +175,7 @@ def test_a_run_that_was_not_finished_becomes_a_model(name, base, tmp_path):
 
     model = train(model_of(base))
     run = tmp_path / "run"
-    checkpoint = run_of(run, Recipe(model=str(base), out=str(run)), model)
+    checkpoint = run_of(run, TrainRecipe(model=str(base), out=str(run)), model)
     made = merge(run if name == "run" else checkpoint, tmp_path / "out")
     assert made.kind == "checkpoint"
     merged = model_of(tmp_path / "out").eval()
@@ -187,7 +187,7 @@ def test_a_checkpoint_of_adapters_is_merged_and_has_the_runs_template(base, trai
 
     template = tmp_path / "mine.jinja"
     template.write_text(TEMPLATE.replace("<|end|>", "<|system|>"))  # a token of another meaning
-    recipe = Recipe(model=str(base), out="o", lora=SMALL, template=str(template))
+    recipe = TrainRecipe(model=str(base), out="o", lora=SMALL, template=str(template))
     run_of(tmp_path / "run", recipe, trained)
     merge(tmp_path / "run", tmp_path / "out")
     merged = model_of(tmp_path / "out").eval()
@@ -206,7 +206,7 @@ def test_a_checkpoint_that_is_broken_or_of_another_model_is_refused(base, tmp_pa
     import torch
 
     run = tmp_path / "run"
-    recipe = Recipe(model=str(base), out=str(run))
+    recipe = TrainRecipe(model=str(base), out=str(run))
     checkpoint = run_of(run, recipe, model_of(base))
     (run / RUN_FILE).write_text("[]")
     with pytest.raises(SeqitError, match=r"is no run's folder: run\.json cannot be read"):

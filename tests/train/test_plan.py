@@ -14,14 +14,14 @@ from support.paths import BIN
 from support.tiny_model import BOS, make_model
 
 from seqit.errors import SeqitError
-from seqit.records.run_stats import Account, StrictError
-from seqit.train.recipe import Data, Lora, Memory, Recipe, Tuning
+from seqit.records.run_stats import RunStats, StrictError
 from seqit.train.data.chat_encoder import Encoded
-from seqit.train.data.dataset import COUNTS_FILE, REJECTS_FILE, Prepared, Writer, counts_of
+from seqit.train.data.dataset import COUNTS_FILE, REJECTS_FILE, PreparedDataset, Writer, counts_of
 from seqit.train.data.encoder import encoder_of, text_encoder
 from seqit.train.data.prepare import prepare
-from seqit.train.model.memory_estimate import Load, Need, Size, needs, size_of
+from seqit.train.model.memory_estimate import Load, ModelSize, Need, needs, size_of
 from seqit.train.plan import make_plan
+from seqit.train.recipe import Data, Lora, Memory, TrainRecipe, Tuning
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -61,14 +61,14 @@ def source(tmp_path):
 
 def recipe_of(model, *sources, tuning=TUNING, **data):
     files = tuple(map(str, sources))
-    return Recipe(model=str(model), data=Data(sources=files, **data), tuning=tuning)
+    return TrainRecipe(model=str(model), data=Data(sources=files, **data), tuning=tuning)
 
 
 def accounts(told):
     """Return what opens an account that keeps itself and its rejects in `told`."""
 
     def opened(file):
-        account = Account("train", lambda reject: told.setdefault("rejects", []).append(reject))
+        account = RunStats("train", lambda reject: told.setdefault("rejects", []).append(reject))
         told["account"] = account
         return account
 
@@ -101,8 +101,8 @@ def test_every_row_is_trained_on_rejected_or_failed(model, source, tmp_path):
     lost = {reject.get("id"): reject["reason"] for reject in told["rejects"]}
     assert lost[ROWS[11]["id"]] == "too-long"
     assert lost[ROWS[14]["id"]] == "images"
-    assert len(Prepared.open(folder)) == 9
-    assert len(Prepared.open(folder, "eval")) == 0
+    assert len(PreparedDataset.open(folder)) == 9
+    assert len(PreparedDataset.open(folder, "eval")) == 0
     assert counts["rows"] == {"train": 9}
 
 
@@ -116,7 +116,7 @@ def test_a_cut_row_is_counted_and_one_of_the_prompt_alone_fails(model, source, t
     assert counts["tokens_cut"] == whole - 96
     masked = next(each for each in told["rejects"] if each["reason"] == "fully-masked")
     assert (masked["id"], masked["outcome"]) == (ROWS[12]["id"], "failed")
-    cut = Prepared.open(folder)
+    cut = PreparedDataset.open(folder)
     example = cut.example(cut.find(ROWS[11]["id"]))
     assert len(example.ids) == 96
     assert example.targets[-1]
@@ -131,14 +131,14 @@ def test_an_answer_of_its_end_alone_fails(model, tmp_path):
     )
     source = tmp_path / "rows.jsonl"
     source.write_text(json.dumps(row(0, "HmHm")) + "\n" + json.dumps(row(1)) + "\n")
-    recipe = Recipe(str(model), template=str(template), data=Data(sources=(str(source),)))
+    recipe = TrainRecipe(str(model), template=str(template), data=Data(sources=(str(source),)))
     assert reasons(prepared(recipe, tmp_path / "tokens")) == {"zero-token": 1}
 
 
 def test_what_is_on_disk_is_what_was_encoded(model, source, tmp_path):
     recipe = recipe_of(model, source, length=96)
     folder = prepared(recipe, tmp_path)
-    disk, encoder = Prepared.open(folder), encoder_of(recipe)
+    disk, encoder = PreparedDataset.open(folder), encoder_of(recipe)
     kept = [*ROWS[:8], ROWS[13]]
     assert [disk.example(n).row_id for n in range(len(disk))] == [each["id"] for each in kept]
     for number, each in enumerate(kept):
@@ -165,7 +165,7 @@ def test_many_batches_are_read_as_one_file(tmp_path):
         encoded = Encoded([number] * (1 + number % 5), [True] * (1 + number % 5))
         writer.write(f"id{number}", encoded, ["a.png"] * (number % 3))
     writer.close()
-    disk = Prepared(file)
+    disk = PreparedDataset(file)
     assert len(disk) == 1200
     for number in (0, 511, 512, 1023, 1024, 1199):
         example = disk.example(number)
@@ -190,7 +190,7 @@ def test_rows_are_prepared_once(model, source, tmp_path):
 
 def test_a_folder_appears_whole_or_not_at_all(model, source, tmp_path):
     def strict(file):
-        return Account("train", strict=True)
+        return RunStats("train", strict=True)
 
     source.write_text(source.read_text().removesuffix("{oops\n"))
     recipe = recipe_of(model, source, length=96)
@@ -198,7 +198,7 @@ def test_a_folder_appears_whole_or_not_at_all(model, source, tmp_path):
         prepare(recipe, encoder_of(recipe), tmp_path / "tokens", strict)
     assert not list((tmp_path / "tokens").iterdir())
     with pytest.raises(SeqitError, match="holds no prepared rows, or not all of them"):
-        Prepared.open(tmp_path)
+        PreparedDataset.open(tmp_path)
 
 
 def test_another_run_may_have_made_the_same_but_only_whole(model, source, tmp_path):
@@ -231,7 +231,7 @@ def test_whole_roots_are_held_out(model, tmp_path):
     counts = counts_of(folder)
     assert balance(counts) == 0
     assert 60 <= counts["held_out"] <= 140
-    split = {name: Prepared.open(folder, name) for name in ("train", "eval")}
+    split = {name: PreparedDataset.open(folder, name) for name in ("train", "eval")}
     ids = {name: {int(p.example(n).row_id) for n in range(len(p))} for name, p in split.items()}
     assert {n // 2 for n in ids["train"]}.isdisjoint(n // 2 for n in ids["eval"])
     assert len(ids["train"]) + len(ids["eval"]) == 400
@@ -254,7 +254,7 @@ def test_tokens_are_counted_by_source_operation_and_iteration(model, tmp_path):
     chain["lineage"] |= {"operation": "prefix", "iteration": 2}
     sources[1].write_text(json.dumps(chain) + "\n")
     folder = prepared(recipe_of(model, *sources), tmp_path)
-    by, sizes = counts_of(folder)["by"], Prepared.open(folder).lengths
+    by, sizes = counts_of(folder)["by"], PreparedDataset.open(folder).lengths
     assert by["source"].keys() == {str(sources[0]), "seeds.json"}
     assert by["source"]["seeds.json"]["tokens"] == sizes[4]
     assert {name: group["rows"] for name, group in by["operation"].items()} == {
@@ -275,7 +275,7 @@ def test_the_plan_adds_up(model, tmp_path):
     source.write_text("".join(json.dumps(row(number)) + "\n" for number in range(100)))
     recipe = recipe_of(model, source, length=128, tuning=Tuning(batch=20, epochs=2))
     folder = prepared(recipe, tmp_path)
-    sizes = Prepared.open(folder).lengths
+    sizes = PreparedDataset.open(folder).lengths
     plan = make_plan(recipe, folder, 2, size_of(recipe, str(model)), has_gpu=False)
     assert plan.trained == 100
     assert plan.filled == pytest.approx(sizes.sum() / (plan.sequences * 128))
@@ -309,17 +309,17 @@ def test_the_size_is_that_of_the_model(model):
 
     whole = AutoModelForCausalLM.from_pretrained(model)
     parameters = sum(each.numel() for each in whole.parameters())
-    size = size_of(Recipe(str(model)), str(model))
+    size = size_of(TrainRecipe(str(model)), str(model))
     assert (size.parameters, size.trained) == (parameters, parameters)
     assert (size.layers, size.hidden) == (2, 128)
-    adapters = size_of(Recipe(str(model), lora=Lora(rank=4, bits=4)), str(model))
+    adapters = size_of(TrainRecipe(str(model), lora=Lora(rank=4, bits=4)), str(model))
     # A and B of the seven projections in each layer: 128 to 128 four times, to or from 256 thrice
     assert adapters.trained == 2 * 4 * (4 * (128 + 128) + 3 * (128 + 256))
     assert adapters.parameters == parameters
 
 
 GIB = 2**30
-LLAMA8 = Size(8_030_261_248, 8_030_261_248, 32, 4096, 128_256)
+LLAMA8 = ModelSize(8_030_261_248, 8_030_261_248, 32, 4096, 128_256)
 
 
 def state(stage, ranks, memory=MEMORY, lora=None, size=LLAMA8, has_gpu=True):
@@ -334,7 +334,7 @@ def test_the_state_is_zeros_formula():
     assert state(3, 8) == (2 + 4 + 12) / 8
     assert state(0, 1, has_gpu=False) == 4 + 4 + 8
     assert state(3, 8, Memory(offload="cpu")) == 4 / 8
-    adapters = Size(LLAMA8.parameters, LLAMA8.parameters // 100, 32, 4096, 128_256)
+    adapters = ModelSize(LLAMA8.parameters, LLAMA8.parameters // 100, 32, 4096, 128_256)
     assert state(0, 1, lora=Lora(bits=4), size=adapters) == pytest.approx(0.5 + 0.01 * 14, abs=0.03)
 
 
@@ -354,9 +354,9 @@ def test_checkpointing_saves_activations():
 def test_a_model_that_transformers_does_not_know_gets_a_sentence(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "nothing"}')
     with pytest.raises(SeqitError, match="transformers makes no model of"):
-        size_of(Recipe(str(tmp_path)), str(tmp_path))
+        size_of(TrainRecipe(str(tmp_path)), str(tmp_path))
     with pytest.raises(SeqitError, match="finds no tokenizer in"):
-        text_encoder(Recipe(str(tmp_path)))
+        text_encoder(TrainRecipe(str(tmp_path)))
 
 
 def run(*args, stdin=b"", cwd=None):

@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("deepspeed", reason="seqit[train] is not installed")
 from support.paths import ROOT
 
-from seqit.commands._train_options import changed
+from seqit.commands._train_options import apply_options
 from seqit.errors import SeqitError, UsageError
 from seqit.records.validation import schema
-from seqit.train.recipe import SECTIONS, Data, Lora, Memory, Recipe, Tuning, read_recipe
+from seqit.train.recipe import SECTIONS, Data, Lora, Memory, TrainRecipe, Tuning, read_recipe
 
 NAMED = b"model: org/base\nout: runs/sit\n"
 WHOLE = (
@@ -60,13 +60,13 @@ def test_every_field_is_read():
 def test_a_recipe_is_the_same_after_a_round_trip(text):
     recipe = read_recipe(text, "r.yaml")
     document = json.loads(json.dumps(recipe.to_dict()))
-    assert Recipe.from_dict(document) == recipe
+    assert TrainRecipe.from_dict(document) == recipe
     assert read_recipe(json.dumps(document).encode(), "run.json") == recipe
 
 
 def test_the_schema_names_every_field_and_no_other():
     known = schema("train").document["properties"]
-    assert set(known) == {field.name for field in dataclasses.fields(Recipe)}
+    assert set(known) == {field.name for field in dataclasses.fields(TrainRecipe)}
     for name, section in SECTIONS.items():
         assert list(known[name]["properties"]) == [f.name for f in dataclasses.fields(section)]
 
@@ -104,7 +104,7 @@ def test_what_is_wrong_gets_a_sentence(text, message):
         read_recipe(text, "r.yaml")
 
 
-SOUND = Recipe(model="m", out="o")
+SOUND = TrainRecipe(model="m", out="o")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_contradictions_get_a_sentence(change, message):
 
 
 def test_a_look_needs_no_folder():
-    Recipe(model="m").check(needs_out=False)
+    TrainRecipe(model="m").check(needs_out=False)
 
 
 def test_the_schema_of_the_package_is_that_of_the_project():
@@ -134,8 +134,8 @@ def test_the_schema_of_the_package_is_that_of_the_project():
 
 def test_rows_of_a_batch_on_the_command_line_replace_tokens_of_a_recipe():
     recipe = read_recipe(NAMED + b"tuning: {batch_tokens: 4096}", "tokens.yaml")
-    assert changed(recipe, {"tuning__lr": 1e-3}).tuning.batch_tokens == 4096
-    tuning = changed(recipe, {"tuning__batch": 8}).tuning
+    assert apply_options(recipe, {"tuning__lr": 1e-3}).tuning.batch_tokens == 4096
+    tuning = apply_options(recipe, {"tuning__batch": 8}).tuning
     assert (tuning.batch, tuning.batch_tokens) == (8, None)
     with pytest.raises(UsageError, match="--batch and --batch-tokens"):
-        changed(recipe, {"tuning__batch": 8, "tuning__batch_tokens": 4096})
+        apply_options(recipe, {"tuning__batch": 8, "tuning__batch_tokens": 4096})

@@ -53,15 +53,15 @@ def test_the_tags_are_learnt_to_the_letter(tmp_path):
     pytest.importorskip("transformers", reason="seqit[train] is not installed")
     from transformers import AutoTokenizer
 
-    from seqit.llm.providers.local.chat_template import Template
-    from seqit.records.normalize import adopt
+    from seqit.llm.providers.local.chat_template import ChatTemplate
+    from seqit.records.normalize import normalize
     from seqit.train.data.chat_encoder import TextEncoder
 
     make_tokenizer(tmp_path, None)
-    template = Template(str(FOLDER / "tags.jinja"), None)
+    template = ChatTemplate(str(FOLDER / "tags.jinja"), None)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     encoder = TextEncoder(tokenizer, template, "assistant", "tiny")
-    row = adopt({"instruction": "Name a river.", "output": "The Rhine.", "system": "Be brief."})
+    row = normalize({"instruction": "Name a river.", "output": "The Rhine.", "system": "Be brief."})
     row["history"] = [["Hello.", "Good day."]]
     encoded = encoder.encode(row)
     pairs = zip(encoded.ids, encoded.targets, strict=True)

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 
-class Option(NamedTuple):
+class AnswerOption(NamedTuple):
     """One option: its label as written, such as "(A)" or "Sentence B", or ""; and its text."""
 
     label: str
@@ -24,7 +24,7 @@ _LINE = re.compile(
 _INLINE = re.compile(r"(?:(?<=\s)|^)(\(?[A-Ha-h][).])[ \t]+")
 
 
-def find_options(text: str) -> tuple[str, tuple[Option, ...]]:
+def find_options(text: str) -> tuple[str, tuple[AnswerOption, ...]]:
     """Return the question in front of the options, and the options; none where they are unclear."""
     if heading := _HEADING.search(text):
         stem, block = text[: heading.start()], text[heading.end() :]
@@ -36,15 +36,15 @@ def find_options(text: str) -> tuple[str, tuple[Option, ...]]:
     return text.strip(), ()
 
 
-def _option(line: str) -> Option:
+def _option(line: str) -> AnswerOption:
     match = _LINE.match(line)
     label, text = (match[1] or "", match[2]) if match else ("", line)
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1].strip()
-    return Option(label, text)
+    return AnswerOption(label, text)
 
 
-def _labelled_lines(text: str) -> tuple[str, list[Option]] | None:
+def _labelled_lines(text: str) -> tuple[str, list[AnswerOption]] | None:
     """Read a run of labelled lines at the end of a text that has no heading for them."""
     rows = text.rstrip().split("\n")
     first = len(rows)
@@ -55,7 +55,7 @@ def _labelled_lines(text: str) -> tuple[str, list[Option]] | None:
     return "\n".join(rows[:first]), [_option(row) for row in rows[first:]]
 
 
-def _inline(text: str) -> tuple[str, list[Option]] | None:
+def _inline(text: str) -> tuple[str, list[AnswerOption]] | None:
     """Read "Which is a fish? a) salmon b) robin c) whale"."""
     if not any(mark in text for mark in ("b)", "B)", "b. ", "B. ")):
         return None
@@ -64,13 +64,13 @@ def _inline(text: str) -> tuple[str, list[Option]] | None:
         return None
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     found = [
-        Option(mark[1], text[mark.end() : end].strip().rstrip(",;"))
+        AnswerOption(mark[1], text[mark.end() : end].strip().rstrip(",;"))
         for mark, end in zip(marks, ends, strict=True)
     ]
     return text[: marks[0].start()], found
 
 
-def _clear(found: list[Option]) -> bool:
+def _clear(found: list[AnswerOption]) -> bool:
     """Say whether the labels are A, B, C … without a gap (or all missing) and the texts differ."""
     texts = {option.text.casefold() for option in found}
     if len(texts) < len(found) or "" in texts:

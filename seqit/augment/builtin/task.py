@@ -4,7 +4,7 @@ import re
 from functools import cached_property
 
 from seqit.augment.builtin.answer import Answer
-from seqit.augment.builtin.options import Option, find_options
+from seqit.augment.builtin.options import AnswerOption, find_options
 from seqit.checks import measures
 
 _CLAIM = re.compile(r'(?:^|\n)(?:[A-Z]\w+: )?"([^"\n]+)"(?=\n|$)')
@@ -34,7 +34,7 @@ class Task:
         self.answer = answer
 
     @cached_property
-    def _parts(self) -> tuple[str, tuple[Option, ...]]:
+    def _parts(self) -> tuple[str, tuple[AnswerOption, ...]]:
         return find_options(self.text)
 
     @property
@@ -43,7 +43,7 @@ class Task:
         return self._parts[0]
 
     @property
-    def options(self) -> tuple[Option, ...]:
+    def options(self) -> tuple[AnswerOption, ...]:
         return self._parts[1]
 
     @cached_property

@@ -15,11 +15,11 @@ from seqit.augment.builtin.library import Library, kind_of, library
 from seqit.augment.builtin.slots import fill
 from seqit.augment.builtin.step import StepKind, as_clause, as_step, pick, reply
 from seqit.augment.builtin.task import Task
-from seqit.augment.seq_instruct.teacher import Keep, Outcome, Rewrite
+from seqit.augment.seq_instruct.teacher import KeepUnchanged, Outcome, Rewrite
 from seqit.checks import verify
 from seqit.errors import UsageError
-from seqit.llm.model_call import Asking
-from seqit.records.identity import draw
+from seqit.llm.model_call import ModelCall
+from seqit.records.identity import rng_for
 from seqit.records.record import Record, Step
 
 _Operation = Literal["decompose", "prefix", "suffix"]
@@ -66,27 +66,27 @@ class BuiltinTeacher:
                 digest.update(file.read_text("utf-8").encode())
         return digest.hexdigest()
 
-    def rewrite(self, record: Record, seed: int) -> Asking[Outcome]:
+    def rewrite(self, record: Record, seed: int) -> ModelCall[Outcome]:
         """Return the outcome of one iteration; it asks nobody."""
         yield from ()
         iteration = record["lineage"]["iteration"] + 1
-        return self._rewrite(record, draw(seed, record["id"], iteration, "builtin"))
+        return self._rewrite(record, rng_for(seed, record["id"], iteration, "builtin"))
 
     def _rewrite(self, record: Record, rng: Random) -> Outcome:
         wanted = self._drawn(rng)
         if wanted == "keep":
-            return Keep("drawn to be kept")
+            return KeepUnchanged("drawn to be kept")
         if not record["output"].strip():
-            return Keep("there is no answer to build on")
+            return KeepUnchanged("there is no answer to build on")
         if len(record.get("steps", ())) >= LONGEST_CHAIN:
-            return Keep(f"the chain has {LONGEST_CHAIN} steps or more")
+            return KeepUnchanged(f"the chain has {LONGEST_CHAIN} steps or more")
         chain = read_chain(record)
         if chain is None:
-            return Keep("the steps are no longer the record's own")
+            return KeepUnchanged("the steps are no longer the record's own")
         for operation in self._order(wanted, rng):
             if _OPERATIONS[operation](chain, record, self._library, rng):
                 return _told(operation, chain, record, rng)
-        return Keep("no step of the library fits")
+        return KeepUnchanged("no step of the library fits")
 
     def _drawn(self, rng: Random) -> _Operation | Literal["keep"]:
         place = rng.random()

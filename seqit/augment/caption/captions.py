@@ -7,8 +7,8 @@ from xxhash import xxh3_128_hexdigest
 
 from seqit.augment.prompt import load_prompt
 from seqit.checks.measures import lines, sentences
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking, Unfit, Unreadable
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import CheckFailed, ModelCall, ParseError
 from seqit.llm.request import ImagePart, Message, TextPart
 from seqit.records.record import Record
 
@@ -34,7 +34,7 @@ def caption_prompt() -> str:
     return load_prompt("caption").version
 
 
-def written_caption(model: Model, record: Record, seed: int) -> Asking[str]:
+def written_caption(model: ModelClient, record: Record, seed: int) -> ModelCall[str]:
     """Ask a vision model for a caption of the record's images; raises Unanswered.
 
     The question is the image's and not the record's: its draws do not depend on the record, so
@@ -50,18 +50,18 @@ def written_caption(model: Model, record: Record, seed: int) -> Asking[str]:
         "id": xxh3_128_hexdigest(orjson.dumps(images))[:20],
         "lineage": {**record["lineage"], "iteration": 0},
     }
-    return (yield from model.ask(asker, STAGE, messages, _caption, seed=seed))
+    return (yield from model.complete(asker, STAGE, messages, _caption, seed=seed))
 
 
 def _caption(text: str) -> str:
-    """Return the caption without outer space; raises Unreadable or Unfit where it is none."""
+    """Return the caption without outer space; raises ParseError or CheckFailed where it is none."""
     caption = text.strip()
     if len(lines(caption)) > 1:
-        raise Unreadable("it has several lines and not one sentence alone", "not-a-caption")
+        raise ParseError("it has several lines and not one sentence alone", "not-a-caption")
     if _LABEL.match(caption):
-        raise Unreadable("a label stands before the sentence", "not-a-caption")
+        raise ParseError("a label stands before the sentence", "not-a-caption")
     if _EXCUSE.search(_QUOTED.sub("", caption)):
-        raise Unfit("it says that the image cannot be described", "not-described")
+        raise CheckFailed("it says that the image cannot be described", "not-described")
     if len(caption) > _MOST_CHARACTERS or len(sentences(caption)) > _MOST_SENTENCES:
-        raise Unfit("it is longer than one sentence", "not-a-caption")
+        raise CheckFailed("it is longer than one sentence", "not-a-caption")
     return caption

@@ -12,25 +12,25 @@ from typing import Any, Literal
 from seqit.augment.caption.captions import caption_prompt, written_caption
 from seqit.augment.derive import (
     NO_OUTPUT,
-    Obstacle,
-    Others,
-    account_failure,
-    before,
+    OnInapplicable,
+    SkipReason,
     chain_of,
     check_choice,
     derive,
     labelled,
-    leave,
+    prepend_request,
+    record_failure,
+    skip_or_pass,
 )
-from seqit.llm.client import Alone, Model
-from seqit.llm.model_call import Asking, Unanswered
-from seqit.records.identity import draw
+from seqit.llm.client import ModelClient, WithoutModel
+from seqit.llm.model_call import CompletionFailed, ModelCall
+from seqit.records.identity import rng_for
 from seqit.records.record import Record, Step
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 METHOD = "caption"
 
-Variant = Literal["describe", "base", "merged"]
+CaptionVariant = Literal["describe", "base", "merged"]
 
 DESCRIBE = "Describe the image in a sentence."
 """The first step; it needs the image and nothing else."""
@@ -47,13 +47,13 @@ _PHRASINGS = (
 
 def augment(
     rows: Iterator[Row],
-    account: Account,
+    account: RunStats,
     *,
     seed: int,
-    model: Model | None = None,
-    variant: Variant = "describe",
+    model: ModelClient | None = None,
+    variant: CaptionVariant = "describe",
     captions: Literal["draw", "first"] = "draw",
-    others: Others = "reject",
+    others: OnInapplicable = "reject",
 ) -> Iterator[Row]:
     """Put a description before the answer of every row that has an image and a caption.
 
@@ -69,11 +69,11 @@ def augment(
     check_choice("captions", captions, ("draw", "first"))
     check_choice("others", others, ("reject", "pass"))
     describing = _Describing(seed, variant, captions, model)
-    for row, result in (model or Alone()).run(rows, describing.run):
-        if isinstance(result, Unanswered):
-            account_failure(account, row, result)
-        elif isinstance(result, Obstacle):
-            yield from leave(row, account, others, METHOD, result)
+    for row, result in (model or WithoutModel()).run(rows, describing.run):
+        if isinstance(result, CompletionFailed):
+            record_failure(account, row, result)
+        elif isinstance(result, SkipReason):
+            yield from skip_or_pass(row, account, others, METHOD, result)
         else:
             yield row if result is None else row.changed(result)
 
@@ -88,16 +88,18 @@ def _captions(record: Record) -> list[str]:
     return []
 
 
-def _obstacle(record: Record, has_caption: bool) -> Obstacle | None:
+def _obstacle(record: Record, has_caption: bool) -> SkipReason | None:
     """Return why the image cannot be described first."""
     if not record.get("images"):
-        return Obstacle("no-image", "The row has no image.")
+        return SkipReason("no-image", "The row has no image.")
     if not has_caption:
-        return Obstacle("no-caption", "Neither metadata.captions nor metadata.caption has a text.")
+        return SkipReason(
+            "no-caption", "Neither metadata.captions nor metadata.caption has a text."
+        )
     if not record["output"]:
         return NO_OUTPUT
     if record["lineage"]["operation"] == "caption":
-        return Obstacle("already-described", "The row describes its image already.")
+        return SkipReason("already-described", "The row describes its image already.")
     return None
 
 
@@ -106,17 +108,17 @@ class _Describing:
     """One row's way to its chain."""
 
     seed: int
-    variant: Variant
+    variant: CaptionVariant
     captions: Literal["draw", "first"]
-    model: Model | None
+    model: ModelClient | None
 
-    def run(self, row: Row) -> Asking[Record | Obstacle | None]:
-        """Return the chain, why there is none, or None where the row stays; raises Unanswered."""
+    def run(self, row: Row) -> ModelCall[Record | SkipReason | None]:
+        """Return the chain, why there is none, or None where the row stays; raises CompletionFailed."""
         record: Record = row.value
         known = _captions(record)
         if why := _obstacle(record, bool(known or self.model)):
             return why
-        lot = draw(self.seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
+        lot = rng_for(self.seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
         if self.variant == "base" or (self.variant == "merged" and lot.random() < 0.5):
             return None
         changes: dict[str, Any] = {}
@@ -133,7 +135,7 @@ class _Describing:
 def _described(record: Record, caption: str, request: str) -> dict[str, Any]:
     first: Step = {"instruction": DESCRIBE, "output": caption, "name": "describe"}
     return {
-        "instruction": before(request, record["instruction"]),
+        "instruction": prepend_request(request, record["instruction"]),
         "output": f"{labelled('Description', caption)}\n\n{labelled('Answer', record['output'])}",
         "steps": [first, *_answer_steps(record)],
     }

@@ -13,32 +13,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from seqit.augment.derive import account_failure, derive, need_model
+from seqit.augment.derive import derive, need_model, record_failure
 from seqit.augment.evol_instruct.elimination import answer_problem, copied_words, same_prompt
-from seqit.augment.form import Field, Form
+from seqit.augment.form import AnswerField, TaggedForm
 from seqit.augment.prompt import load_prompt, prompts_version
 from seqit.augment.respond import respond
 from seqit.checks.placeholder import placeholder_kind
 from seqit.errors import UsageError
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking, Unreadable
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import ModelCall, ParseError
 from seqit.records.formats.chat import question_of
-from seqit.records.identity import draw
+from seqit.records.identity import rng_for
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 METHOD = "evol-instruct"
 
 DEPTH = ("constrain", "deepen", "concretize", "reason", "complicate")
 BREADTH = "broaden"
 
-_EVOLVED = Form((Field("instruction"),))
-_VERDICT = Form((Field("verdict", ("equal", "different")),))
+_EVOLVED = TaggedForm((AnswerField("instruction"),))
+_VERDICT = TaggedForm((AnswerField("verdict", ("equal", "different")),))
 _JUDGE = "evol_judge"
 
 
 @dataclass(slots=True)
-class _Way:
+class _EvolvingRow:
     """One row on its way through the rounds: what it is now, and what was done or given up."""
 
     row: Row
@@ -48,10 +48,10 @@ class _Way:
 
 def augment(
     rows: Iterator[Row],
-    account: Account,
+    account: RunStats,
     *,
     seed: int,
-    model: Model | None = None,
+    model: ModelClient | None = None,
     rounds: int = 1,
     breadth: bool = True,
 ) -> Iterator[Row]:
@@ -71,12 +71,12 @@ def augment(
     counts: dict[str, dict[str, Counter[str]]] = {"operations": {}, "eliminated": {}}
     account.counts |= counts
     evolving = _Evolving(model, rounds, breadth, seed)
-    for way, failure in model.run(map(_Way, rows), evolving.run):
+    for way, failure in model.run(map(_EvolvingRow, rows), evolving.run):
         for kind, events in (("operations", way.done), ("eliminated", way.eliminated)):
             for number, name in events:
                 counts[kind].setdefault(str(number), Counter())[name] += 1
         if failure:
-            account_failure(account, way.row, failure)
+            record_failure(account, way.row, failure)
         else:
             yield way.row
 
@@ -85,12 +85,12 @@ def augment(
 class _Evolving:
     """All rounds of one record."""
 
-    model: Model
+    model: ModelClient
     rounds: int
     breadth: bool
     seed: int
 
-    def run(self, way: _Way) -> Asking[None]:
+    def run(self, way: _EvolvingRow) -> ModelCall[None]:
         """Lead one row through its rounds; raises Unanswered."""
         for number in range(1, self.rounds + 1):
             parent: Record = way.row.value
@@ -108,7 +108,7 @@ class _Evolving:
 
     def _evolved(
         self, parent: Record, number: int, operation: str
-    ) -> Asking[tuple[Record | None, str]]:
+    ) -> ModelCall[tuple[Record | None, str]]:
         """Return the evolved record with its answer, or None and why it is eliminated."""
         text = question_of(parent)
         instruction = yield from self._rewrite(parent, text, number, operation)
@@ -124,7 +124,7 @@ class _Evolving:
             return None, reason
         return self._derived(parent, instruction, answer, operation), ""
 
-    def _rewrite(self, parent: Record, text: str, number: int, operation: str) -> Asking[str]:
+    def _rewrite(self, parent: Record, text: str, number: int, operation: str) -> ModelCall[str]:
         structured = self.model.structured
         lot = self._lot(parent, number, "examples")
         prompt = load_prompt(f"evol_{operation}")
@@ -133,11 +133,11 @@ class _Evolving:
         def read(completion: str) -> str:
             instruction: str = _EVOLVED.read(completion, structured)["instruction"]
             if placeholder_kind(instruction):
-                raise Unreadable("the instruction is a placeholder", "placeholder")
+                raise ParseError("the instruction is a placeholder", "placeholder")
             return instruction
 
         return (
-            yield from self.model.ask(
+            yield from self.model.complete(
                 parent,
                 f"evolve {number}",
                 messages,
@@ -147,13 +147,13 @@ class _Evolving:
             )
         )
 
-    def _gains(self, parent: Record, first: str, second: str, number: int) -> Asking[bool]:
+    def _gains(self, parent: Record, first: str, second: str, number: int) -> ModelCall[bool]:
         """Ask whether the evolved prompt asks for more than the former."""
         structured = self.model.structured
         lot = self._lot(parent, number, "judge examples")
         values = {"first": first, "second": second}
         messages = load_prompt(_JUDGE).messages(values, _VERDICT, structured, lot)
-        verdict = yield from self.model.ask(
+        verdict = yield from self.model.complete(
             parent,
             f"judge {number}",
             messages,
@@ -186,4 +186,4 @@ class _Evolving:
 
     def _lot(self, record: Record, number: int, stage: str) -> Random:
         iteration = record["lineage"]["iteration"] + 1
-        return draw(self.seed, record["id"], iteration, f"{METHOD} {number} {stage}")
+        return rng_for(self.seed, record["id"], iteration, f"{METHOD} {number} {stage}")

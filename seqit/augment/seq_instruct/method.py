@@ -10,20 +10,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from seqit.augment.derive import account_failure, remade
-from seqit.augment.seq_instruct.teacher import CLASSIFIED, Classified, Keep, Rewrite, Teacher
+from seqit.augment.derive import rebuild, record_failure
+from seqit.augment.seq_instruct.teacher import (
+    CLASSIFIED,
+    Classified,
+    KeepUnchanged,
+    Rewrite,
+    Teacher,
+)
 from seqit.checks import record_problems
-from seqit.llm.client import Alone, Dispatch
-from seqit.llm.model_call import Asking, Unanswered
+from seqit.llm.client import CallRunner, WithoutModel
+from seqit.llm.model_call import CompletionFailed, ModelCall
 from seqit.records.record import Lineage, Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 METHOD = "seq-instruct"
 OPERATIONS = ("decompose", "prefix", "suffix", "keep")
 
 
 @dataclass(slots=True)
-class _Way:
+class _ChainedRow:
     """One row on its way through the iterations, as far as it has come."""
 
     row: Row
@@ -32,10 +38,10 @@ class _Way:
 
 def augment(
     rows: Iterator[Row],
-    account: Account,
+    account: RunStats,
     *,
     teacher: Teacher,
-    dispatch: Dispatch | None = None,
+    dispatch: CallRunner | None = None,
     iterations: int = 1,
     seed: int = 0,
     thaw: bool = False,
@@ -50,11 +56,11 @@ def augment(
     counts: dict[str, Counter[str]] = {}
     account.counts["operations"] = counts
     chaining = _Chaining(teacher, iterations, seed, thaw)
-    for way, failure in (dispatch or Alone()).run(map(_Way, rows), chaining.run):
+    for way, failure in (dispatch or WithoutModel()).run(map(_ChainedRow, rows), chaining.run):
         for number, operation in way.operations:
             counts.setdefault(str(number), Counter())[operation] += 1
         if failure:
-            account_failure(account, way.row, failure)
+            record_failure(account, way.row, failure)
         else:
             yield way.row
 
@@ -93,8 +99,8 @@ class _Chaining:
     seed: int
     thaw: bool
 
-    def run(self, way: _Way) -> Asking[None]:
-        """Lead one row through its iterations; raises Unanswered."""
+    def run(self, way: _ChainedRow) -> ModelCall[None]:
+        """Lead one row through its iterations; raises CompletionFailed."""
         for turn in range(self.iterations):
             parent: Record = way.row.value
             if "kept" in parent["lineage"]:
@@ -105,7 +111,7 @@ class _Chaining:
             number = parent["lineage"]["iteration"] + 1
             if isinstance(outcome, Classified):
                 record, operation = _classified(parent, outcome), outcome.operation
-            elif isinstance(outcome, Keep):
+            elif isinstance(outcome, KeepUnchanged):
                 record, operation = self._kept(parent, number, outcome), "keep"
             else:
                 record, operation = self._chain(parent, number, outcome), outcome.operation
@@ -114,7 +120,7 @@ class _Chaining:
             if isinstance(outcome, Classified):
                 return
 
-    def _kept(self, parent: Record, number: int, keep: Keep) -> Record:
+    def _kept(self, parent: Record, number: int, keep: KeepUnchanged) -> Record:
         """Freeze a record; a chain keeps the operation and the iteration that made it."""
         lineage: Lineage = {**parent["lineage"]}
         if lineage["operation"] in ("seed", "regenerate"):  # no chain
@@ -125,10 +131,10 @@ class _Chaining:
         lineage |= {"parent": parent["id"], **self._origin()}
         steps = [{"instruction": step["instruction"]} for step in parent.get("steps", ())]
         changes = {"output": keep.output, "steps": steps, "lineage": lineage}
-        return remade(_without_classification(parent), changes)
+        return rebuild(_without_classification(parent), changes)
 
     def _chain(self, parent: Record, number: int, rewrite: Rewrite) -> Record:
-        """Return the chain as a record; raises Unanswered where a step does not verify."""
+        """Return the chain as a record; raises CompletionFailed where a step does not verify."""
         lineage: Lineage = {
             "root": parent["lineage"]["root"],
             "parent": parent["id"],
@@ -142,11 +148,11 @@ class _Chaining:
             "steps": rewrite.steps,
             "lineage": lineage,
         }
-        record = remade(_without_classification(parent), changes)
+        record = rebuild(_without_classification(parent), changes)
         if problems := record_problems(record):
             step, problem = problems[0]
             message = f"step {step + 1} of the new chain does not verify: {problem}"
-            raise Unanswered("check", "wrong-step", message, {"chain": record})
+            raise CompletionFailed("check", "wrong-step", message, {"chain": record})
         return record
 
     def _origin(self) -> Lineage:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from seqit.llm.model_call import Asking
+from seqit.llm.model_call import ModelCall
 from seqit.records.record import Record, Step
 
 ChainOperation = Literal["decompose", "prefix", "suffix"]
@@ -27,7 +27,7 @@ class Rewrite:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class KeepUnchanged:
     """The record stays as it is and is frozen: nothing fits, or it was drawn to be kept.
 
     `output` is a new answer to it; None where it keeps its own.
@@ -45,7 +45,7 @@ class Classified:
     thought: str
 
 
-Outcome = Rewrite | Keep | Classified
+Outcome = Rewrite | KeepUnchanged | Classified
 
 
 class Teacher(Protocol):
@@ -57,7 +57,7 @@ class Teacher(Protocol):
     @property
     def prompt(self) -> str: ...
 
-    def rewrite(self, record: Record, seed: int) -> Asking[Outcome]:
+    def rewrite(self, record: Record, seed: int) -> ModelCall[Outcome]:
         """Ask for one iteration of one record.
 
         Raises Unanswered where nothing that can be used was given: a failure is no outcome.

@@ -6,13 +6,13 @@ from typing import Any, Literal, NamedTuple
 
 from seqit.augment.derive import derive, is_question, labelled
 from seqit.augment.language import language_name
-from seqit.augment.translate.parallel_text import Text
-from seqit.records.identity import draw
+from seqit.augment.translate.parallel_text import ParallelText
+from seqit.records.identity import rng_for
 from seqit.records.record import Record, Step
 
 METHOD = "translate"
 
-Variant = Literal["single-turn", "multi-turn", "crosslingual"]
+TranslateVariant = Literal["single-turn", "multi-turn", "crosslingual"]
 
 # {what} is "question and the text" or a part of it, {do} "answer the question" or the like;
 # {source}, {target} and {reply} are names of languages.
@@ -40,27 +40,27 @@ _CROSSLINGUAL = (
 )
 
 
-class Options(NamedTuple):
+class TranslateOptions(NamedTuple):
     """What to translate, and how; see seqit.augment.translate.method."""
 
     seed: int
     languages: tuple[str, ...]
     into: str
-    variant: Variant
+    variant: TranslateVariant
     content: Literal["all", "input"]
     answer: Literal["target", "source"]
 
 
-def lot(record: Record, seed: int, stage: str) -> Random:
+def rng_for_row(record: Record, seed: int, stage: str) -> Random:
     """Return the generator for one decision about translating the record."""
-    return draw(seed, record["id"], record["lineage"]["iteration"] + 1, f"{METHOD} {stage}")
+    return rng_for(seed, record["id"], record["lineage"]["iteration"] + 1, f"{METHOD} {stage}")
 
 
 def translated(
     record: Record,
-    texts: Mapping[str, Text],
+    texts: Mapping[str, ParallelText],
     code: str,
-    options: Options,
+    options: TranslateOptions,
     *,
     teacher: str = "builtin",
     prompt: str = "",
@@ -72,7 +72,7 @@ def translated(
     """
     task = _task(texts, code, options)
     words, answer = task.words, task.last["output"]
-    chance = lot(record, options.seed, "phrasing")
+    chance = rng_for_row(record, options.seed, "phrasing")
     changes: dict[str, Any] = {"input": task.foreign, "output": answer, "steps": [task.last]}
     if options.variant == "single-turn":
         parts = (labelled("Translation", task.first["output"]), labelled("Answer", answer))
@@ -107,7 +107,7 @@ def translated(
     )
 
 
-class _Task(NamedTuple):
+class _TranslationTask(NamedTuple):
     """One row's translation, before a variant gives it its form."""
 
     foreign: str  # what is to be translated
@@ -118,7 +118,9 @@ class _Task(NamedTuple):
     words: dict[str, str]  # for the phrasings
 
 
-def _task(texts: Mapping[str, Text], code: str, options: Options) -> _Task:
+def _task(
+    texts: Mapping[str, ParallelText], code: str, options: TranslateOptions
+) -> _TranslationTask:
     source, target = texts[code], texts[options.into]
     reply = options.into if options.answer == "target" else code
     kind = "question" if is_question(target.instruction) else "task"
@@ -148,10 +150,10 @@ def _task(texts: Mapping[str, Text], code: str, options: Options) -> _Task:
     if answer in texts[reply].input:
         # A span of the text: exact match is the measure of such answers (SQuAD).
         last["check"] = {"kind": "text", "value": answer}
-    return _Task(foreign, wording, first, last, reply, words)
+    return _TranslationTask(foreign, wording, first, last, reply, words)
 
 
-def _whole(text: Text, kind: str) -> str:
+def _whole(text: ParallelText, kind: str) -> str:
     if not text.input:
         return text.instruction
     return f"{labelled(kind.capitalize(), text.instruction)}\n\n{labelled('Text', text.input)}"

@@ -9,34 +9,46 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from seqit.augment.derive import Obstacle, Others, account_failure, check_choice, leave
+from seqit.augment.derive import (
+    OnInapplicable,
+    SkipReason,
+    check_choice,
+    record_failure,
+    skip_or_pass,
+)
 from seqit.augment.language import prose
-from seqit.augment.translate.chain import METHOD, Options, Variant, lot, translated
-from seqit.augment.translate.parallel_text import Text, texts_of, with_texts
+from seqit.augment.translate.chain import (
+    METHOD,
+    TranslateOptions,
+    TranslateVariant,
+    rng_for_row,
+    translated,
+)
+from seqit.augment.translate.parallel_text import ParallelText, texts_of, with_texts
 from seqit.augment.translate.translator import Translator
 from seqit.checks.measures import letters
 from seqit.errors import RowError, UsageError
-from seqit.llm.client import Alone, Model
-from seqit.llm.model_call import Asking, Unanswered
+from seqit.llm.client import ModelClient, WithoutModel
+from seqit.llm.model_call import CompletionFailed, ModelCall
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 
 def augment(
     rows: Iterator[Row],
-    account: Account,
+    account: RunStats,
     *,
     seed: int,
-    model: Model | None = None,
+    model: ModelClient | None = None,
     languages: Sequence[str] = (),
     row_language: str = "en",
     into: str = "en",
-    variant: Variant = "single-turn",
+    variant: TranslateVariant = "single-turn",
     content: Literal["all", "input"] = "all",
     answer: Literal["target", "source"] = "target",
     per_row: Literal["one", "all"] = "one",
     share: float = 1.0,
-    others: Others = "reject",
+    others: OnInapplicable = "reject",
 ) -> Iterator[Row]:
     """Turn rows into chains that translate first and then do the task.
 
@@ -65,19 +77,19 @@ def augment(
         raise UsageError(f"share is {share}, but must lie between 0 and 1.")
     if into in languages:
         raise UsageError(f"{into!r} is the language to translate into: leave it out of languages.")
-    options = Options(seed, tuple(languages), into, variant, content, answer)
+    options = TranslateOptions(seed, tuple(languages), into, variant, content, answer)
     planner = _Planner(options, row_language, per_row, share, model is not None)
     maker = _Maker(options, Translator(model, seed) if model else None)
-    for item, result in (model or Alone()).run(planner.items(rows), maker.run):
+    for item, result in (model or WithoutModel()).run(planner.items(rows), maker.run):
         row = item.row
         account.added += item.is_further
         if isinstance(item.what, RowError):
             error = item.what
             account.fail(row, METHOD, "malformed-parallel", str(error), field=error.field)
-        elif isinstance(result, Unanswered):
-            account_failure(account, row, result)
-        elif isinstance(result, Obstacle):
-            yield from leave(row, account, others, METHOD, result)
+        elif isinstance(result, CompletionFailed):
+            record_failure(account, row, result)
+        elif isinstance(result, SkipReason):
+            yield from skip_or_pass(row, account, others, METHOD, result)
         else:
             yield row if result is None else row.changed(result)
 
@@ -86,8 +98,8 @@ class _Item(NamedTuple):
     """One record to be made of a row."""
 
     row: Row
-    texts: dict[str, Text]
-    what: str | Obstacle | RowError | None  # a language code; None: the row stays as it is
+    texts: dict[str, ParallelText]
+    what: str | SkipReason | RowError | None  # a language code; None: the row stays as it is
     is_further: bool = False  # not the first record of its row
 
 
@@ -95,7 +107,7 @@ class _Item(NamedTuple):
 class _Planner:
     """Decides, without asking, which languages each row is translated from."""
 
-    options: Options
+    options: TranslateOptions
     row_language: str
     per_row: str
     share: float
@@ -114,15 +126,15 @@ class _Planner:
             codes = self._sources(texts)
             if why := self._obstacle(record, texts, codes):
                 yield _Item(row, texts, why)
-            elif lot(record, seed, "share").random() >= self.share:
+            elif rng_for_row(record, seed, "share").random() >= self.share:
                 yield _Item(row, texts, None)
             else:
                 if self.per_row == "one":
-                    codes = [lot(record, seed, "language").choice(codes)]
+                    codes = [rng_for_row(record, seed, "language").choice(codes)]
                 for number, code in enumerate(codes):
                     yield _Item(row, texts, code, number > 0)
 
-    def _wanted(self, texts: Mapping[str, Text]) -> list[str]:
+    def _wanted(self, texts: Mapping[str, ParallelText]) -> list[str]:
         """Return the languages that the options ask for, of those that can be had."""
         options = self.options
         codes = dict.fromkeys([*texts, *(options.languages if self.can_make else ())])
@@ -130,7 +142,7 @@ class _Planner:
             return [code for code in codes if code in options.languages]
         return [code for code in codes if code != options.into]
 
-    def _sources(self, texts: Mapping[str, Text]) -> list[str]:
+    def _sources(self, texts: Mapping[str, ParallelText]) -> list[str]:
         """Return the languages to translate from, those that are yet to be written among them."""
         found = []
         for code in self._wanted(texts):
@@ -142,23 +154,25 @@ class _Planner:
         return found
 
     def _obstacle(
-        self, record: Record, texts: Mapping[str, Text], codes: list[str]
-    ) -> Obstacle | None:
+        self, record: Record, texts: Mapping[str, ParallelText], codes: list[str]
+    ) -> SkipReason | None:
         """Return why the row cannot be translated."""
         operation = record["lineage"]["operation"]
         if operation not in ("seed", "keep", "regenerate"):
             # The parallel text says what the seed said, not what the row says now.
-            return Obstacle("already-changed", f"The operation {operation!r} has changed the row.")
+            return SkipReason(
+                "already-changed", f"The operation {operation!r} has changed the row."
+            )
         if codes:
             return None
         into = self.options.into
         if (into not in texts or len(texts) == 1) and not (self.can_make and self._wanted(texts)):
             message = f"The row's text is not known both in {into!r} and in another language."
-            return Obstacle("no-parallel-text", message)
+            return SkipReason("no-parallel-text", message)
         return _NOTHING
 
 
-_NOTHING = Obstacle(
+_NOTHING = SkipReason(
     "nothing-to-translate",
     "No wanted language of the row has an answer and a text that needs translation.",
 )
@@ -168,13 +182,13 @@ _NOTHING = Obstacle(
 class _Maker:
     """Makes the chains; asks for the texts that a row does not have."""
 
-    options: Options
+    options: TranslateOptions
     translator: Translator | None
 
-    def run(self, item: _Item) -> Asking[Record | Obstacle | None]:
-        """Make one chain; raises Unanswered."""
+    def run(self, item: _Item) -> ModelCall[Record | SkipReason | None]:
+        """Make one chain; raises CompletionFailed."""
         if not isinstance(item.what, str):
-            return item.what if isinstance(item.what, Obstacle) else None
+            return item.what if isinstance(item.what, SkipReason) else None
         record: Record = item.row.value
         code, texts = item.what, item.texts
         if self.translator is None or _is_usable(texts, code, self.options):
@@ -185,7 +199,7 @@ class _Maker:
             if parts := _missing(texts, each, self.options):
                 given = {part: getattr(texts[lead], part) for part in parts}
                 made = yield from self.translator.translate(record, given, lead, each)
-                texts[each] = texts.get(each, Text("", "", ""))._replace(**made)
+                texts[each] = texts.get(each, ParallelText("", "", ""))._replace(**made)
         if not _is_usable(texts, code, self.options):
             return _NOTHING  # the model found nothing in it that can be translated
         record = with_texts(record, texts)
@@ -193,7 +207,7 @@ class _Maker:
         return translated(record, texts, code, self.options, **origin)
 
 
-def _is_usable(texts: Mapping[str, Text], code: str, options: Options) -> bool:
+def _is_usable(texts: Mapping[str, ParallelText], code: str, options: TranslateOptions) -> bool:
     """Say whether the text in a language is complete, and not the target's own text."""
     target, text = texts.get(options.into), texts.get(code)
     if target is None or text is None or not target.instruction:
@@ -205,10 +219,10 @@ def _is_usable(texts: Mapping[str, Text], code: str, options: Options) -> bool:
     return bool(answered) and bool(target.input) and text.input not in ("", target.input)
 
 
-def _missing(texts: Mapping[str, Text], code: str, options: Options) -> list[str]:
+def _missing(texts: Mapping[str, ParallelText], code: str, options: TranslateOptions) -> list[str]:
     """Return the parts that a chain needs in a language, and that its text there lacks."""
     lead = next(iter(texts.values()))
-    known = texts.get(code, Text("", "", ""))
+    known = texts.get(code, ParallelText("", "", ""))
     is_target = code == options.into
     needed = ["instruction"] if is_target or options.content == "all" else []
     if code not in texts:  # what came with the row is complete in its way
@@ -218,7 +232,9 @@ def _missing(texts: Mapping[str, Text], code: str, options: Options) -> list[str
     return [part for part in needed if getattr(lead, part) and not getattr(known, part)]
 
 
-def _filled(texts: Mapping[str, Text], code: str, options: Options) -> dict[str, Text]:
+def _filled(
+    texts: Mapping[str, ParallelText], code: str, options: TranslateOptions
+) -> dict[str, ParallelText]:
     """Return the texts as they will be, with stand-ins for what is yet to be translated."""
     filled = dict(texts)
     lead = next(iter(texts.values()))
@@ -226,5 +242,5 @@ def _filled(texts: Mapping[str, Text], code: str, options: Options) -> dict[str,
         parts = _missing(texts, each, options)
         if any(letters(prose(getattr(lead, part))) for part in parts):
             stand_ins = {part: f"{getattr(lead, part)} ({each})" for part in parts}
-            filled[each] = filled.get(each, Text("", "", ""))._replace(**stand_ins)
+            filled[each] = filled.get(each, ParallelText("", "", ""))._replace(**stand_ins)
     return filled

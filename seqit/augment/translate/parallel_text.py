@@ -7,7 +7,7 @@ from seqit.errors import RowError
 from seqit.records.record import Record
 
 
-class Text(NamedTuple):
+class ParallelText(NamedTuple):
     """A row's content in one language; a part is empty where it is not known."""
 
     instruction: str
@@ -15,7 +15,7 @@ class Text(NamedTuple):
     output: str
 
 
-def texts_of(record: Record, language: str = "en") -> dict[str, Text]:
+def texts_of(record: Record, language: str = "en") -> dict[str, ParallelText]:
     """Return the row's content by language code, its own language first.
 
     A row that does not name its language counts as `language`. Raises RowError where
@@ -29,14 +29,14 @@ def texts_of(record: Record, language: str = "en") -> dict[str, Text]:
     parallel = metadata.get("parallel", {})
     if not isinstance(parallel, dict):
         raise RowError("metadata.parallel must map language codes to rows.", "metadata.parallel")
-    texts = {lead: Text(record["instruction"], record["input"], record["output"])}
+    texts = {lead: ParallelText(record["instruction"], record["input"], record["output"])}
     for code, value in parallel.items():
         if code != lead:
             texts[code] = _text(value, f"metadata.parallel.{code}")
     return texts
 
 
-def with_texts(record: Record, texts: Mapping[str, Text]) -> Record:
+def with_texts(record: Record, texts: Mapping[str, ParallelText]) -> Record:
     """Return the record with these texts, its own language first, where `texts_of` finds them."""
     lead, *others = texts
     metadata = record.get("metadata", {})
@@ -45,10 +45,10 @@ def with_texts(record: Record, texts: Mapping[str, Text]) -> Record:
     return {**record, "metadata": {**metadata, "language": lead, "parallel": parallel}}
 
 
-def _text(value: Any, field: str) -> Text:
+def _text(value: Any, field: str) -> ParallelText:
     given = value if isinstance(value, dict) else {}
-    parts = [given.get(part, "") for part in Text._fields]
+    parts = [given.get(part, "") for part in ParallelText._fields]
     if not (all(isinstance(part, str) for part in parts) and (parts[0] or parts[1])):
         message = f"{field} must hold an instruction or an input, and all parts as text."
         raise RowError(message, field)
-    return Text(*parts)
+    return ParallelText(*parts)

@@ -9,13 +9,13 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from seqit.augment.form import Field, Form
+from seqit.augment.form import AnswerField, TaggedForm
 from seqit.augment.language import language_name, prose, wrong_language
 from seqit.augment.prompt import Prompt, load_prompt
-from seqit.augment.translate.chain import METHOD, lot
+from seqit.augment.translate.chain import METHOD, rng_for_row
 from seqit.checks.measures import letters, words
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking, Unfit
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import CheckFailed, ModelCall
 from seqit.records.record import Record
 from seqit.records.validation import shorten
 
@@ -37,7 +37,7 @@ _SEPARATOR = re.compile(r"[.,'’ \u00a0\u202f]")
 class Translator:
     """Asks a model for translations."""
 
-    model: Model
+    model: ModelClient
     seed: int
 
     @property
@@ -47,19 +47,19 @@ class Translator:
 
     def translate(
         self, record: Record, parts: Mapping[str, str], source: str, target: str
-    ) -> Asking[dict[str, str]]:
+    ) -> ModelCall[dict[str, str]]:
         """Ask for the parts (instruction, input, output) of a record in another language.
 
         source, target: language codes. Raises Unanswered.
         """
-        form = Form(tuple(map(Field, parts)))
+        form = TaggedForm(tuple(map(AnswerField, parts)))
         structured = self.model.structured
         values = {
             "source": language_name(source),
             "target": language_name(target),
             "texts": _shown(parts),
         }
-        chance = lot(record, self.seed, f"examples {target}")
+        chance = rng_for_row(record, self.seed, f"examples {target}")
         messages = _prompt_for(tuple(parts)).messages(values, form, structured, chance)
 
         def read(text: str) -> dict[str, str]:
@@ -68,11 +68,11 @@ class Translator:
                 problem = translation_problem(original, found[part], part, source, target)
                 if problem:
                     reason, message = problem
-                    raise Unfit(f"the {values['target']} {part} is wrong: {message}", reason)
+                    raise CheckFailed(f"the {values['target']} {part} is wrong: {message}", reason)
             return found
 
         return (
-            yield from self.model.ask(
+            yield from self.model.complete(
                 record, METHOD, messages, read, seed=self.seed, schema=form.schema
             )
         )

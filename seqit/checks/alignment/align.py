@@ -17,13 +17,13 @@ _HEADING = re.compile(
     r"#{1,6} .*|\*\*[^*\n]{1,80}\*\*:?|[\W_]*(?:step|task|part)\s*\d{1,2}\b[^\n]{0,80}:?", re.I
 )
 
-Span = tuple[int, int]
+PartSpan = tuple[int, int]
 """A run of pieces, from the first to before the last; empty where both are the same."""
 Gain = tuple[int, int]
 """Checks that pass, and steps without a check for which something is said."""
 
 
-class Assigned(NamedTuple):
+class AlignedStep(NamedTuple):
     """A step's part of the answer, and what is wrong with it; nothing where it passes.
 
     `elsewhere`: some part of the answer passes, but it does not stand in its turn.
@@ -34,7 +34,7 @@ class Assigned(NamedTuple):
     elsewhere: bool = False
 
 
-def assign(steps: Sequence[Step], answer: str) -> list[Assigned]:
+def align(steps: Sequence[Step], answer: str) -> list[AlignedStep]:
     """Return each step's part of the answer, the parts in the order of the steps.
 
     The answer is cut at blank lines, then at lines, then at sentences; the first cut under which
@@ -42,7 +42,7 @@ def assign(steps: Sequence[Step], answer: str) -> list[Assigned]:
     stand that belongs to none; a step that works on the answer before it follows that directly,
     headings apart. A label such as "Step 2:" is no part of what it labels.
     """
-    best: list[Assigned] = []
+    best: list[AlignedStep] = []
     gained = (-1, -1)
     for pieces in _cuts(answer):
         gain, found = _Search(steps, answer, pieces).best()
@@ -53,9 +53,9 @@ def assign(steps: Sequence[Step], answer: str) -> list[Assigned]:
     return best
 
 
-def _cuts(answer: str) -> Iterator[list[Span]]:
+def _cuts(answer: str) -> Iterator[list[PartSpan]]:
     """Yield the ways to cut an answer, as the places of its pieces; not finer than can be tried."""
-    seen: list[list[Span]] = []
+    seen: list[list[PartSpan]] = []
     for cut in (measures.paragraphs, measures.lines, measures.sentences):
         places = _places(answer, cut(answer))
         if cut is not measures.sentences:
@@ -65,7 +65,7 @@ def _cuts(answer: str) -> Iterator[list[Span]]:
             yield places
 
 
-def _places(answer: str, pieces: Sequence[str]) -> list[Span]:
+def _places(answer: str, pieces: Sequence[str]) -> list[PartSpan]:
     places, start = [], 0
     for piece in pieces:
         found = answer.find(piece, start)
@@ -76,7 +76,7 @@ def _places(answer: str, pieces: Sequence[str]) -> list[Span]:
     return places
 
 
-def _together(places: list[Span]) -> list[Span]:
+def _together(places: list[PartSpan]) -> list[PartSpan]:
     """Return at most MOST_PARTS pieces: the first and last ones alone, those between joined."""
     if len(places) <= MOST_PARTS:
         return places
@@ -88,7 +88,7 @@ def _together(places: list[Span]) -> list[Span]:
 class _Search:
     """Dynamic programming over the steps: for each part of the last one, the best so far."""
 
-    def __init__(self, steps: Sequence[Step], answer: str, pieces: Sequence[Span]) -> None:
+    def __init__(self, steps: Sequence[Step], answer: str, pieces: Sequence[PartSpan]) -> None:
         self._steps = steps
         self._answer = answer
         self._pieces = pieces
@@ -96,10 +96,10 @@ class _Search:
         self._spans = [(a, b) for a in range(count) for b in range(a + 1, count + 1)]
         self._verify: Callable[[int, str, str], str | None] = cache(self._verified)
 
-    def best(self) -> tuple[Gain, list[Assigned]]:
+    def best(self) -> tuple[Gain, list[AlignedStep]]:
         """Return the highest gain, and the parts that give it."""
-        rows: list[dict[Span, tuple[Gain, Span]]] = []
-        before: dict[Span, Gain] = {(0, 0): (0, 0)}
+        rows: list[dict[PartSpan, tuple[Gain, PartSpan]]] = []
+        before: dict[PartSpan, Gain] = {(0, 0): (0, 0)}
         for number in range(len(self._steps)):
             row = self._step(number, before)
             rows.append(row)
@@ -111,11 +111,13 @@ class _Search:
         spans.reverse()
         return before[last], self._told(spans)
 
-    def _step(self, number: int, before: dict[Span, Gain]) -> dict[Span, tuple[Gain, Span]]:
+    def _step(
+        self, number: int, before: dict[PartSpan, Gain]
+    ) -> dict[PartSpan, tuple[Gain, PartSpan]]:
         """Return for each part of a step the best gain, and the part before that gives it."""
-        row: dict[Span, tuple[Gain, Span]] = {}
+        row: dict[PartSpan, tuple[Gain, PartSpan]] = {}
 
-        def offer(span: Span, gain: Gain, earlier: Span) -> None:
+        def offer(span: PartSpan, gain: Gain, earlier: PartSpan) -> None:
             if span not in row or gain > row[span][0]:
                 row[span] = gain, earlier
 
@@ -140,7 +142,7 @@ class _Search:
                         offer(span, (passed + 1, said), earlier)
         return row
 
-    def _behind(self, place: int) -> Iterator[Span]:
+    def _behind(self, place: int) -> Iterator[PartSpan]:
         """Yield the parts that begin here, or behind the headings that stand here."""
         count = len(self._pieces)
         for start in range(place, count):
@@ -149,14 +151,14 @@ class _Search:
             if not _HEADING.fullmatch(self._text((start, start + 1))):
                 break
 
-    def _reach(self, before: dict[Span, Gain]) -> dict[int, tuple[Gain, Span]]:
+    def _reach(self, before: dict[PartSpan, Gain]) -> dict[int, tuple[Gain, PartSpan]]:
         """Return for each place the best gain of what ends there or earlier."""
-        ends: dict[int, tuple[Gain, Span]] = {}
+        ends: dict[int, tuple[Gain, PartSpan]] = {}
         for span, gain in before.items():
             if span[1] not in ends or gain > ends[span[1]][0]:
                 ends[span[1]] = gain, span
-        reach: dict[int, tuple[Gain, Span]] = {}
-        best: tuple[Gain, Span] | None = None
+        reach: dict[int, tuple[Gain, PartSpan]] = {}
+        best: tuple[Gain, PartSpan] | None = None
         for place in range(len(self._pieces) + 1):
             if place in ends and (best is None or ends[place][0] > best[0]):
                 best = ends[place]
@@ -178,23 +180,23 @@ class _Search:
                 problem = problem or found
         return problem
 
-    def _text(self, span: Span) -> str:
+    def _text(self, span: PartSpan) -> str:
         first, last = span
         if first == last:
             return ""
         return self._answer[self._pieces[first][0] : self._pieces[last - 1][1]]
 
-    def _told(self, spans: Sequence[Span]) -> list[Assigned]:
-        told: list[Assigned] = []
+    def _told(self, spans: Sequence[PartSpan]) -> list[AlignedStep]:
+        told: list[AlignedStep] = []
         for number, span in enumerate(spans):
             part = self._text(span)
             if "check" in self._steps[number]:
                 earlier = told[-1].part if told else ""
                 problem = self._verified(number, part, earlier) or ""
                 elsewhere = bool(problem) and self._passes_somewhere(number, earlier)
-                told.append(Assigned(part, problem, elsewhere))
+                told.append(AlignedStep(part, problem, elsewhere))
             else:
-                told.append(Assigned(part, "" if part else "nothing is said for this step"))
+                told.append(AlignedStep(part, "" if part else "nothing is said for this step"))
         return told
 
     def _passes_somewhere(self, number: int, earlier: str) -> bool:

@@ -55,7 +55,7 @@ class Command(click.Command):
         asked = ctx.params.pop("traceback", False)
         ctx.meta["traceback"] = asked or ctx.meta.get("traceback", False)
         try:
-            with spoken(ctx):
+            with error_boundary(ctx):
                 return super().invoke(ctx)
         except BrokenPipeError:
             # The reader has enough (head): whatever Python still flushes at exit goes nowhere.
@@ -67,7 +67,7 @@ class Command(click.Command):
 
 
 @contextlib.contextmanager
-def spoken(ctx: click.Context) -> Iterator[None]:
+def error_boundary(ctx: click.Context) -> Iterator[None]:
     """Turn an error of the block into a sentence of this command, and its exit code.
 
     A reader that is gone is none of this command's errors, and passes.

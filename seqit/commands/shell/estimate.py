@@ -21,7 +21,7 @@ THOUGHT, ANSWER = 80, 400
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageEstimate:
     """One kind of request: how many a row, and of how many tokens beside the row's own text.
 
     `echo` is how often the completion repeats the row's text.
@@ -34,7 +34,7 @@ class Stage:
     echo: float = 0.0
 
 
-class Line(NamedTuple):
+class StageTotal(NamedTuple):
     """What one stage takes over all rows."""
 
     name: str
@@ -43,39 +43,39 @@ class Line(NamedTuple):
     completion_tokens: float
 
 
-def stages_of(method: str, given: dict[str, Any]) -> Iterator[Stage]:
+def stages_of(method: str, given: dict[str, Any]) -> Iterator[StageEstimate]:
     """Yield the stages of a method, as often as a row meets them on average."""
     rounds = given.get("iterations", 4 if method == "seqeval" else 1)
     if method == "seq-instruct":
         yield from _seq_instruct(rounds, given)
     elif method == "evol-instruct":
-        yield Stage("evolve", rounds, "evol_constrain", 40, 2.0)
-        yield Stage("judge", rounds, "evol_judge", 10)
-        yield Stage("respond", rounds, "", ANSWER)
+        yield StageEstimate("evolve", rounds, "evol_constrain", 40, 2.0)
+        yield StageEstimate("judge", rounds, "evol_judge", 10)
+        yield StageEstimate("respond", rounds, "", ANSWER)
     elif method == "seqeval":
-        yield Stage("rewrite", rounds, "prefix", THOUGHT + 40, 2.0)
+        yield StageEstimate("rewrite", rounds, "prefix", THOUGHT + 40, 2.0)
     elif method == "regenerate":
-        yield Stage("respond", 1, "", ANSWER)
+        yield StageEstimate("respond", 1, "", ANSWER)
     else:
-        yield Stage(method, 1, method, 20, 1.2)
+        yield StageEstimate(method, 1, method, 20, 1.2)
 
 
-def _seq_instruct(iterations: int, given: dict[str, Any]) -> Iterator[Stage]:
+def _seq_instruct(iterations: int, given: dict[str, Any]) -> Iterator[StageEstimate]:
     asked = 1.0
     stages = {"classify": 0.0, "rewrite": 0.0}
     for number in range(iterations):
         stages["classify"] += asked
         asked *= 1 - KEPT[min(number, len(KEPT) - 1)]
         stages["rewrite"] += asked
-    yield Stage("classify", stages["classify"], "classify")
+    yield StageEstimate("classify", stages["classify"], "classify")
     if given.get("until") == "classify":
         return
     chains = stages["rewrite"]
-    yield Stage("rewrite", chains, "prefix", THOUGHT + 40, 2.0)
+    yield StageEstimate("rewrite", chains, "prefix", THOUGHT + 40, 2.0)
     if not given.get("no_refine"):
-        yield Stage("refine", chains, "refine", THOUGHT)
+        yield StageEstimate("refine", chains, "refine", THOUGHT)
     if given.get("until") != "rewrite":
-        yield Stage("respond", chains, "", ANSWER)
+        yield StageEstimate("respond", chains, "", ANSWER)
 
 
 def estimate(
@@ -85,18 +85,18 @@ def estimate(
     from seqit.augment.prompt import load_prompt
     from seqit.llm.chat import chat_of
     from seqit.llm.scheduling.budget import CHARACTERS_A_TOKEN
-    from seqit.records.run_stats import Account
+    from seqit.records.run_stats import RunStats
 
     rows, text = 0, 0.0
-    for row in job.read_records(job.check(), Account("augment")):
+    for row in job.read_records(job.check(), RunStats("augment")):
         rows += 1
         text += tokens_of(chat_of(row.value))
-    lines: list[Line] = []
+    lines: list[StageTotal] = []
     for stage in stages_of(method, given):
         file = _size(load_prompt(stage.prompt)) / CHARACTERS_A_TOKEN if stage.prompt else 0.0
         prompt = stage.share * (rows * file + text)
         completion = stage.share * (rows * stage.completion + text * stage.echo)
-        lines.append(Line(stage.name, stage.share * rows, prompt, completion))
+        lines.append(StageTotal(stage.name, stage.share * rows, prompt, completion))
     tell_estimate(job, rows, teacher, model, lines)
     sys.stderr.write(
         "  Counted at 4 characters a token, the paper's shares of kept records and answers of 400\n"
@@ -117,12 +117,14 @@ def tokens_of(messages: "list[Message]") -> float:
     return characters / CHARACTERS_A_TOKEN + images * TOKENS_AN_IMAGE
 
 
-def tell_estimate(job: Job, rows: int, name: str, model: ModelOptions, lines: list[Line]) -> None:
+def tell_estimate(
+    job: Job, rows: int, name: str, model: ModelOptions, lines: list[StageTotal]
+) -> None:
     """Print what asking the model KIND:MODEL about so many rows would take."""
     say(job.context, f"an estimate for {rows:,} rows and {name}; nothing was asked")
     if len(lines) > 1:
         _, *columns = zip(*lines, strict=True)
-        lines = [*lines, Line("all", *map(sum, columns))]
+        lines = [*lines, StageTotal("all", *map(sum, columns))]
     _print_table(lines, model.price(name))
 
 
@@ -132,7 +134,7 @@ def _size(prompt: "Prompt") -> int:
     return len(prompt.task) + len(prompt.given) * (len(prompt.examples) + 1) + values
 
 
-def _print_table(lines: list[Line], price: "Price | None") -> None:
+def _print_table(lines: list[StageTotal], price: "Price | None") -> None:
     table = [["stage", "requests", "prompt tokens", "completion tokens"]]
     table += [[line.name, *(f"{number:,.0f}" for number in line[1:])] for line in lines]
     if price:

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seqit.commands.shell.command import claim_stdout, was_given
-from seqit.commands.shell.pipeline_slot import Link, Stage, handed_on
+from seqit.commands.shell.pipeline_slot import PipelineSlot, RowLink, pass_on_rows
 from seqit.commands.shell.progress import track, watch_model
-from seqit.commands.shell.run_report import End, Reporter
+from seqit.commands.shell.run_report import RejectWriter, RunReport
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.engine.processes import Workers
-    from seqit.llm.scheduling.scheduler import Dispatcher
+    from seqit.engine.processes import WorkerPool
+    from seqit.llm.scheduling.scheduler import Scheduler
     from seqit.records.readers.rows import Wait
-    from seqit.records.run_stats import Account, Row
+    from seqit.records.run_stats import Row, RunStats
     from seqit.records.writers.sink import Sink
 
 MOST_WORKERS = 4
 SOME_ROWS_FAILED = 3
 
-Transform = Callable[[Iterator["Row"], "Account"], Iterator["Row"]]
-Reader = Callable[..., Iterator["Row"]]
+Transform = Callable[[Iterator["Row"], "RunStats"], Iterator["Row"]]
+RowReader = Callable[..., Iterator["Row"]]
 
 
 @dataclass
@@ -51,13 +51,13 @@ class Job:
     def run(
         self,
         transform: Transform,
-        read: Reader | None = None,
+        read: RowReader | None = None,
         *,
         schema: str | None = "record",
         discard: bool = False,
         into: "contextlib.AbstractContextManager[Sink] | None" = None,
-        dispatcher: "Dispatcher | None" = None,
-        remarks: "Callable[[Account], list[str]] | None" = None,
+        dispatcher: "Scheduler | None" = None,
+        remarks: "Callable[[RunStats], list[str]] | None" = None,
     ) -> None:
         """Read, transform, write; exits with 3 where rows failed.
 
@@ -66,7 +66,7 @@ class Job:
         one is given. A `dispatcher` that the transform asks reads ahead in a thread, so that it
         passes rows on and shows the progress. `remarks` gives lines that close the account.
         """
-        from seqit.records.run_stats import Account
+        from seqit.records.run_stats import RunStats
         from seqit.records.validation import schema as load_schema
         from seqit.records.writers.sink import Discard, Hashed, Sink, write_rows
 
@@ -76,9 +76,9 @@ class Job:
         checked = load_schema(schema) if schema else None
         with contextlib.ExitStack() as stack:
             kept = stack.enter_context(Path(self.rejects).open("wb")) if self.rejects else None
-            reporter = Reporter(self.context, kept)
-            account = Account(self._name, reporter, self.strict, kept is not None)
-            end = End(
+            reporter = RejectWriter(self.context, kept)
+            account = RunStats(self._name, reporter, self.strict, kept is not None)
+            end = RunReport(
                 self.context,
                 account,
                 dispatcher,
@@ -100,8 +100,8 @@ class Job:
 
             try:
                 if go_on := self.stage.go_on:
-                    link = Link(are_records=schema == "record")
-                    link.rows = handed_on(
+                    link = RowLink(are_records=schema == "record")
+                    link.rows = pass_on_rows(
                         rows(link.flush),
                         self.context,
                         account,
@@ -128,12 +128,12 @@ class Job:
         return {name: value for name, value in self.options.items() if was_given(value)}
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> PipelineSlot:
         """The command's place in a pipe of one process."""
-        return Stage.of(self.context)
+        return PipelineSlot.of(self.context)
 
     def read_records(
-        self, names: Sequence[str], account: "Account", before_read: "Wait | None" = None
+        self, names: Sequence[str], account: "RunStats", before_read: "Wait | None" = None
     ) -> Iterator["Row"]:
         """Yield the records of the sources, or those that the command before hands on."""
         from seqit.records.readers.rows import read_records, to_records
@@ -145,7 +145,7 @@ class Job:
         return rows if link.are_records else to_records(rows, account)
 
     def read_rows(
-        self, names: Sequence[str], account: "Account", before_read: "Wait | None" = None
+        self, names: Sequence[str], account: "RunStats", before_read: "Wait | None" = None
     ) -> Iterator["Row"]:
         """Yield the rows of the sources, or those handed on, whatever they hold."""
         from seqit.records.readers.rows import read_rows
@@ -177,13 +177,13 @@ class Job:
         return names
 
     @contextlib.contextmanager
-    def workers(self, count: int | None) -> Iterator["Workers | None"]:
+    def workers(self, count: int | None) -> Iterator["WorkerPool | None"]:
         """Give the processes that share the work; None where one is to do it.
 
         A Parquet file is written from values, as a pipe hands rows on with them, and what other
         processes return is bytes.
         """
-        from seqit.engine.processes import Workers, usable_cpus
+        from seqit.engine.processes import WorkerPool, usable_cpus
 
         self.options.pop("workers", None)  # no part of the manifest: the result is the same
         count = count or min(usable_cpus(), MOST_WORKERS)
@@ -191,7 +191,7 @@ class Job:
         if count == 1 or is_parquet or not self.stage.is_alone:
             yield None
             return
-        with Workers(count) as pool:
+        with WorkerPool(count) as pool:
             yield pool
 
     @property
@@ -234,7 +234,7 @@ class Job:
         self,
         rows: Iterator["Row"],
         names: tuple[str, ...],
-        dispatcher: "Dispatcher | None",
+        dispatcher: "Scheduler | None",
         flush: Callable[[], None],
     ) -> Iterator["Row"]:
         """Show the progress where somebody looks; a dispatcher, which knows more, shows its own."""

@@ -15,10 +15,10 @@ from seqit.errors import UsageError
 if TYPE_CHECKING:
     from seqit.llm.backend import Backend
     from seqit.llm.cache.cache import Cache
-    from seqit.llm.client import Model
+    from seqit.llm.client import ModelClient
     from seqit.llm.request import Completion, Request, Sampling
     from seqit.llm.scheduling.prices import Price
-    from seqit.llm.scheduling.scheduler import Dispatcher
+    from seqit.llm.scheduling.scheduler import Scheduler
 
 CONCURRENCY = 64
 RETRIES = 8
@@ -58,7 +58,7 @@ LIMITS = functools.partial(_option, "Limits of asking")
 KEEPING = functools.partial(_option, "Keeping completions")
 
 
-class Manner(NamedTuple):
+class SamplingDefaults(NamedTuple):
     """How a command asks where nothing else was said, and which of its options names the model."""
 
     option: str
@@ -77,7 +77,7 @@ class Manner(NamedTuple):
         return f"Default {self.temperature:g}; 0 is greedy.", f"Default {self.top_p:g}."
 
 
-TEACHER = Manner("--teacher", 1.0, 0.9)
+TEACHER = SamplingDefaults("--teacher", 1.0, 0.9)
 """The paper's way to write and answer chains."""
 
 
@@ -120,7 +120,7 @@ _OPTIONS = [
 ]  # fmt: skip
 
 
-def _options(manner: Manner) -> list[Callable[..., Any]]:
+def _options(manner: SamplingDefaults) -> list[Callable[..., Any]]:
     temperature, top_p = manner.told
     return [
         ANSWERS("--temperature", type=click.FloatRange(0), help=temperature),
@@ -131,7 +131,9 @@ def _options(manner: Manner) -> list[Callable[..., Any]]:
     ]  # fmt: skip
 
 
-def asking_options(manner: Manner) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def asking_options(
+    manner: SamplingDefaults,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of asking a model; it gets them as `model`, a ModelOptions."""
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
@@ -179,7 +181,7 @@ class ModelOptions:
     """How a model is asked: what the command line says of it."""
 
     given: dict[str, Any]  # by parameter name; what was not given is None, False or ()
-    manner: Manner = TEACHER
+    manner: SamplingDefaults = TEACHER
 
     def of_kind(self, kind: str, others: Collection[str]) -> "ModelOptions":
         """Return the options for a model of one kind, without those for the `others` alone."""
@@ -200,16 +202,16 @@ class ModelOptions:
     @contextmanager
     def open(
         self, name: str, tell: Callable[[str], None]
-    ) -> Iterator[tuple["Model", "Dispatcher"]]:
+    ) -> Iterator[tuple["ModelClient", "Scheduler"]]:
         """Give the model KIND:MODEL, ready to be asked, and its dispatcher.
 
         `tell` is told what a person should know while it works. Raises UsageError for options
         that do not go together.
         """
-        from seqit.llm.client import Model
+        from seqit.llm.client import ModelClient
         from seqit.llm.scheduling.budget import Budget
-        from seqit.llm.scheduling.rate_limit import Pace
-        from seqit.llm.scheduling.scheduler import Dispatcher
+        from seqit.llm.scheduling.rate_limit import RateLimiter
+        from seqit.llm.scheduling.scheduler import Scheduler
         from seqit.llm.scheduling.sender import Sender
 
         given = self.given
@@ -219,7 +221,7 @@ class ModelOptions:
         most = BATCH if given["batch"] else most
         price = self.price(name)
         budget = Budget(given["max_cost"], given["max_tokens"], price, name.partition(":")[2])
-        pace = Pace(most, given["rpm"], given["tpm"])
+        pace = RateLimiter(most, given["rpm"], given["tpm"])
         with self._recording() as record:
             cache = self._cache(backend.identity())
             retries = RETRIES if given["retries"] is None else given["retries"]
@@ -227,9 +229,9 @@ class ModelOptions:
                 backend, cache=cache, pace=pace, budget=budget, retries=retries, record=record
             )
             window = BATCH if given["batch"] else min(WINDOW * most, LARGEST_WINDOW)
-            with Dispatcher(sender, window, gather=given["batch"]) as dispatcher:
+            with Scheduler(sender, window, gather=given["batch"]) as dispatcher:
                 structured = backend.structured and not given["no_structured"]
-                yield Model(backend.name, structured, self.sampling, dispatcher), dispatcher
+                yield ModelClient(backend.name, structured, self.sampling, dispatcher), dispatcher
 
     @property
     def sampling(self) -> "Sampling":

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seqit.commands.shell.command import spoken
+from seqit.commands.shell.command import error_boundary
 
 if TYPE_CHECKING:
-    from seqit.records.run_stats import Account, Row
+    from seqit.records.run_stats import Row, RunStats
     from seqit.records.validation import Schema
     from seqit.records.writers.sink import Sink
 
@@ -18,7 +18,7 @@ def _nothing() -> None:
     """Do nothing: nothing that was written waits to go on."""
 
 
-class Link:
+class RowLink:
     """The rows between two commands, as the second would read what the first one writes.
 
     Each is what a line of standard input would be: decoded, with its bytes. Those of a command
@@ -34,7 +34,7 @@ class Link:
         """Pass on what the commands behind have written, before a read that may wait."""
         self._flush()
 
-    def read(self, account: "Account", before_read: Callable[[], None] | None) -> "Iterator[Row]":
+    def read(self, account: "RunStats", before_read: Callable[[], None] | None) -> "Iterator[Row]":
         """Yield the rows, counted by the command that reads them."""
         from seqit.records.readers.split import MAX_ROW, too_long
         from seqit.records.run_stats import Row
@@ -51,12 +51,12 @@ class Link:
 
 
 @dataclass
-class Stage:
+class PipelineSlot:
     """A command's place; alone, it has nobody before and nobody behind."""
 
-    link: Link | None = None
+    link: RowLink | None = None
     """What the command before hands on."""
-    go_on: Callable[[Link], None] | None = None
+    go_on: Callable[[RowLink], None] | None = None
     """Runs the command behind, until it has taken all rows."""
     some_failed: bool = False
     """Whether rows failed; the commands around it go on, and the pipe's exit code says so."""
@@ -66,15 +66,15 @@ class Stage:
         return self.link is None and self.go_on is None
 
     @classmethod
-    def of(cls, ctx: click.Context) -> "Stage":
+    def of(cls, ctx: click.Context) -> "PipelineSlot":
         """Return the place of the command that runs in this context."""
         return ctx.obj if isinstance(ctx.obj, cls) else cls()
 
 
-def handed_on(
+def pass_on_rows(
     rows: "Iterator[Row]",
     ctx: click.Context,
-    account: "Account",
+    account: "RunStats",
     *,
     schema: "Schema | None",
     sink: "Sink",
@@ -86,7 +86,7 @@ def handed_on(
     """
     from seqit.records.writers.sink import with_lines
 
-    with spoken(ctx):
+    with error_boundary(ctx):
         for row, line in with_lines(rows, account, schema):
             sink.write(line, row.value)
             account.written += 1

@@ -13,22 +13,22 @@ from seqit.commands.shell.progress import describe_asking
 from seqit.errors import RowError
 
 if TYPE_CHECKING:
-    from seqit.llm.scheduling.scheduler import Dispatcher
-    from seqit.records.run_stats import Account
+    from seqit.llm.scheduling.scheduler import Scheduler
+    from seqit.records.run_stats import RunStats
     from seqit.records.writers.sink import Hashed
 
 SHOWN_FAILURES = 5
 
 
-class End:
+class RunReport:
     """Writes the manifest and the closing lines of a run, once: where it is done or breaks off."""
 
     def __init__(
         self,
         context: click.Context,
-        account: "Account",
-        dispatcher: "Dispatcher | None",
-        remarks: "Callable[[Account], list[str]] | None",
+        account: "RunStats",
+        dispatcher: "Scheduler | None",
+        remarks: "Callable[[RunStats], list[str]] | None",
         *,
         quiet: bool,
         manifest: str | None,
@@ -88,7 +88,7 @@ class End:
             file.write(encode(manifest, schema("manifest")) + b"\n")
 
 
-class Reporter:
+class RejectWriter:
     """Keeps each row that was not written in the rejects file, and says the first failures."""
 
     def __init__(self, ctx: click.Context, file: IO[bytes] | None) -> None:

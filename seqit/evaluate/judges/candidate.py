@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from seqit.checks.measures import words
-from seqit.llm.model_call import Unanswered
+from seqit.llm.model_call import CompletionFailed
 from seqit.records.formats.chat import question_of
 from seqit.records.record import Record
 from seqit.records.run_stats import Row
@@ -80,7 +80,7 @@ class Candidate:
         row |= {name: more[name] for name in ("reason", "evidence") if more.get(name)}
         self.scores.append(row)
 
-    def unscored(self, metric: str, judge: str, why: Unanswered, **more: Any) -> None:
+    def unscored(self, metric: str, judge: str, why: CompletionFailed, **more: Any) -> None:
         """Add a score without a number: there is no verdict, or none that can be read."""
         status = why.reason if why.reason == "refused" else "failed"
         if why.reason in _UNREAD:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seqit.evaluate.judges.candidate import CONTROL_MODEL, Candidate, Control, Score
-from seqit.records.identity import draw, lot
+from seqit.records.identity import rng_for, stable_hash
 from seqit.records.record import Record
 
 STAGE = "control"
@@ -16,7 +16,7 @@ _Kept = list[tuple[int, str, Candidate]]
 """Lot, id and response of the rows with the least lots: a fair sample of all that have come."""
 
 
-class Planter:
+class ControlInjector:
     """Draws `count` items for each kind of control while they pass, and plants them at the end.
 
     good: the item's reference. empty: nothing. off-topic: what another root's item was answered.
@@ -40,7 +40,7 @@ class Planter:
 
     def _consider(self, candidate: Candidate) -> None:
         item = candidate.item
-        number = lot(self._seed, item["id"], 0, STAGE)
+        number = stable_hash(self._seed, item["id"], 0, STAGE)
         compared = candidate.against is not None
         self._keep("empty", number, candidate)
         if candidate.answer.strip() or item["output"].strip():
@@ -69,7 +69,7 @@ class Planter:
         yield from self._off_topic()
         for _, key, each in self._kept.get("step-dropped", []):
             parts = _parts(each.item)
-            gone = draw(self._seed, key, 0, "dropped step").randrange(len(parts))
+            gone = rng_for(self._seed, key, 0, "dropped step").randrange(len(parts))
             left = "\n\n".join(part for n, part in enumerate(parts) if n != gone)
             yield _control(each, "step-dropped", left, gone + 1)
 
@@ -122,7 +122,7 @@ def is_right(score: Score, dropped: int) -> bool | None:
     return None
 
 
-class Health:
+class ControlResults:
     """Counts of planted answers of one judge and metric, by kind: how many, wrong, unread.
 
     A reward has no scale: it is wrong where it is no less than that of the item's good answer.

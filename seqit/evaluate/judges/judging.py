@@ -7,25 +7,25 @@ from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError
 from seqit.evaluate.judges.candidate import Candidate, Judge, Score
-from seqit.evaluate.judges.controls import Health, Planter
+from seqit.evaluate.judges.controls import ControlInjector, ControlResults
 from seqit.evaluate.judges.following import Following
-from seqit.evaluate.judges.metric import Bench, Mark, Measure
+from seqit.evaluate.judges.metric import AddScore, JudgeContext, JudgeMetric
 from seqit.evaluate.judges.pairwise import Pairwise
 from seqit.evaluate.judges.quality import Quality
 from seqit.evaluate.judges.steps import Steps
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking, Unanswered
-from seqit.records.run_stats import Account, Row
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import CompletionFailed, ModelCall
+from seqit.records.run_stats import Row, RunStats
 
 CONTROLS = 5
 STAGE = "judge"
 
 
-def measures_of(metrics: Sequence[str], compared: bool) -> list[Measure]:
+def judge_metrics(metrics: Sequence[str], compared: bool) -> list[JudgeMetric]:
     """Return the measures by name; where two models are compared, the comparison."""
     if compared:
         return [Pairwise()]
-    made: dict[str, Measure] = {
+    made: dict[str, JudgeMetric] = {
         "quality": Quality(),
         "following": Following(),
         "steps": Steps(whole="following" not in metrics),
@@ -33,10 +33,10 @@ def measures_of(metrics: Sequence[str], compared: bool) -> list[Measure]:
     return [made[name] for name in metrics]
 
 
-class _Task(NamedTuple):
+class _JudgeCall(NamedTuple):
     candidate: Candidate
-    measure: Measure
-    bench: Bench
+    measure: JudgeMetric
+    bench: JudgeContext
     is_last: bool  # of its candidate
 
 
@@ -49,8 +49,8 @@ class ModelJudge:
 
     def __init__(
         self,
-        model: Model,
-        measures: Sequence[Measure],
+        model: ModelClient,
+        measures: Sequence[JudgeMetric],
         *,
         seed: int,
         votes: int = 1,
@@ -60,22 +60,22 @@ class ModelJudge:
         self.name = model.name
         self._model = model
         numbers = range(1, votes + 1) if votes > 1 else [0]
-        benches = [Bench(model, seed, vote, references, weighted) for vote in numbers]
+        benches = [JudgeContext(model, seed, vote, references, weighted) for vote in numbers]
         self._asked = [(measure, bench) for measure in measures for bench in benches]
 
     def run(self, candidates: Iterator[Candidate]) -> Iterator[Candidate]:
         """Yield each candidate with this judge's scores added, in order."""
 
-        def tasks() -> Iterator[_Task]:
+        def tasks() -> Iterator[_JudgeCall]:
             for candidate in candidates:
                 for number, (measure, bench) in enumerate(self._asked, 1):
-                    yield _Task(candidate, measure, bench, number == len(self._asked))
+                    yield _JudgeCall(candidate, measure, bench, number == len(self._asked))
 
-        def work(task: _Task) -> Asking[Mark]:
+        def work(task: _JudgeCall) -> ModelCall[AddScore]:
             return (yield from task.measure.ask(task.bench, task.candidate))
 
         for task, found in self._model.run(tasks(), work):
-            if isinstance(found, Unanswered):
+            if isinstance(found, CompletionFailed):
                 task.measure.unscored(task.bench, task.candidate, found)
             else:
                 found(task.candidate)
@@ -84,13 +84,13 @@ class ModelJudge:
 
 
 @dataclass(slots=True)
-class Tally:
+class JudgeTally:
     """What one judge said of one metric: the numbers, and those without one."""
 
     total: float = 0.0
     statuses: Counter[str] = field(default_factory=Counter)
     flips: int = 0
-    health: Health = field(default_factory=Health)
+    health: ControlResults = field(default_factory=ControlResults)
 
     def count(self, score: Score, dropped: int) -> None:
         """Count one score."""
@@ -123,15 +123,17 @@ class Tally:
         return f"{text}; {health}" if health else text
 
 
-class Tallies:
+class JudgeTallies:
     """What all judges said, judge by judge and metric by metric."""
 
     def __init__(self) -> None:
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._tallies: dict[tuple[str, str], JudgeTally] = {}
 
     def count(self, score: Score, dropped: int) -> None:
         """Count one score."""
-        self._tallies.setdefault((score["judge"], score["metric"]), Tally()).count(score, dropped)
+        self._tallies.setdefault((score["judge"], score["metric"]), JudgeTally()).count(
+            score, dropped
+        )
 
     def counts(self) -> dict[str, Any]:
         """Return the counts as the manifest has them."""
@@ -147,20 +149,20 @@ class Tallies:
 
 def judge(
     rows: Iterable[Row],
-    account: Account,
+    account: RunStats,
     *,
     judges: Sequence[Judge],
-    tallies: Tallies,
+    tallies: JudgeTallies,
     seed: int,
     controls: int = CONTROLS,
-    others: "Opponents | None" = None,
+    others: "BaselineResponses | None" = None,
 ) -> Iterator[Row]:
     """Yield the scores of every response, in input order, then those of the planted answers.
 
     A verdict that is refused, cannot be read or never came is a score without a number, and fails
     in the account besides. A response that no judge has anything to say about is rejected.
     """
-    candidates = Planter(controls, seed).watch(_candidates(rows, account, others))
+    candidates = ControlInjector(controls, seed).watch(_candidates(rows, account, others))
     for each in judges:
         candidates = each.run(candidates)
     for candidate in candidates:
@@ -178,7 +180,7 @@ def judge(
     account.counts["judges"] = tallies.counts()
 
 
-def _fail(account: Account, row: Row, score: Score) -> None:
+def _fail(account: RunStats, row: Row, score: Score) -> None:
     """Tell of a verdict that is none; its row, without a number, was written already."""
     account.added += 1
     evidence: dict[str, Any] = dict(score.get("evidence", {}))
@@ -188,7 +190,7 @@ def _fail(account: Account, row: Row, score: Score) -> None:
 
 
 def _candidates(
-    rows: Iterable[Row], account: Account, others: "Opponents | None"
+    rows: Iterable[Row], account: RunStats, others: "BaselineResponses | None"
 ) -> Iterator[Candidate]:
     for row in rows:
         if others is None:
@@ -200,7 +202,7 @@ def _candidates(
             account.fail(row, STAGE, "no-counterpart", message)
 
 
-class Opponents:
+class BaselineResponses:
     """The other model's responses, by item and sample; `unmatched` are those not asked for.
 
     Raises SeqitError where an item is answered twice.

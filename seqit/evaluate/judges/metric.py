@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from seqit.evaluate.judges.candidate import Candidate, instruction_of, numbered
-from seqit.evaluate.judges.output_form import VerdictForm
+from seqit.evaluate.judges.output_form import JudgeOutputForm
 from seqit.evaluate.judges.prompt import load_prompt
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking, Unanswered
-from seqit.llm.request import Answer, Completion, Message
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import CompletionFailed, ModelCall
+from seqit.llm.request import Completion, Message, RequestOutcome
 from seqit.records.record import Record
 
 T = TypeVar("T")
-Mark = Callable[[Candidate], None]
+AddScore = Callable[[Candidate], None]
 """Adds to a candidate the scores of one verdict."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class JudgeContext:
     """Where a judge sits: the model that judges, the run's seed, and which vote this is."""
 
-    model: Model
+    model: ModelClient
     seed: int
     vote: int = 0  # from 1; 0 where there is one alone
     references: bool = True  # whether the judge is shown the item's own answer
@@ -33,22 +33,22 @@ class Bench:
         return {"vote": self.vote}
 
 
-class Measure(Protocol):
+class JudgeMetric(Protocol):
     """One thing to measure; `metric` is what its scores are called."""
 
     @property
     def metric(self) -> str: ...
 
-    def ask(self, bench: Bench, candidate: Candidate) -> Asking[Mark]:
-        """Ask the judge; raises Unanswered where it gives no verdict."""
+    def ask(self, bench: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
+        """Ask the judge; raises CompletionFailed where it gives no verdict."""
         ...
 
-    def unscored(self, bench: Bench, candidate: Candidate, why: Unanswered) -> None:
+    def unscored(self, bench: JudgeContext, candidate: Candidate, why: CompletionFailed) -> None:
         """Add to the candidate that there is no verdict."""
         ...
 
 
-def material(bench: Bench, candidate: Candidate) -> dict[str, str]:
+def material(bench: JudgeContext, candidate: Candidate) -> dict[str, str]:
     """Return the texts that belong to the instruction: tasks and reference where there are any."""
     item = candidate.item
     texts = {"instruction": instruction_of(item)}
@@ -59,16 +59,16 @@ def material(bench: Bench, candidate: Candidate) -> dict[str, str]:
     return texts
 
 
-def ask_verdict(
-    bench: Bench,
+def ask_judge(
+    bench: JudgeContext,
     candidate: Candidate,
     stage: str,
-    form: VerdictForm,
+    form: JudgeOutputForm,
     texts: Mapping[str, str],
     *,
     words: Mapping[str, str] | None = None,
     logprobs: int = 0,
-) -> Asking[tuple[Any, Completion]]:
+) -> ModelCall[tuple[Any, Completion]]:
     """Ask the prompt of this name about the texts; return the verdict and how it was said."""
     model = bench.model
     prompt = load_prompt(stage)
@@ -92,7 +92,7 @@ def ask_verdict(
 
 
 def ask_text(
-    bench: Bench,
+    bench: JudgeContext,
     stage: str,
     messages: list[Message],
     read: Callable[[str], T],
@@ -101,20 +101,20 @@ def ask_text(
     item: Record,
     schema: dict[str, Any],
     logprobs: int = 0,
-) -> Asking[T]:
+) -> ModelCall[T]:
     """Ask a judge about something that `key` names; it draws its seeds by that and the vote."""
     named = cast(Record, {"id": key, "lineage": item["lineage"]})
     vote = f"{stage} {bench.vote}" if bench.vote > 1 else stage
     return (
-        yield from bench.model.ask(
+        yield from bench.model.complete(
             named, vote, messages, read, seed=bench.seed, schema=schema, logprobs=logprobs
         )
     )
 
 
-def observed(asking: Asking[T]) -> Asking[tuple[T, Completion]]:
+def observed(asking: ModelCall[T]) -> ModelCall[tuple[T, Completion]]:
     """Return what an asking returns, and the completion that it was read from."""
-    answer: Answer | None = None
+    answer: RequestOutcome | None = None
     try:
         request = next(asking)
         while True:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from seqit.llm.model_call import Unreadable
+from seqit.llm.model_call import ParseError
 from seqit.records.text.reasoning import UNCLOSED, without_reasoning
 from seqit.records.validation import describe, shorten
 
@@ -40,7 +40,7 @@ _OPENING = 300  # characters in which a refusal says that it is one
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class JudgeField:
     """One choice of a verdict: its key in JSON, its label at a line's start, what it can be."""
 
     name: str
@@ -59,7 +59,7 @@ class Field:
         return _SCORE_LABELS if self.is_scale else (self.label.casefold(),)
 
 
-class Verdict(NamedTuple):
+class JudgeOutput(NamedTuple):
     """What a judge decided: field → choice, why, and where the first choice stands in the text."""
 
     values: dict[str, str]
@@ -68,10 +68,10 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True)
-class VerdictForm:
+class JudgeOutputForm:
     """The choices of a verdict, in the order in which the judge is to write them."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[JudgeField, ...]
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -101,46 +101,46 @@ class VerdictForm:
             f"after it:\n{lines}"
         )
 
-    def read(self, text: str) -> Verdict:
-        """Return the verdict; raises Unreadable, with reason "refused" or "unparseable".
+    def read(self, text: str) -> JudgeOutput:
+        """Return the verdict; raises ParseError, with reason "refused" or "unparseable".
 
         It is the whole text as JSON, or stands in the last lines, one for each field. A text that
         says two different things, or more on such a line than the choice, is not read.
         """
         answer = without_reasoning(text.removeprefix("\ufeff"))
         if answer is None:
-            raise Unreadable(UNCLOSED, "truncated")
+            raise ParseError(UNCLOSED, "truncated")
         shift = len(text) - len(answer)
         fenced = _FENCE.fullmatch(answer.strip())
         body = fenced[1] if fenced else answer.strip()
         if body.startswith("{"):
             verdict = self._from_json(body)
         elif fenced:
-            raise Unreadable("the fenced text is no JSON object")
+            raise ParseError("the fenced text is no JSON object")
         else:
             verdict = self._from_lines(body)
         place = verdict.place + text.find(body, shift) if verdict.place >= 0 else -1
         return verdict._replace(place=place)
 
-    def _from_json(self, text: str) -> Verdict:
+    def _from_json(self, text: str) -> JudgeOutput:
         try:
             pairs = json.loads(text, object_pairs_hook=_Pairs)
         except (ValueError, RecursionError):
-            raise Unreadable("the verdict is not one whole JSON object") from None
+            raise ParseError("the verdict is not one whole JSON object") from None
         names = [name for name, _ in pairs]
         wanted = [field.name for field in self.fields]
         others = set(names) - set(wanted) - _REASONS
         if len(set(names)) < len(names) or others or not set(wanted) <= set(names):
-            raise Unreadable(f"the JSON object must have the keys {', '.join(wanted)}, each once")
+            raise ParseError(f"the JSON object must have the keys {', '.join(wanted)}, each once")
         given = dict(pairs)
         values = {field.name: _from_value(field, given[field.name]) for field in self.fields}
         reason = next((given[name] for name in names if name in _REASONS), "")
         first = re.search(rf'(?<!\\)"{wanted[0]}"\s*:\s*"?', text)
-        return Verdict(
+        return JudgeOutput(
             values, reason if isinstance(reason, str) else "", first.end() if first else -1
         )
 
-    def _from_lines(self, text: str) -> Verdict:
+    def _from_lines(self, text: str) -> JudgeOutput:
         lines = text.splitlines(keepends=True)
         last = len(self.fields)
         given = [n for n, line in enumerate(lines) if line.strip()][-last:]
@@ -153,12 +153,12 @@ class VerdictForm:
         before = lines[: given[0]]
         for field in self.fields:
             if any(_contradicts(field, line, values[field.name]) for line in before):
-                raise Unreadable(f"more than one {field.label} is given, and not the same")
+                raise ParseError(f"more than one {field.label} is given, and not the same")
         line = lines[given[0]]
         within = line.casefold().rfind(values[self.fields[0].name])
-        return Verdict(values, "".join(before).strip(), len("".join(before)) + within)
+        return JudgeOutput(values, "".join(before).strip(), len("".join(before)) + within)
 
-    def _on_line(self, field: Field, lines: Sequence[str], number: int) -> str | None:
+    def _on_line(self, field: JudgeField, lines: Sequence[str], number: int) -> str | None:
         """Return the choice that a line gives and nothing else, or None."""
         label, rest = _labelled(lines[number])
         # Nothing but the number itself, as some answer who are asked for a number.
@@ -170,7 +170,7 @@ class _Pairs(list[tuple[str, Any]]):
     """An object's keys and values as they came, twice where they are given twice."""
 
 
-def _either(field: Field) -> str:
+def _either(field: JudgeField) -> str:
     if field.is_scale:
         return f"a whole number from {field.choices[0]} to {field.choices[-1]}"
     return " or ".join(field.choices)
@@ -184,7 +184,7 @@ def _labelled(line: str) -> tuple[str, str]:
     return (match[1].casefold(), match[2]) if match else ("", bare)
 
 
-def _choice(field: Field, text: str) -> str | None:
+def _choice(field: JudgeField, text: str) -> str | None:
     """Return the choice that the text is, a final stop and the scale's end behind it apart."""
     bare = text.strip()
     while bare[:1] + bare[-1:] == "[]":
@@ -196,7 +196,7 @@ def _choice(field: Field, text: str) -> str | None:
     return folded if folded in field.choices else None
 
 
-def _contradicts(field: Field, line: str, value: str) -> bool:
+def _contradicts(field: JudgeField, line: str, value: str) -> bool:
     """Tell whether a line in front of the verdict is one, too, and says something else."""
     label, rest = _labelled(line)
     if label not in field.labels:
@@ -208,7 +208,7 @@ def _contradicts(field: Field, line: str, value: str) -> bool:
     return bool(said - {value})
 
 
-def _from_value(field: Field, value: Any) -> str:
+def _from_value(field: JudgeField, value: Any) -> str:
     if isinstance(value, bool) and set(field.choices) >= {"yes", "no"}:
         return "yes" if value else "no"
     text = ""
@@ -219,7 +219,7 @@ def _from_value(field: Field, value: Any) -> str:
         text = str(int(value)) if is_whole else ""
     choice = _choice(field, text)
     if choice is None:
-        raise Unreadable(f"{field.name} is {_either(field)}, not {_found(value)}")
+        raise ParseError(f"{field.name} is {_either(field)}, not {_found(value)}")
     return choice
 
 
@@ -227,8 +227,8 @@ def _found(value: Any) -> str:
     return "a list of pairs" if isinstance(value, _Pairs) else describe(value)
 
 
-def _unread(text: str, fields: Sequence[Field]) -> Unreadable:
+def _unread(text: str, fields: Sequence[JudgeField]) -> ParseError:
     if _REFUSAL.search(text[:_OPENING]):
-        return Unreadable(f"the judge would not: {shorten(text, 80)!r}", "refused")
+        return ParseError(f"the judge would not: {shorten(text, 80)!r}", "refused")
     wanted = " and ".join(f"“{field.label}: {_either(field)}”" for field in fields[:2])
-    return Unreadable(f"the answer does not end with {wanted}")
+    return ParseError(f"the answer does not end with {wanted}")

@@ -1,12 +1,12 @@
 """Pairwise: which of two answers is better, asked in both orders; a flip is a tie."""
 
 from seqit.evaluate.judges.candidate import Candidate
-from seqit.evaluate.judges.metric import Bench, Mark, ask_verdict, material
-from seqit.evaluate.judges.output_form import Field, Verdict, VerdictForm
+from seqit.evaluate.judges.metric import AddScore, JudgeContext, ask_judge, material
+from seqit.evaluate.judges.output_form import JudgeField, JudgeOutput, JudgeOutputForm
 from seqit.evaluate.judges.prompt import load_prompt
-from seqit.llm.model_call import Asking, Unanswered
+from seqit.llm.model_call import CompletionFailed, ModelCall
 
-FORM = VerdictForm((Field("better", "Better", ("first", "second", "tie")),))
+FORM = JudgeOutputForm((JudgeField("better", "Better", ("first", "second", "tie")),))
 
 
 class Pairwise:
@@ -14,16 +14,16 @@ class Pairwise:
 
     metric = "win"
 
-    def ask(self, bench: Bench, candidate: Candidate) -> Asking[Mark]:
+    def ask(self, bench: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
         """Ask whether the candidate is better than what it is compared with; same text, a tie."""
         assert candidate.against is not None
         own, other = candidate.answer, candidate.against["output"]
-        verdicts: list[Verdict] = []
+        verdicts: list[JudgeOutput] = []
         if own.strip() != other.strip():
             texts = material(bench, candidate)
             for first, second in ((own, other), (other, own)):
                 pair = {**texts, "first": first, "second": second}
-                verdict, _ = yield from ask_verdict(bench, candidate, "pairwise", FORM, pair)
+                verdict, _ = yield from ask_judge(bench, candidate, "pairwise", FORM, pair)
                 verdicts.append(verdict)
 
         def mark(candidate: Candidate) -> None:
@@ -41,7 +41,7 @@ class Pairwise:
 
         return mark
 
-    def unscored(self, bench: Bench, candidate: Candidate, why: Unanswered) -> None:
+    def unscored(self, bench: JudgeContext, candidate: Candidate, why: CompletionFailed) -> None:
         """Add to the candidate that the comparison has no outcome."""
         candidate.unscored(self.metric, bench.model.name, why, **bench.about)
 

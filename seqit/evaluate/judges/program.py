@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from seqit.checks.alignment.align import Assigned, assign
+from seqit.checks.alignment.align import AlignedStep, align
 from seqit.checks.kinds import KINDS
 from seqit.evaluate.judges.candidate import Candidate
 
@@ -23,10 +23,10 @@ class ProgramJudge:
         for candidate in candidates:
             steps = candidate.item.get("steps", [])
             if any("check" in step for step in steps):
-                self._score(candidate, assign(steps, candidate.answer))
+                self._score(candidate, align(steps, candidate.answer))
             yield candidate
 
-    def _score(self, candidate: Candidate, assigned: list[Assigned]) -> None:
+    def _score(self, candidate: Candidate, assigned: list[AlignedStep]) -> None:
         steps = candidate.item["steps"]
         for position, (step, found) in enumerate(zip(steps, assigned, strict=True), 1):
             if "check" not in step:

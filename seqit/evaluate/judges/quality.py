@@ -4,14 +4,14 @@ import math
 from typing import Any, NamedTuple
 
 from seqit.evaluate.judges.candidate import Candidate
-from seqit.evaluate.judges.metric import Bench, Mark, ask_verdict, material
-from seqit.evaluate.judges.output_form import Field, Verdict, VerdictForm
+from seqit.evaluate.judges.metric import AddScore, JudgeContext, ask_judge, material
+from seqit.evaluate.judges.output_form import JudgeField, JudgeOutput, JudgeOutputForm
 from seqit.evaluate.judges.prompt import load_prompt
-from seqit.llm.model_call import Asking, Unanswered
+from seqit.llm.model_call import CompletionFailed, ModelCall
 from seqit.llm.request import Completion
 
 SCALE = ("1", "2", "3", "4", "5")
-FORM = VerdictForm((Field("score", "Score", SCALE),))
+FORM = JudgeOutputForm((JudgeField("score", "Score", SCALE),))
 WEIGHTED = "quality_weighted"
 """The mean of the scale under the judge's own chances for the score's token."""
 
@@ -24,10 +24,10 @@ class Quality:
 
     metric = "quality"
 
-    def ask(self, bench: Bench, candidate: Candidate) -> Asking[Mark]:
+    def ask(self, bench: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
         """Ask for the score of an answer."""
         texts = {**material(bench, candidate), "answer": candidate.answer}
-        verdict, said = yield from ask_verdict(
+        verdict, said = yield from ask_judge(
             bench, candidate, self.metric, FORM, texts,
             logprobs=_ALTERNATIVES if bench.weighted else 0,
         )  # fmt: skip
@@ -37,13 +37,15 @@ class Quality:
 
         return mark
 
-    def unscored(self, bench: Bench, candidate: Candidate, why: Unanswered) -> None:
+    def unscored(self, bench: JudgeContext, candidate: Candidate, why: CompletionFailed) -> None:
         """Add to the candidate that there is no score."""
         for metric in (self.metric, WEIGHTED) if bench.weighted else (self.metric,):
             candidate.unscored(metric, bench.model.name, why, **bench.about)
 
 
-def _mark(bench: Bench, candidate: Candidate, verdict: Verdict, said: Completion) -> None:
+def _mark(
+    bench: JudgeContext, candidate: Candidate, verdict: JudgeOutput, said: Completion
+) -> None:
     judge, version = bench.model.name, {"prompt": load_prompt("quality").version}
     value = int(verdict.values["score"])
     reason = verdict.reason
@@ -53,7 +55,7 @@ def _mark(bench: Bench, candidate: Candidate, verdict: Verdict, said: Completion
     weights = chances(said, verdict.place)
     if weights is None:
         message = "the backend gave no log probabilities for the token of the score"
-        why = Unanswered("quality", "no-logprobs", message)
+        why = CompletionFailed("quality", "no-logprobs", message)
         candidate.unscored(WEIGHTED, judge, why, **bench.about)
         return
     mean = sum(int(score) * chance for score, chance in weights.items())

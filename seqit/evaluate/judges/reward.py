@@ -9,8 +9,8 @@ from seqit.errors import SeqitError
 from seqit.evaluate.judges.candidate import Candidate
 from seqit.evaluate.judges.controls import REWARD as METRIC
 from seqit.llm.chat import chat_of
-from seqit.llm.model_call import Unanswered
-from seqit.llm.providers.local.model_files import find_model, keep_quiet, library
+from seqit.llm.model_call import CompletionFailed
+from seqit.llm.providers.local.model_files import find_model, installed_version, silence_libraries
 
 
 class RewardJudge:
@@ -40,8 +40,8 @@ class RewardJudge:
         if self._model is not None:
             return
         for module in ("torch", "transformers"):
-            library(module, "train")
-        keep_quiet()
+            installed_version(module, "train")
+        silence_libraries()
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -80,7 +80,7 @@ class RewardJudge:
             why = f"{len(ids[number]['input_ids'])} tokens are more than the model takes ({limit})"
             message = why if reward is None else f"the model's output is {reward}, no number"
             reason = "too-long" if reward is None else "not-a-number"
-            candidate.unscored(METRIC, self.name, Unanswered(METRIC, reason, message))
+            candidate.unscored(METRIC, self.name, CompletionFailed(METRIC, reason, message))
 
     def _padded(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
         """Return the batch as tensors (rows, longest), padded on the right.

@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from seqit.evaluate.judges.candidate import Candidate, instruction_of, numbered
-from seqit.evaluate.judges.metric import Bench, Mark, ask_text, ask_verdict
-from seqit.evaluate.judges.output_form import Field, Verdict, VerdictForm
+from seqit.evaluate.judges.metric import AddScore, JudgeContext, ask_judge, ask_text
+from seqit.evaluate.judges.output_form import JudgeField, JudgeOutput, JudgeOutputForm
 from seqit.evaluate.judges.prompt import load_prompt, prompts_version
-from seqit.llm.model_call import Asking, Unanswered, Unreadable
+from seqit.llm.model_call import CompletionFailed, ModelCall, ParseError
 from seqit.records.record import Record
 from seqit.records.text.reasoning import UNCLOSED, without_reasoning
 
@@ -41,12 +41,12 @@ class Steps:
     def __init__(self, whole: bool = True) -> None:
         self._whole = whole
 
-    def ask(self, bench: Bench, candidate: Candidate) -> Asking[Mark]:
+    def ask(self, bench: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
         """Ask which steps an answer carries out."""
         chain = candidate.chain or (yield from _listed(bench, candidate.item))
         texts = {"instruction": instruction_of(candidate.item), "tasks": numbered(chain)}
         texts["answer"] = candidate.answer
-        verdict, _ = yield from ask_verdict(
+        verdict, _ = yield from ask_judge(
             bench, candidate, "steps", form_of(len(chain)), texts, words={"count": str(len(chain))}
         )
 
@@ -55,7 +55,9 @@ class Steps:
 
         return mark
 
-    def _mark(self, bench: Bench, candidate: Candidate, chain: list[str], verdict: Verdict) -> None:
+    def _mark(
+        self, bench: JudgeContext, candidate: Candidate, chain: list[str], verdict: JudgeOutput
+    ) -> None:
         judge, version = bench.model.name, prompts_version("steps", "tasks")
         listed = {} if candidate.chain else {"listed": True}
         found = [verdict.values[f"step_{n}"] for n in range(1, len(chain) + 1)]
@@ -70,7 +72,7 @@ class Steps:
             value = int(all(said == DONE for said in found))
             candidate.score("following", judge, value, **more, **bench.about)
 
-    def unscored(self, bench: Bench, candidate: Candidate, why: Unanswered) -> None:
+    def unscored(self, bench: JudgeContext, candidate: Candidate, why: CompletionFailed) -> None:
         """Add to the candidate, step by step where they are known, that there is no verdict."""
         chain, judge = len(candidate.chain), bench.model.name
         for position in range(1, chain + 1) if chain else [0]:
@@ -81,12 +83,14 @@ class Steps:
 
 
 @cache
-def form_of(count: int) -> VerdictForm:
+def form_of(count: int) -> JudgeOutputForm:
     """Return the form of a verdict over so many steps."""
-    return VerdictForm(tuple(Field(f"step_{n}", f"Step {n}", CHOICES) for n in range(1, count + 1)))
+    return JudgeOutputForm(
+        tuple(JudgeField(f"step_{n}", f"Step {n}", CHOICES) for n in range(1, count + 1))
+    )
 
 
-def _listed(bench: Bench, item: Record) -> Asking[list[str]]:
+def _listed(bench: JudgeContext, item: Record) -> ModelCall[list[str]]:
     """Ask for the tasks of an instruction."""
     structured = bench.model.structured
     prompt = load_prompt("tasks")
@@ -106,13 +110,13 @@ def read_tasks(text: str) -> list[str]:
     """Return the tasks of a list: as JSON, or in lines numbered from 1 with nothing between."""
     answer = without_reasoning(text.removeprefix("\ufeff"))
     if answer is None:
-        raise Unreadable(UNCLOSED, "truncated")
+        raise ParseError(UNCLOSED, "truncated")
     answer = answer.strip()
     fenced = _FENCE.fullmatch(answer)
     answer = fenced[1].strip() if fenced else answer
     tasks = _from_json(answer) if answer.startswith("{") else _from_lines(answer)
     if not 0 < len(tasks) <= MOST_TASKS:
-        raise Unreadable(f"it lists {len(tasks)} tasks; an instruction has 1 to {MOST_TASKS}")
+        raise ParseError(f"it lists {len(tasks)} tasks; an instruction has 1 to {MOST_TASKS}")
     return tasks
 
 
@@ -120,10 +124,10 @@ def _from_json(text: str) -> list[str]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise Unreadable("the list is not one whole JSON object") from None
+        raise ParseError("the list is not one whole JSON object") from None
     tasks = value.get("tasks") if isinstance(value, dict) and len(value) == 1 else None
     if not isinstance(tasks, list) or not all(isinstance(t, str) and t.strip() for t in tasks):
-        raise Unreadable('the JSON object must have the one key "tasks", a list of texts')
+        raise ParseError('the JSON object must have the one key "tasks", a list of texts')
     return [task.strip() for task in tasks]
 
 
@@ -133,5 +137,5 @@ def _from_lines(text: str) -> list[str]:
     tasks = [match[2].strip() for match in found if match]
     numbers = [int(match[1]) for match in found if match]
     if len(tasks) < len(lines) or numbers != list(range(1, len(lines) + 1)):
-        raise Unreadable("the tasks are not a list numbered from 1, one task a line")
+        raise ParseError("the tasks are not a list numbered from 1, one task a line")
     return tasks

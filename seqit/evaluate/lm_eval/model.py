@@ -8,7 +8,7 @@ from typing import Any
 
 from seqit.errors import SeqitError, UsageError
 from seqit.evaluate.lm_eval.log import counted, first_line
-from seqit.llm.providers.local.model_files import find_model, library
+from seqit.llm.providers.local.model_files import find_model, installed_version
 from seqit.llm.registry import engine_options
 
 _MODELS = {"vllm": "vllm", "transformers": "hf"}
@@ -30,7 +30,7 @@ _ARGUMENTS = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class HarnessConfig:
     """How the harness is asked: the model, and what holds for all tasks.
 
     batch_size: None leaves it to vLLM, and is 8 for transformers. chat: None applies the model's
@@ -51,7 +51,7 @@ class Setting:
 class HarnessModel:
     """A model by a setting, loaded when it is needed; raises UsageError for what cannot be."""
 
-    setting: Setting
+    setting: HarnessConfig
     warned: Counter[str]
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class HarnessModel:
     def check_library(self) -> None:
         """Raise SeqitError where the library that runs the model is not installed."""
         if self.setting.kind == "vllm":
-            library("vllm", "vllm")
+            installed_version("vllm", "vllm")
 
     @cached_property
     def applies_template(self) -> bool:

@@ -7,12 +7,12 @@ from typing import Any
 
 from seqit.checks.measures import words
 from seqit.errors import RowError
-from seqit.evaluate.lm_eval.harness import HUMANEVAL, Broken, Sample
+from seqit.evaluate.lm_eval.harness import HUMANEVAL, BrokenBenchmark, Sample
 from seqit.evaluate.metrics import CODE
 from seqit.evaluate.sandbox.sandbox import Sandbox
 from seqit.evaluate.scoring import score
 from seqit.records.formats.humaneval import to_records
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 STAGE = "lm-eval"
 
@@ -26,11 +26,11 @@ class Labels:
     training: str = ""
 
 
-def read(found: Iterator[Sample | Broken], account: Account) -> Iterator[Row]:
+def read(found: Iterator[Sample | BrokenBenchmark], account: RunStats) -> Iterator[Row]:
     """Yield each sample as a row whose value is JSON; a task that broke off fails."""
     for each in found:
         account.read += 1
-        if isinstance(each, Broken):
+        if isinstance(each, BrokenBenchmark):
             where = Row({"benchmark": each.benchmark}, f"{STAGE}:{each.benchmark}")
             account.fail(where, STAGE, "broken-off", each.message)
             continue
@@ -40,7 +40,7 @@ def read(found: Iterator[Sample | Broken], account: Account) -> Iterator[Row]:
 
 def scores(
     rows: Iterator[Row],
-    account: Account,
+    account: RunStats,
     *,
     labels: Labels,
     sandbox: Sandbox | None = None,

@@ -20,7 +20,7 @@ class Unscorable(RowError):
         self.reason = reason
 
 
-class Measure(NamedTuple):
+class MetricValue(NamedTuple):
     """One number about one answer; `position` and `chain` where it is about a step."""
 
     metric: str
@@ -40,7 +40,7 @@ class Scorer(NamedTuple):
 
     name: str
     description: str
-    score: Callable[[str, Record], list[Measure]]
+    score: Callable[[str, Record], list[MetricValue]]
     whole: bool = False
 
 

@@ -1,11 +1,11 @@
 """Constraints that a program verifies on the whole answer, in the manner of IFEval."""
 
 from seqit.checks import verify
-from seqit.evaluate.metrics.base import EMPTY, Measure, Scorer, Unscorable
+from seqit.evaluate.metrics.base import EMPTY, MetricValue, Scorer, Unscorable
 from seqit.records.record import Record
 
 
-def score(answer: str, item: Record) -> list[Measure]:
+def score(answer: str, item: Record) -> list[MetricValue]:
     """Return step, 0 or 1 for each check of the item, and following, 1 where all hold.
 
     The checks must be literal: those of a chain, which follow from the answer before them, need
@@ -23,10 +23,10 @@ def score(answer: str, item: Record) -> list[Measure]:
         problem = verify(check, answer, ()) if answer else EMPTY
         evidence = {"check": check}
         value = float(problem is None)
-        measures.append(Measure("step", value, problem or "", evidence, place, len(steps)))
+        measures.append(MetricValue("step", value, problem or "", evidence, place, len(steps)))
     holds = all(measure.value for measure in measures)
     reason = "" if answer else EMPTY
-    return [*measures, Measure("following", float(holds), reason)]
+    return [*measures, MetricValue("following", float(holds), reason)]
 
 
 SCORER = Scorer("checks", "following and step: the item's literal checks", score, whole=True)

@@ -2,14 +2,14 @@
 
 import re
 
-from seqit.evaluate.metrics.base import EMPTY, Measure, Scorer, Unscorable, reference_of
+from seqit.evaluate.metrics.base import EMPTY, MetricValue, Scorer, Unscorable, reference_of
 from seqit.records.record import Record
 
 _CHOICE = re.compile(r"^\((\w{1,2})\) (.*)$", re.M)
 _WRAP = r"[\s*_`\"'(\[]*"
 
 
-def score(answer: str, item: Record) -> list[Measure]:
+def score(answer: str, item: Record) -> list[MetricValue]:
     """Return accuracy: whether the answer chooses the right letter; raises Unscorable."""
     right = reference_of(item).strip("()")
     choices = {label: text.strip() for label, text in _CHOICE.findall(item["input"])}
@@ -19,8 +19,10 @@ def score(answer: str, item: Record) -> list[Measure]:
     chosen = choice_in(answer, choices)
     if chosen is None:
         reason = "no-choice" if answer else EMPTY
-        return [Measure("accuracy", 0.0, reason, {"expected": right})]
-    return [Measure("accuracy", float(chosen == right), "", {"found": chosen, "expected": right})]
+        return [MetricValue("accuracy", 0.0, reason, {"expected": right})]
+    return [
+        MetricValue("accuracy", float(chosen == right), "", {"found": chosen, "expected": right})
+    ]
 
 
 def choice_in(answer: str, choices: dict[str, str]) -> str | None:

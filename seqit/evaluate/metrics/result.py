@@ -3,7 +3,7 @@
 import re
 from fractions import Fraction
 
-from seqit.evaluate.metrics.base import EMPTY, Measure, Unscorable, reference_of
+from seqit.evaluate.metrics.base import EMPTY, MetricValue, Unscorable, reference_of
 from seqit.evaluate.metrics.numbers import last_number, numbers, plain_digits
 from seqit.records.record import Record
 
@@ -13,7 +13,7 @@ _HEADING = re.compile(r"\d[.):][ \t]+\S")
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 
 
-def score(answer: str, item: Record, language: str) -> list[Measure]:
+def score(answer: str, item: Record, language: str) -> list[MetricValue]:
     """Return accuracy: whether the result is the item's number; raises Unscorable."""
     reference = reference_of(item)
     right = last_number(reference, "en")
@@ -23,9 +23,9 @@ def score(answer: str, item: Record, language: str) -> list[Measure]:
     found = result(answer, language)
     if found is None:
         reason = "no-number" if answer else EMPTY
-        return [Measure("accuracy", 0.0, reason, {"expected": written(right)})]
+        return [MetricValue("accuracy", 0.0, reason, {"expected": written(right)})]
     evidence = {"found": written(found), "expected": written(right)}
-    return [Measure("accuracy", float(found == right), "", evidence)]
+    return [MetricValue("accuracy", float(found == right), "", evidence)]
 
 
 def result(answer: str, language: str = "") -> Fraction | None:

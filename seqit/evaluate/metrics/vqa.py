@@ -4,7 +4,7 @@ import re
 
 from seqit.evaluate.metrics.base import (
     EMPTY,
-    Measure,
+    MetricValue,
     Scorer,
     Unscorable,
     reference_texts,
@@ -20,15 +20,15 @@ _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _MOST_POINTS = 32  # the official tool takes out no more, by a slip
 
 
-def score(answer: str, item: Record) -> list[Measure]:
+def score(answer: str, item: Record) -> list[MetricValue]:
     """Return accuracy, from 0 to 1 in steps of tenths of thirds; raises Unscorable."""
     people = reference_texts(item)
     if len(people) < LEAST_ANSWERS:
         message = f"VQA's accuracy needs the answers of {LEAST_ANSWERS} people or more (of ten)"
         raise Unscorable("too-few-answers", message, "item.metadata.answers")
     if not answer:
-        return [Measure("accuracy", 0.0, EMPTY)]
-    return [Measure("accuracy", accuracy(answer, people), "", {"found": answer[:200]})]
+        return [MetricValue("accuracy", 0.0, EMPTY)]
+    return [MetricValue("accuracy", accuracy(answer, people), "", {"found": answer[:200]})]
 
 
 def accuracy(prediction: str, people: list[str]) -> float:

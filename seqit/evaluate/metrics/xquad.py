@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from seqit.evaluate.metrics.base import (
     EMPTY,
-    Measure,
+    MetricValue,
     Scorer,
     language_of,
     reference_texts,
@@ -30,7 +30,7 @@ _MLQA_LANGUAGES = frozenset((*_ARTICLES, "hi", "zh"))
 _HAN = re.compile("[\u4e00-\u9fa5]")
 
 
-def score(answer: str, item: Record) -> list[Measure]:
+def score(answer: str, item: Record) -> list[MetricValue]:
     """Return em and f1 as the official script has them, the best over the right answers.
 
     For a language of MLQA other than English em_mlqa and f1_mlqa are added. Raises Unscorable
@@ -41,18 +41,18 @@ def score(answer: str, item: Record) -> list[Measure]:
     measures = _both(answer, references, squad_tokens, "")
     if language in _MLQA_LANGUAGES and language != "en":
         measures += _both(answer, references, lambda text: mlqa_tokens(text, language), "_mlqa")
-    return measures if answer else [Measure(each.metric, 0.0, EMPTY) for each in measures]
+    return measures if answer else [MetricValue(each.metric, 0.0, EMPTY) for each in measures]
 
 
 def _both(
     prediction: str, references: list[str], normalize: Normalize, suffix: str
-) -> list[Measure]:
+) -> list[MetricValue]:
     em = max(exact_match(prediction, reference, normalize) for reference in references)
     overlap = max(f1(prediction, reference, normalize) for reference in references)
     evidence = {"found": prediction[:200]}
     return [
-        Measure(f"em{suffix}", em, "", evidence),
-        Measure(f"f1{suffix}", overlap, "", evidence),
+        MetricValue(f"em{suffix}", em, "", evidence),
+        MetricValue(f"f1{suffix}", overlap, "", evidence),
     ]
 
 

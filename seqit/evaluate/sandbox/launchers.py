@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqit.evaluate.sandbox.worker.mounts import DEVICES, SCRATCH, plan_of
+from seqit.evaluate.sandbox.worker.mounts import DEVICES, SCRATCH, mount_plan
 
 _SEQIT = Path(__file__).parents[2]
 _CODE = (
@@ -36,7 +36,7 @@ def _plain(limits: Limits) -> list[str]:
 
 def _bubblewrap(limits: Limits) -> list[str]:
     """Return the command line of bwrap: the same cell, shut from outside."""
-    plan = plan_of(sys.base_prefix)
+    plan = mount_plan(sys.base_prefix)
     command = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user"]
     command += ["--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--clearenv"]
     command += ["--die-with-parent", "--new-session"]

@@ -38,7 +38,7 @@ class SandboxBroken(SeqitError):
     """A cell could not be set up this time, so that there is no verdict."""
 
 
-class Verdict(NamedTuple):
+class TestResult(NamedTuple):
     """Whether a program passes; else `reason` is one of REASONS."""
 
     passed: bool
@@ -58,7 +58,7 @@ class Sandbox:
     wrap: Callable[[Limits], list[str]] = field(repr=False)
     limits: Limits = field(default_factory=Limits)
 
-    def judge(self, prompt: str, test: str, entry_point: str, source: str) -> Verdict:
+    def judge(self, prompt: str, test: str, entry_point: str, source: str) -> TestResult:
         """Run `check(function)` of the test on the function of this name that the source defines.
 
         The prompt's own definitions are there for the test. Raises SandboxBroken where there is
@@ -69,17 +69,17 @@ class Sandbox:
             try:
                 said = _exchange(tester, job, self.limits.seconds * _PATIENCE)
             except TimeoutError:
-                return Verdict(False, "timeout", f"not done {_clock(self.limits)}")
+                return TestResult(False, "timeout", f"not done {_clock(self.limits)}")
             if said.get("reason") == "ended" and _ended_by_kill(candidate):
                 message = f"killed after {self.limits.seconds:g} seconds of CPU"
-                return Verdict(False, "timeout", message)
+                return TestResult(False, "timeout", message)
         if "broken" in said:
             raise SandboxBroken(f"the sandbox ({self.means}) could not be set up: {said['broken']}")
         if "unusable" in said:
             raise UnusableTest(f"the item's prompt and test do not run: {said['unusable']}")
         if said.get("passed") is True:
-            return Verdict(True)
-        return Verdict(False, str(said["reason"]), str(said["message"]))
+            return TestResult(True)
+        return TestResult(False, str(said["reason"]), str(said["message"]))
 
     @contextlib.contextmanager
     def _cells(self) -> "Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]":

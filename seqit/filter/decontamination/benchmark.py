@@ -8,8 +8,8 @@ from seqit.engine.ingest import AUTO, layout_of, read_format
 from seqit.errors import SeqitError
 from seqit.records.formats import guess, load
 from seqit.records.readers.rows import document_of, parts_of, rows_of, texts_from
-from seqit.records.run_stats import Account, Row
-from seqit.stores.sources import check_sources, opened
+from seqit.records.run_stats import Row, RunStats
+from seqit.stores.sources import check_sources, open_source
 
 QUESTION = "question"
 """The column that is read where a file is in none of the formats."""
@@ -36,10 +36,10 @@ class Benchmark:
     column: str = ""
     unreadable: int = 0
     problem: str = ""
-    _account: Account = field(init=False, repr=False)
+    _account: RunStats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._account = Account("", self._note)
+        self._account = RunStats("", self._note)
 
     def items(self) -> Iterator[Item]:
         """Yield the items of all files; raises SeqitError for a file that holds none."""
@@ -63,8 +63,8 @@ class Benchmark:
 
     def _is_known(self, name: str) -> bool:
         """Tell whether the first row is in a format; raises SeqitError where nothing fits it."""
-        unread = Account("")
-        with opened(name) as source:
+        unread = RunStats("")
+        with open_source(name) as source:
             layout = layout_of(source)
             if layout == "lines":
                 first = next(texts_from(parts_of(source, "lines"), name, unread), None)
@@ -85,7 +85,7 @@ class Benchmark:
 
     def _table(self, name: str, column: str) -> Iterator[Item]:
         """Yield the column of rows that are in no format, or of the rows that a document lists."""
-        with opened(name) as source:
+        with open_source(name) as source:
             if layout_of(source) == "document":
                 read = document_of(source, self._account)
             else:

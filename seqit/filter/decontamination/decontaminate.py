@@ -11,12 +11,18 @@ from seqit.engine.ingest import AUTO
 from seqit.errors import UsageError
 from seqit.filter.decontamination.alignment import Alignment
 from seqit.filter.decontamination.benchmark import Benchmark, Item
-from seqit.filter.decontamination.ngram_index import SEED, NgramIndex, Seed, Text, word_hashes
+from seqit.filter.decontamination.ngram_index import (
+    SEED,
+    IndexedText,
+    NgramIndex,
+    SharedRun,
+    word_hashes,
+)
 from seqit.filter.decontamination.words import beginning, is_sentence, joined, sentences, words
 from seqit.filter.rule import (
     TEXT_FIELDS,
-    Objection,
-    Option,
+    OptionSpec,
+    Rejection,
     Rule,
     TextField,
     files,
@@ -70,25 +76,28 @@ class Decontaminate(Rule):
     )
 
     against: Annotated[
-        tuple[str, ...] | None, Option("the benchmark: files joined by '+'; needed", files)
+        tuple[str, ...] | None, OptionSpec("the benchmark: files joined by '+'; needed", files)
     ] = None
-    format: Annotated[str, Option("the files' format", one_of(AUTO, *FORMATS))] = AUTO
+    format: Annotated[str, OptionSpec("the files' format", one_of(AUTO, *FORMATS))] = AUTO
     column: Annotated[
-        str | None, Option("the column of the text, for files in no such format", str)
+        str | None, OptionSpec("the column of the text, for files in no such format", str)
     ] = None
     fields: Annotated[
-        tuple[TextField, ...], Option("the fields that are searched", some_of(*TEXT_FIELDS))
+        tuple[TextField, ...], OptionSpec("the fields that are searched", some_of(*TEXT_FIELDS))
     ] = TEXT_FIELDS
     item_fields: Annotated[
-        tuple[TextField, ...], Option("the parts of an item that count", some_of(*TEXT_FIELDS))
+        tuple[TextField, ...], OptionSpec("the parts of an item that count", some_of(*TEXT_FIELDS))
     ] = ("instruction", "input")
-    ngram: Annotated[int, Option("words in a row that are a match", whole_number)] = 13
+    ngram: Annotated[int, OptionSpec("words in a row that are a match", whole_number)] = 13
     short: Annotated[
-        int, Option("the same for items of fewer words; those below it match whole", whole_number)
+        int,
+        OptionSpec("the same for items of fewer words; those below it match whole", whole_number),
     ] = 8
-    share: Annotated[float, Option("share of an item's words that is a match", proportion)] = 0.8
+    share: Annotated[float, OptionSpec("share of an item's words that is a match", proportion)] = (
+        0.8
+    )
     common: Annotated[
-        int, Option("most items that may share a phrase that is evidence", whole_number)
+        int, OptionSpec("most items that may share a phrase that is evidence", whole_number)
     ] = 10
     _index: NgramIndex = field(init=False, repr=False, compare=False)
     _exact: dict[int, int] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -157,7 +166,7 @@ class Decontaminate(Rule):
         if needs_more and self._index.texts[number].is_short:
             held[number] = self._index.limit + self.common + 1
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection, `item`, `ngram` or `edited`, with the words and the item."""
         for name in self.fields:
             text = record[name]
@@ -187,7 +196,9 @@ class Decontaminate(Rule):
                 return _all_of(number, found, place)
         return None
 
-    def _best(self, text: str, tokens: list[str], shared: dict[int, list[Seed]]) -> Match | None:
+    def _best(
+        self, text: str, tokens: list[str], shared: dict[int, list[SharedRun]]
+    ) -> Match | None:
         """Return the strongest match among the texts that share seeds with the field."""
         texts = self._index.texts
         likely = {
@@ -229,7 +240,7 @@ class Decontaminate(Rule):
             return Match(1, missing, number, alignment)
         return Match(2, missing, number, alignment) if 1 - missing >= self.share else None
 
-    def _object(self, name: str, tokens: list[str], match: Match) -> Objection:
+    def _object(self, name: str, tokens: list[str], match: Match) -> Rejection:
         entry, found = self._index.texts[match.number], match.alignment
         reason = [*_SAYS][match.kind]
         begin, run = found.run
@@ -244,7 +255,7 @@ class Decontaminate(Rule):
             "share": round(1 - match.missing, 3),
             "item": _where(entry),
         }
-        return Objection(reason, message, evidence)
+        return Rejection(reason, message, evidence)
 
 
 def _key(tokens: list[str]) -> int:
@@ -256,7 +267,7 @@ def _all_of(number: int, tokens: list[str], place: int = 0) -> Match:
     return Match(0, 0.0, number, Alignment((), (), run=(place, len(tokens)), begin=place, end=end))
 
 
-def _where(entry: Text) -> dict[str, Any]:
+def _where(entry: IndexedText) -> dict[str, Any]:
     return {
         "file": entry.source,
         "line": entry.line,

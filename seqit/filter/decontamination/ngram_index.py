@@ -17,7 +17,7 @@ _LONGEST = (1 << _PLACE) - 1
 _BITS = (1 << 32) - 1
 
 
-class Text(NamedTuple):
+class IndexedText(NamedTuple):
     """One text of an item: where it was read, how it begins, and what a match must have.
 
     `run`: so many of its words in a row are a match by themselves, `weight` of them in seeds that
@@ -37,7 +37,7 @@ class Text(NamedTuple):
     rare: int = 0
 
 
-class Seed(NamedTuple):
+class SharedRun(NamedTuple):
     """Four words of a row that are four words of a text: both places, in words."""
 
     place: int
@@ -58,7 +58,7 @@ class NgramIndex:
     """
 
     def __init__(self, run: int, short: int, common: int) -> None:
-        self.texts: list[Text] = []
+        self.texts: list[IndexedText] = []
         self._words = array("I")
         self._rare = bytearray()  # 1 where a rare seed begins
         self._run, self._short, self._common = run, short, common
@@ -74,7 +74,7 @@ class NgramIndex:
         run = self._run * scale if len(tokens) >= self._run * scale else short
         is_short = len(tokens) < short
         where = (source, line, field, excerpt, len(self._words), len(tokens))
-        self.texts.append(Text(*where, run, short, is_short, is_short))
+        self.texts.append(IndexedText(*where, run, short, is_short, is_short))
         runs = zip(*(islice(tokens, n, None) for n in range(SEED)), strict=False)
         found = array("q", map(hash, runs))
         self._words.extend(word_hashes(tokens))
@@ -100,18 +100,18 @@ class NgramIndex:
         self._hashes = array("q")
         self._counts.clear()
 
-    def words_of(self, text: Text) -> Sequence[int]:
+    def words_of(self, text: IndexedText) -> Sequence[int]:
         """Return the hashes of a text's words."""
         return self._words[text.start : text.start + text.length]
 
-    def rare_of(self, text: Text, begin: int = 0, end: int | None = None) -> set[int]:
+    def rare_of(self, text: IndexedText, begin: int = 0, end: int | None = None) -> set[int]:
         """Return the places of a text's words that rare seeds cover, within a part of the text."""
         last = (text.length if end is None else end) - SEED
         starts = range(begin, last + 1)
         flags = self._rare[text.start + begin : text.start + last + 1]
         return {start + n for start in compress(starts, flags) for n in range(SEED)}
 
-    def _entered(self, number: int, text: Text, found: Sequence[int]) -> Text:
+    def _entered(self, number: int, text: IndexedText, found: Sequence[int]) -> IndexedText:
         """Enter a text's seeds; mark the words of its rare ones, and count them."""
         counts = [self._counts[each] for each in found]
         places = [place for place, count in enumerate(counts) if count <= self.limit]
@@ -132,15 +132,15 @@ class NgramIndex:
         else:
             self._seeds[seed] = (*other, entry) if isinstance(other, tuple) else (other, entry)
 
-    def seeds(self, tokens: list[str], step: int) -> dict[int, list[Seed]]:
+    def seeds(self, tokens: list[str], step: int) -> dict[int, list[SharedRun]]:
         """Return by text the seeds that begin at every `step`-th word, in their order."""
         starts = (tokens[n::step] for n in range(SEED))
         found = list(map(self._seeds.get, map(hash, zip(*starts, strict=False))))
-        shared: dict[int, list[Seed]] = {}
+        shared: dict[int, list[SharedRun]] = {}
         if any(found):  # seldom: what follows costs more than what came before
             for place, entries in enumerate(found):
                 if entries is not None:
                     for entry in entries if isinstance(entries, tuple) else (entries,):
                         number, text_place = divmod(entry - 1, 1 << _PLACE)
-                        shared.setdefault(number, []).append(Seed(place * step, text_place))
+                        shared.setdefault(number, []).append(SharedRun(place * step, text_place))
         return shared

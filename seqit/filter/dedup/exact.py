@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar
 
 from xxhash import xxh3_64_intdigest
 
-from seqit.filter.dedup.seen_keys import Seen
+from seqit.filter.dedup.seen_keys import SeenKeys
 from seqit.filter.rule import (
     TEXT_FIELDS,
-    Objection,
-    Option,
+    ByteSize,
+    OptionSpec,
+    Rejection,
     RememberingRule,
-    Size,
     TextField,
     size,
     some_of,
@@ -39,14 +39,14 @@ class ExactDuplicate(RememberingRule):
     )
 
     fields: Annotated[
-        tuple[TextField, ...], Option("the fields that must be equal", some_of(*TEXT_FIELDS))
+        tuple[TextField, ...], OptionSpec("the fields that must be equal", some_of(*TEXT_FIELDS))
     ] = ("instruction", "input")
     memory: Annotated[
-        int, Option("what keys and ids may take before they go to the disk", size)
-    ] = Size(400_000_000)
+        int, OptionSpec("what keys and ids may take before they go to the disk", size)
+    ] = ByteSize(400_000_000)
 
     def __post_init__(self) -> None:
-        self._seen = Seen(self.memory)
+        self._seen = SeenKeys(self.memory)
         # A tuple of texts also for one field, which itemgetter alone does not make of it; and at
         # half the cost of a loop over the fields.
         get = itemgetter(*self.fields)
@@ -60,14 +60,14 @@ class ExactDuplicate(RememberingRule):
             text += context_of(record)
         return xxh3_64_intdigest(text) & _KEY
 
-    def compare(self, key: int, record_id: str) -> Objection | None:
+    def compare(self, key: int, record_id: str) -> Rejection | None:
         """Return an objection with the id of the record that stays."""
         kept = self._seen.get(key)
         if kept is None:
             return None
         what = " and ".join(self.fields)
         message = f"the {what} are those of record {kept}, which came first and stays"
-        return Objection("duplicate", message, {"duplicate_of": kept, "fields": list(self.fields)})
+        return Rejection("duplicate", message, {"duplicate_of": kept, "fields": list(self.fields)})
 
     def remember(self, key: int, record_id: str) -> None:
         """Take note of a record that passed."""

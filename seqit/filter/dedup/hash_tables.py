@@ -28,7 +28,7 @@ _FIRST_BITS = 12  # of a number that names one of a band's chains, in a fresh ta
 _AT_ONCE = 1 << 16  # pairs whose signatures are compared; 8 MB
 
 
-class Found(NamedTuple):
+class TableMatch(NamedTuple):
     """An earlier record: which part of the spill tells more, and how many slots are equal."""
 
     place: int
@@ -57,7 +57,9 @@ class OpenTable:
 
         return np.frombuffer(self._keys, np.uint32)[self._bands :].reshape(-1, self._bands)
 
-    def find(self, keys: "Keys", signatures: "Signatures", least: int) -> list[tuple[int, Found]]:
+    def find(
+        self, keys: "Keys", signatures: "Signatures", least: int
+    ) -> list[tuple[int, TableMatch]]:
         """Return the records that share a key and at least so many slots with each one asked.
 
         They come in the order of those asked, named by their place, and of the table.
@@ -81,7 +83,7 @@ class OpenTable:
 
     def _near(
         self, pairs: "NDArray[int64]", signatures: "Signatures", least: int
-    ) -> list[tuple[int, Found]]:
+    ) -> list[tuple[int, TableMatch]]:
         import numpy as np
 
         near = []
@@ -92,7 +94,7 @@ class OpenTable:
             equal = (entries["signature"] == signatures[asked]).sum(axis=1)
             for at in np.flatnonzero(equal >= least).tolist():
                 entry = entries[at]
-                found = Found(int(entry["place"]), int(entry["size"]), int(equal[at]))
+                found = TableMatch(int(entry["place"]), int(entry["size"]), int(equal[at]))
                 near.append((int(asked[at]), found))
         return near
 
@@ -117,10 +119,12 @@ class OpenTable:
         self._entries += entries
         self._widen()
 
-    def filed(self, spill: Spill) -> "FiledTable":
+    def filed(self, spill: Spill) -> "TableOnDisk":
         """Return the same table on the disk."""
-        columns = [_Filed(column, spill) for column in (self._heads, self._keys, self._nexts)]
-        return FiledTable(self._bands, self._bits, columns, spill, spill.append(self._entries))
+        columns = [
+            _ColumnOnDisk(column, spill) for column in (self._heads, self._keys, self._nexts)
+        ]
+        return TableOnDisk(self._bands, self._bits, columns, spill, spill.append(self._entries))
 
     def _columns(self) -> "tuple[Any, Any, Any]":
         import numpy as np
@@ -163,7 +167,7 @@ class OpenTable:
             heads[chains] = links
 
 
-class _Filed:
+class _ColumnOnDisk:
     """A column of 32-bit numbers on the disk."""
 
     def __init__(self, numbers: "array[int]", spill: Spill) -> None:
@@ -174,11 +178,11 @@ class _Filed:
         return int.from_bytes(self._spill.read(self._place + 4 * index, 4), sys.byteorder)
 
 
-class FiledTable:
+class TableOnDisk:
     """A table on the disk, asked about one key after the other."""
 
     def __init__(
-        self, bands: int, bits: int, columns: Sequence[_Filed], spill: Spill, entries: int
+        self, bands: int, bits: int, columns: Sequence[_ColumnOnDisk], spill: Spill, entries: int
     ) -> None:
         self._bands = bands
         self._bits = bits

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from seqit.engine.spill import Spill
-from seqit.filter.dedup.hash_tables import ENTRY, FiledTable, Found, OpenTable
+from seqit.filter.dedup.hash_tables import ENTRY, OpenTable, TableMatch, TableOnDisk
 from seqit.filter.dedup.minhash import SLOTS, equal_slots
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ class Index:
         self._least = least
         self._spill = spill
         self._open = OpenTable(bands)
-        self._filed: list[FiledTable] = []
+        self._filed: list[TableOnDisk] = []
         self._seen = bytearray()  # a bit for each key on the disk
         self._bits = 8 * (memory // 4)
         # At most four heads, a key and a next one; arrays grow by an eighth more than they need.
         most = memory * 3 // 4 * 8 // 9 // (bands * 6 * 4 + ENTRY.size)
         self._most = min(max(1, most), (1 << _KEY_BITS) // bands - 2)
         self._added: list[tuple[Key, int, int]] = []  # since the last look-up
-        self._found: dict[Key, list[Found]] = {}
+        self._found: dict[Key, list[TableMatch]] = {}
         self._shared: dict[Key, list[int]] = {}  # what a key and another of its batch both have
         self._holders: dict[int, list[int]] = {}  # which of those added have it
 
@@ -65,7 +65,7 @@ class Index:
             self._found.setdefault(asked[place], []).append(found)
         self._share(keys, counts)
 
-    def find(self, key: Key) -> list[Found]:
+    def find(self, key: Key) -> list[TableMatch]:
         """Return the earlier records that share a band with a key, in the order they came."""
         found = self._found.get(key, [])
         if shared := self._shared.get(key):
@@ -73,7 +73,7 @@ class Index:
             for number in sorted(others):
                 other, place, size = self._added[number]
                 if (equal := equal_slots(key.signature, other.signature)) >= self._least:
-                    found = [*found, Found(place, size, equal)]
+                    found = [*found, TableMatch(place, size, equal)]
         return found
 
     def add(self, key: Key, place: int, size: int) -> None:
@@ -111,7 +111,7 @@ class Index:
             for table in self._filed:
                 for entry in table.find(likely):
                     if (equal := equal_slots(key.signature, entry[-1])) >= self._least:
-                        found = Found(*entry[:-1], equal)
+                        found = TableMatch(*entry[:-1], equal)
                         self._found.setdefault(key, []).append(found)
 
     def _take_in(self) -> None:

@@ -10,16 +10,16 @@ import orjson
 
 from seqit.engine.spill import Spill
 from seqit.filter.dedup.exact import context_of
-from seqit.filter.dedup.hash_tables import Found
+from seqit.filter.dedup.hash_tables import TableMatch
 from seqit.filter.dedup.lsh import Index, Key
 from seqit.filter.dedup.minhash import bands_for, estimate, least_equal, sketcher
 from seqit.filter.dedup.shingles import jaccard, pack, shingler, unpack
 from seqit.filter.rule import (
     TEXT_FIELDS,
-    Objection,
-    Option,
+    ByteSize,
+    OptionSpec,
+    Rejection,
     RememberingRule,
-    Size,
     TextField,
     files,
     size,
@@ -76,22 +76,24 @@ class NearDuplicate(RememberingRule):
 
     fields: Annotated[
         tuple[TextField, ...],
-        Option("the fields that are compared, as one text", some_of(*TEXT_FIELDS)),
+        OptionSpec("the fields that are compared, as one text", some_of(*TEXT_FIELDS)),
     ] = ("instruction", "input")
     threshold: Annotated[
-        float, Option("the least Jaccard index of a near-duplicate", _threshold)
+        float, OptionSpec("the least Jaccard index of a near-duplicate", _threshold)
     ] = 0.8
     ngram: Annotated[
         int,
-        Option("words in a run; characters in scripts without spaces, as Chinese or Thai", _length),
+        OptionSpec(
+            "words in a run; characters in scripts without spaces, as Chinese or Thai", _length
+        ),
     ] = 5
     against: Annotated[
         tuple[str, ...] | None,
-        Option("files of records that count as earlier ones, joined by '+'", files),
+        OptionSpec("files of records that count as earlier ones, joined by '+'", files),
     ] = None
     memory: Annotated[
-        int, Option("what the tables of records may take before they go to the disk", size)
-    ] = Size(400_000_000)
+        int, OptionSpec("what the tables of records may take before they go to the disk", size)
+    ] = ByteSize(400_000_000)
 
     def __post_init__(self) -> None:
         self._texts = itemgetter(*self.fields)
@@ -135,7 +137,7 @@ class NearDuplicate(RememberingRule):
             self._read(self._unread.pop(0))
         self._index.look_up([key for key in keys if key])
 
-    def compare(self, key: Key | None, record_id: str) -> Objection | None:
+    def compare(self, key: Key | None, record_id: str) -> Rejection | None:
         """Return an objection with the record that stays, and how similar both are."""
         if key is None:
             return None
@@ -163,14 +165,14 @@ class NearDuplicate(RememberingRule):
         data = len(label).to_bytes(4, "little") + label + key.shingles
         self._index.add(key, self._spill.append(data), len(data))
 
-    def _recall(self, entry: Found) -> tuple[set[int], str, str | None]:
+    def _recall(self, entry: TableMatch) -> tuple[set[int], str, str | None]:
         """Return the shingles of an earlier record, its id and the file that it is in."""
         data = self._spill.read(entry.place, entry.size)
         end = 4 + int.from_bytes(data[:4], "little")
         kept, file = orjson.loads(data[4:end])
         return unpack(data[end:]), kept, file
 
-    def _objection(self, kept: str, file: str | None, estimated: float, exact: float) -> Objection:
+    def _objection(self, kept: str, file: str | None, estimated: float, exact: float) -> Rejection:
         what = f"runs of {self.ngram} words in the {' and '.join(self.fields)}"
         where = f"{kept} of {file}" if file else f"{kept}, which came first and stays"
         message = (
@@ -181,14 +183,14 @@ class NearDuplicate(RememberingRule):
         if file:
             evidence["file"] = file
         evidence |= {"jaccard": round(exact, 4), "estimated_jaccard": round(estimated, 4)}
-        return Objection("near-duplicate", message, evidence)
+        return Rejection("near-duplicate", message, evidence)
 
     def _read(self, name: str) -> None:
         """Take in the records of a file; raises SeqitError at the first that is none."""
         from seqit.records.readers.rows import read_records
-        from seqit.records.run_stats import Account
+        from seqit.records.run_stats import RunStats
 
-        rows = read_records([name], Account("near-duplicate", strict=True))
+        rows = read_records([name], RunStats("near-duplicate", strict=True))
         while records := [row.value for row in islice(rows, _AT_ONCE)]:
             keys = self.keys(records)
             self._index.look_up([key for key in keys if key])

@@ -10,7 +10,7 @@ _ENTRY = 200  # bytes that a key and a value take in memory, about, without the 
 _BLOCK = 512  # keys read at once
 
 
-class Seen:
+class SeenKeys:
     """Texts by keys of at most 64 bits; holds about `memory` bytes at most.
 
     A full dictionary is sorted and goes to the disk. Of each key there one bit is set, so that
@@ -21,7 +21,7 @@ class Seen:
         self._most = memory * 3 // 4
         self._used = 0
         self._recent: dict[int, str] = {}
-        self._filed: list[_Filed] = []
+        self._filed: list[_KeysOnDisk] = []
         self._spill = Spill()
         self._bits = 8 * (memory // 4)
         self._marks = bytearray()
@@ -49,12 +49,12 @@ class Seen:
         for key in self._recent:
             bit = key % self._bits
             self._marks[bit >> 3] |= 1 << (bit & 7)
-        self._filed.append(_Filed(self._recent, self._spill))
+        self._filed.append(_KeysOnDisk(self._recent, self._spill))
         self._recent = {}
         self._used = 0
 
 
-class _Filed:
+class _KeysOnDisk:
     """A dictionary on the disk: its sorted keys, and where the text of each ends."""
 
     def __init__(self, entries: dict[int, str], spill: Spill) -> None:

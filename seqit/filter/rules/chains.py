@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from seqit.checks import record_problems
 from seqit.errors import UsageError
-from seqit.filter.rule import Objection, Option, Rule, whole_number
+from seqit.filter.rule import OptionSpec, Rejection, Rule, whole_number
 from seqit.records.record import Record
 
 
@@ -18,7 +18,7 @@ class FailingCheck(Rule):
         "A step's answer does not pass its check, or does not stand in the output in its turn."
     )
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection that names every step that fails and why."""
         if "steps" not in record:
             return None
@@ -28,21 +28,21 @@ class FailingCheck(Rule):
         step, first = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         evidence = {"steps": [{"step": index, "problem": text} for index, text in problems]}
-        return Objection("check-failed", f"steps[{step}]: {first}{more}", evidence)
+        return Rejection("check-failed", f"steps[{step}]: {first}{more}", evidence)
 
 
 @dataclass
-class Keep(Rule):
+class KeptUnchanged(Rule):
     """Object to a record that augment looked at and left alone."""
 
     name: ClassVar[str] = "keep"
     explanation: ClassVar[str] = "The operation is 'keep': augment left the record as it was."
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection where the last operation is keep."""
         if record["lineage"]["operation"] != "keep":
             return None
-        return Objection("kept", "augment left the record as it was", {})
+        return Rejection("kept", "augment left the record as it was", {})
 
 
 @dataclass
@@ -52,8 +52,8 @@ class ChainLength(Rule):
     name: ClassVar[str] = "chain-length"
     explanation: ClassVar[str] = "The chain has fewer or more steps than the limits given."
 
-    min_steps: Annotated[int, Option("fewest steps; no chain counts as 1", whole_number)] = 1
-    max_steps: Annotated[int | None, Option("most steps", whole_number)] = None
+    min_steps: Annotated[int, OptionSpec("fewest steps; no chain counts as 1", whole_number)] = 1
+    max_steps: Annotated[int | None, OptionSpec("most steps", whole_number)] = None
 
     def __post_init__(self) -> None:
         if self.max_steps is None and self.min_steps <= 1:
@@ -64,7 +64,7 @@ class ChainLength(Rule):
                 f"max_steps={self.max_steps}, so no record could pass"
             )
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection with the number of steps and the limit."""
         count = len(record.get("steps", ())) or 1
         if count < self.min_steps:
@@ -73,9 +73,9 @@ class ChainLength(Rule):
             return self._object("too-long", count, f"at most {self.max_steps}")
         return None
 
-    def _object(self, reason: str, count: int, limit: str) -> Objection:
+    def _object(self, reason: str, count: int, limit: str) -> Rejection:
         message = f"the chain has {count} steps; {limit} are allowed"
-        return Objection(reason, message, {"steps": count})
+        return Rejection(reason, message, {"steps": count})
 
 
 @dataclass
@@ -87,7 +87,7 @@ class IncompleteChain(Rule):
         "The operation is decompose, prefix or suffix, and yet there are fewer than two steps."
     )
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection with the operation and the number of steps."""
         operation = record["lineage"]["operation"]
         if operation not in ("decompose", "prefix", "suffix"):
@@ -96,4 +96,4 @@ class IncompleteChain(Rule):
         if count >= 2:
             return None
         message = f"the operation is {operation!r}, which makes at least 2 steps; there are {count}"
-        return Objection("too-few-steps", message, {"operation": operation, "steps": count})
+        return Rejection("too-few-steps", message, {"operation": operation, "steps": count})

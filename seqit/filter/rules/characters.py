@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import ClassVar
 
-from seqit.filter.rule import TEXT_FIELDS, Objection, Rule
+from seqit.filter.rule import TEXT_FIELDS, Rejection, Rule
 from seqit.records.record import Record
 
 # Maps ASCII's control characters to 0 and all others to themselves.
@@ -38,7 +38,7 @@ class NonPrinting(Rule):
         "character (U+FFFD), a lone surrogate, a bidirectional override, or hidden characters."
     )
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection with the first such character and its place."""
         text = record["instruction"] + record["input"] + record["output"]
         if text.isascii():  # then a table over the bytes is four times as fast as an expression
@@ -49,14 +49,14 @@ class NonPrinting(Rule):
         return _object(record)
 
 
-def _object(record: Record) -> Objection:
+def _object(record: Record) -> Rejection:
     searched = ((field, _NON_PRINTING.search(record[field])) for field in TEXT_FIELDS)
     field, character, position = next((f, m[0][0], m.start()) for f, m in searched if m)
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, _kind(character))
     message = f"the {field} holds {code} ({name}) at character {position + 1}"
     evidence = {"field": field, "code_point": code, "position": position + 1}
-    return Objection("non-printing", message, evidence)
+    return Rejection("non-printing", message, evidence)
 
 
 def _kind(character: str) -> str:

@@ -5,8 +5,8 @@ from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from seqit.errors import UsageError
-from seqit.filter.rule import Objection, Option, Rule, one_of, proportion, whole_number
-from seqit.records.identity import lot
+from seqit.filter.rule import OptionSpec, Rejection, Rule, one_of, proportion, whole_number
+from seqit.records.identity import stable_hash
 from seqit.records.record import Record
 
 Side = Literal["train", "test"]
@@ -27,9 +27,9 @@ class Combination(Rule):
         "Two steps follow one another that are held out for testing; or, of the test side, none do."
     )
 
-    side: Annotated[Side, Option("what the rows are for", one_of("train", "test"))] = "train"
-    share: Annotated[float, Option("share of the pairs that is held out", proportion)] = 0.1
-    seed: Annotated[int, Option("decides which", whole_number)] = 0
+    side: Annotated[Side, OptionSpec("what the rows are for", one_of("train", "test"))] = "train"
+    share: Annotated[float, OptionSpec("share of the pairs that is held out", proportion)] = 0.1
+    seed: Annotated[int, OptionSpec("decides which", whole_number)] = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -39,25 +39,25 @@ class Combination(Rule):
             )
         self._held_out: dict[tuple[str, str], bool] = {}
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection with the pairs that are held out, or says that there are none."""
         steps = record.get("steps", ())
         names = [step.get("name", "") for step in steps]
         if len(steps) > 1 and not all(names):
             number = names.index("")
             message = f"steps[{number}] has no name, so that its combinations cannot be told"
-            return Objection("unnamed", message, {"step": number})
+            return Rejection("unnamed", message, {"step": number})
         pairs = [list(pair) for pair in pairwise(names) if self._is_held_out(pair)]
         if bool(pairs) == (self.side == "test"):
             return None
         if not pairs:
             message = "no two steps that follow one another are held out"
-            return Objection("seen", message, {"steps": names})
+            return Rejection("seen", message, {"steps": names})
         told = ", ".join(f"{first} then {second}" for first, second in pairs)
-        return Objection("held-out", f"held out for testing: {told}", {"pairs": pairs})
+        return Rejection("held-out", f"held out for testing: {told}", {"pairs": pairs})
 
     def _is_held_out(self, pair: tuple[str, str]) -> bool:
         if pair not in self._held_out:
-            drawn = lot(self.seed, "\n".join(pair), 0, self.name)
+            drawn = stable_hash(self.seed, "\n".join(pair), 0, self.name)
             self._held_out[pair] = drawn < self.share * 2**_BITS
         return self._held_out[pair]

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from seqit.filter.rule import Objection, Option, Rule, whole_number
+from seqit.filter.rule import OptionSpec, Rejection, Rule, whole_number
 from seqit.filter.text import fold
 from seqit.records.record import Record
 
@@ -22,7 +22,7 @@ class InstructionEqualsOutput(Rule):
     name: ClassVar[str] = "instruction-equals-output"
     explanation: ClassVar[str] = "The output is the instruction, case and spacing aside."
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection where both are the same text."""
         instruction, output = record["instruction"], record["output"]
         # Nearly every row ends here: too long an answer, or another first character. White space
@@ -34,7 +34,7 @@ class InstructionEqualsOutput(Rule):
             return None
         if fold(instruction) != fold(output):
             return None
-        return Objection("equal", "the output is the instruction itself", {})
+        return Rejection("equal", "the output is the instruction itself", {})
 
 
 @dataclass
@@ -51,10 +51,10 @@ class CopiedInstruction(Rule):
         "'Response:', nothing of its own; unless a repetition was asked for."
     )
 
-    min_added: Annotated[int, Option("words that an output must add", whole_number)] = 1
-    min_words: Annotated[int, Option("instructions of fewer words pass", whole_number)] = 4
+    min_added: Annotated[int, OptionSpec("words that an output must add", whole_number)] = 1
+    min_words: Annotated[int, OptionSpec("instructions of fewer words pass", whole_number)] = 4
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection with the number of words that the output adds."""
         instruction, given, output = record["instruction"], record["input"], record["output"]
         # Nearly every row ends here: the output is too short for a copy, or long and says more.
@@ -73,7 +73,7 @@ class CopiedInstruction(Rule):
             f"the output copies the whole instruction and adds {added} words; "
             f"the least is {self.min_added}"
         )
-        return Objection("copied", message, {"added_words": added, "limit": self.min_added})
+        return Rejection("copied", message, {"added_words": added, "limit": self.min_added})
 
 
 def _words(text: str) -> int:

@@ -3,7 +3,7 @@
 import re
 from itertools import pairwise
 
-from seqit.filter.rules.personal import Finding
+from seqit.filter.rules.personal import SensitiveSpan
 
 # Kind → what every such text holds, which is sought first, and its shape. The publishers chose
 # the prefixes so that leaked keys can be found.
@@ -43,10 +43,10 @@ _STAND_IN = re.compile(
 _LEAST_DIFFERENT = 8
 
 
-def find(text: str, kinds: tuple[str, ...]) -> list[Finding]:
+def find(text: str, kinds: tuple[str, ...]) -> list[SensitiveSpan]:
     """Return the findings of these kinds in the order of the text; they do not overlap."""
     found = [
-        Finding(kind, *match.span())
+        SensitiveSpan(kind, *match.span())
         for kind in kinds
         if any(part in text for part in _SHAPES[kind][0])
         for match in _PATTERNS[kind].finditer(text)

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 from seqit.errors import UsageError
 from seqit.filter.rule import (
     TEXT_FIELDS,
-    Objection,
-    Option,
+    OptionSpec,
+    Rejection,
     Rule,
     TextField,
     proportion,
@@ -65,19 +65,19 @@ class LanguageRule(Rule):
     )
 
     allow: Annotated[
-        tuple[str, ...] | None, Option("the languages that pass, as en+de", _codes)
+        tuple[str, ...] | None, OptionSpec("the languages that pass, as en+de", _codes)
     ] = None
     fields: Annotated[
         tuple[TextField, ...],
-        Option("the fields whose language must be allowed", some_of(*TEXT_FIELDS)),
+        OptionSpec("the fields whose language must be allowed", some_of(*TEXT_FIELDS)),
     ] = ("instruction", "output")
     same: Annotated[
-        bool, Option("whether the output must be in the instruction's language", yes_or_no)
+        bool, OptionSpec("whether the output must be in the instruction's language", yes_or_no)
     ] = False
     min_confidence: Annotated[
-        float, Option("how sure the model must be, else a text passes", proportion)
+        float, OptionSpec("how sure the model must be, else a text passes", proportion)
     ] = 0.6
-    min_letters: Annotated[int, Option("texts of fewer letters pass", whole_number)] = 20
+    min_letters: Annotated[int, OptionSpec("texts of fewer letters pass", whole_number)] = 20
 
     def __post_init__(self) -> None:
         if not self.allow and not self.same:
@@ -85,7 +85,7 @@ class LanguageRule(Rule):
         self._allowed = frozenset(map(group, self.allow or ()))
         load()
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection, `not-allowed` or `mixed`, with the languages found."""
         if self._allowed:
             for name in self.fields:
@@ -94,10 +94,10 @@ class LanguageRule(Rule):
                     allowed = " or ".join(self.allow or ())
                     message = f"the {name} is in the language {found.code!r}, not in {allowed}"
                     evidence = {"field": name, **_told(found)}
-                    return Objection("not-allowed", message, evidence)
+                    return Rejection("not-allowed", message, evidence)
         return self._mixed(record) if self.same else None
 
-    def _mixed(self, record: Record) -> Objection | None:
+    def _mixed(self, record: Record) -> Rejection | None:
         """Return an objection where the answer is in a language that nobody used or asked for."""
         asked, answered = self._of(record["instruction"]), self._of(record["output"])
         if not asked or not answered or group(asked.code) == group(answered.code):
@@ -112,7 +112,7 @@ class LanguageRule(Rule):
             "and no translation is asked for"
         )
         evidence = {"instruction": _told(asked), "output": _told(answered)}
-        return Objection("mixed", message, evidence)
+        return Rejection("mixed", message, evidence)
 
     def _of(self, text: str) -> Language | None:
         found = identify(text, self.min_letters)

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from seqit.errors import UsageError
-from seqit.filter.rule import TEXT_FIELDS, Objection, Option, Rule, TextField, one_of, whole_number
+from seqit.filter.rule import (
+    TEXT_FIELDS,
+    OptionSpec,
+    Rejection,
+    Rule,
+    TextField,
+    one_of,
+    whole_number,
+)
 from seqit.records.record import Record
 
 # Code points that show nothing: white space beyond ASCII's is left to str.strip().
@@ -18,14 +26,14 @@ class EmptyOutput(Rule):
     name: ClassVar[str] = "empty-output"
     explanation: ClassVar[str] = "The output is empty, or holds only characters that show nothing."
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection where no character of the output can be seen."""
         output = record["output"]
         # Nearly every row ends at its first character, one of ASCII's that can be seen.
         if "!" <= output[:1] <= "~" or output.strip().strip(_INVISIBLE):
             return None
         held = f"only {len(output)} characters that show nothing" if output else "nothing"
-        return Objection("empty", f"the output holds {held}", {"characters": len(output)})
+        return Rejection("empty", f"the output holds {held}", {"characters": len(output)})
 
 
 @dataclass
@@ -35,11 +43,11 @@ class Length(Rule):
     name: ClassVar[str] = "length"
     explanation: ClassVar[str] = "A text is longer or shorter than the limits given."
 
-    field: Annotated[TextField, Option("the text to measure", one_of(*TEXT_FIELDS))] = "output"
-    min_words: Annotated[int, Option("fewest words, split at white space", whole_number)] = 0
-    max_words: Annotated[int | None, Option("most words", whole_number)] = None
-    min_characters: Annotated[int, Option("fewest characters", whole_number)] = 0
-    max_characters: Annotated[int | None, Option("most characters", whole_number)] = None
+    field: Annotated[TextField, OptionSpec("the text to measure", one_of(*TEXT_FIELDS))] = "output"
+    min_words: Annotated[int, OptionSpec("fewest words, split at white space", whole_number)] = 0
+    max_words: Annotated[int | None, OptionSpec("most words", whole_number)] = None
+    min_characters: Annotated[int, OptionSpec("fewest characters", whole_number)] = 0
+    max_characters: Annotated[int | None, OptionSpec("most characters", whole_number)] = None
 
     def __post_init__(self) -> None:
         limits = {
@@ -57,7 +65,7 @@ class Length(Rule):
                     "so no record could pass"
                 )
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection that names the measure and the limit."""
         text = record[self.field]
         size = len(text)
@@ -74,7 +82,7 @@ class Length(Rule):
             return self._object("too-short", len(text.split()), "words", self.min_words)
         return None
 
-    def _object(self, reason: str, size: int, unit: str, limit: int) -> Objection:
+    def _object(self, reason: str, size: int, unit: str, limit: int) -> Rejection:
         bound = "at least" if reason == "too-short" else "at most"
         message = f"the {self.field} has {size:,} {unit}; {bound} {limit:,} are allowed"
-        return Objection(reason, message, {"field": self.field, unit: size, "limit": limit})
+        return Rejection(reason, message, {"field": self.field, unit: size, "limit": limit})

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from seqit.checks import record_problems
-from seqit.filter.rule import MaskingRule, Objection, Option, masked, one_of, some_of
+from seqit.filter.rule import MaskingRule, OptionSpec, Rejection, masked, one_of, some_of
 from seqit.filter.rules import credentials, personal
-from seqit.filter.rules.personal import Finding
+from seqit.filter.rules.personal import SensitiveSpan
 from seqit.records.record import Record
 
 _WHERE = ("instruction", "input", "output", "system", "history", "steps", "metadata")
@@ -29,14 +29,14 @@ class HidingRule(MaskingRule):
     what: ClassVar[str]
 
     action: Annotated[
-        str, Option("drop the record, or mask what is found in it", one_of("drop", "mask"))
+        str, OptionSpec("drop the record, or mask what is found in it", one_of("drop", "mask"))
     ] = "drop"
 
     @abstractmethod
-    def find(self, text: str) -> list[Finding]:
+    def find(self, text: str) -> list[SensitiveSpan]:
         """Return what must not be in the text, in order, without overlaps."""
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection named after the first thing found, or `mask-breaks-check`."""
         if not self._may_hold(record):
             return None
@@ -55,13 +55,13 @@ class HidingRule(MaskingRule):
         evidence = {"found": shown, "count": len(found)}
         place, kind, _ = found[0]
         if self.action == "drop":
-            return Objection(kind, f"the {place} holds {self.what} ({kind})", evidence)
+            return Rejection(kind, f"the {place} holds {self.what} ({kind})", evidence)
         if "steps" not in record or record_problems(record):
             return None
         if problems := record_problems(self.mask(record)):
             step, problem = problems[0]
             message = f"with the {self.what} masked, steps[{step}] would not hold: {problem}"
-            return Objection("mask-breaks-check", message, evidence)
+            return Rejection("mask-breaks-check", message, evidence)
         return None
 
     def mask(self, record: Record) -> Record:
@@ -115,14 +115,14 @@ class Pii(HidingRule):
     )
     what: ClassVar[str] = "personal data"
 
-    kinds: Annotated[tuple[str, ...], Option("what is sought", some_of(*personal.FINDERS))] = (
+    kinds: Annotated[tuple[str, ...], OptionSpec("what is sought", some_of(*personal.FINDERS))] = (
         "email",
         "phone",
         "card",
         "iban",
     )
 
-    def find(self, text: str) -> list[Finding]:
+    def find(self, text: str) -> list[SensitiveSpan]:
         """Return the personal data in a text."""
         return personal.find(text, self.kinds)
 
@@ -139,10 +139,10 @@ class Secrets(HidingRule):
     )
     what: ClassVar[str] = "a secret"
 
-    kinds: Annotated[tuple[str, ...], Option("what is sought", some_of(*credentials.KINDS))] = (
+    kinds: Annotated[tuple[str, ...], OptionSpec("what is sought", some_of(*credentials.KINDS))] = (
         credentials.KINDS
     )
 
-    def find(self, text: str) -> list[Finding]:
+    def find(self, text: str) -> list[SensitiveSpan]:
         """Return the secrets in a text."""
         return credentials.find(text, self.kinds)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 
-class Finding(NamedTuple):
+class SensitiveSpan(NamedTuple):
     """What was found, and where it begins and ends in the text."""
 
     kind: str
@@ -122,13 +122,13 @@ FINDERS: dict[str, Finder] = {
 _NUMBERS = frozenset(("iban", "card", "phone"))
 
 
-def find(text: str, kinds: tuple[str, ...]) -> list[Finding]:
+def find(text: str, kinds: tuple[str, ...]) -> list[SensitiveSpan]:
     """Return the findings of these kinds in the order of the text; they do not overlap."""
     has_number = _NUMBER.search(text) is not None
-    found: list[Finding] = []
+    found: list[SensitiveSpan] = []
     for kind, finder in FINDERS.items():
         if kind in kinds and (has_number or kind not in _NUMBERS):
             for start, end in finder(text):
                 if all(end <= other.start or other.end <= start for other in found):
-                    found.append(Finding(kind, start, end))
+                    found.append(SensitiveSpan(kind, start, end))
     return sorted(found, key=lambda each: each.start)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqit.checks.placeholder import EDGES, LOREM, placeholder_kind
-from seqit.filter.rule import Objection, Rule
+from seqit.filter.rule import Rejection, Rule
 from seqit.records.record import Record
 from seqit.records.validation import shorten
 
@@ -22,7 +22,7 @@ class Placeholder(Rule):
         "prompt does not mention, or a text is what a failed call left behind."
     )
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection that names the text found."""
         output = record["output"]
         if len(output) <= _LONGEST or output.startswith(("Lorem", "lorem")):
@@ -46,7 +46,7 @@ def _mentions(record: Record, text: str) -> bool:
     return sought in f"{record['instruction']}\n{record['input']}".casefold()
 
 
-def _object(reason: str, field: str, text: str) -> Objection:
+def _object(reason: str, field: str, text: str) -> Rejection:
     shown = shorten(text, 80)
     message = f"the {field} is a placeholder: {shown!r}"
-    return Objection(reason, message, {"field": field, "text": shown})
+    return Rejection(reason, message, {"field": field, "text": shown})

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from seqit.filter.rule import Objection, Rule
+from seqit.filter.rule import Rejection, Rule
 from seqit.records.record import Record
 from seqit.records.validation import shorten
 
@@ -32,11 +32,11 @@ class Refusal(Rule):
         "('As an AI language model …'), in English."
     )
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection, `refusal` or `self-reference`, with the words found."""
         output = record["output"].lstrip()
         for reason, pattern in (("refusal", _REFUSAL), ("self-reference", _SELF)):
             if found := pattern.match(output):
                 text = shorten(" ".join(output[: found.end() + 40].split()), 80)
-                return Objection(reason, f"the output begins {text!r}", {"text": text})
+                return Rejection(reason, f"the output begins {text!r}", {"text": text})
         return None

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 
 from seqit.filter.rule import (
     TEXT_FIELDS,
-    Objection,
-    Option,
+    OptionSpec,
+    Rejection,
     Rule,
     TextField,
     one_of,
@@ -43,7 +43,7 @@ class Loop(Rule):
         "characters or more: the model could not stop."
     )
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection with the passage and how often it stands there."""
         text = record["output"]
         if len(text) < _LOOP:
@@ -64,7 +64,7 @@ class Loop(Rule):
             return None
         shown = shorten(passage.strip())
         message = f"the output ends in {shown!r} {times} times in a row"
-        return Objection("loop", message, {"passage": shown, "times": times})
+        return Rejection("loop", message, {"passage": shown, "times": times})
 
 
 @dataclass
@@ -81,11 +81,11 @@ class Repetition(Rule):
         "Rae et al. 2021, table A1); tables, code and verse may be hit."
     )
 
-    field: Annotated[TextField, Option("the text to measure", one_of(*TEXT_FIELDS))] = "output"
-    min_words: Annotated[int, Option("words from which a text is measured", whole_number)] = 50
-    factor: Annotated[float, Option("multiplies every limit", positive_number)] = 1.0
+    field: Annotated[TextField, OptionSpec("the text to measure", one_of(*TEXT_FIELDS))] = "output"
+    min_words: Annotated[int, OptionSpec("words from which a text is measured", whole_number)] = 50
+    factor: Annotated[float, OptionSpec("multiplies every limit", positive_number)] = 1.0
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection with the first measure that is above its limit."""
         text = record[self.field]
         if len(text) < 2 * self.min_words - 1:
@@ -98,7 +98,7 @@ class Repetition(Rule):
                 allowed = round(limit * self.factor, 4)
                 message = f"{share:.1%} of the {self.field}'s {measure}; the limit is {allowed:.1%}"
                 evidence = {"field": self.field, "share": round(share, 4), "limit": allowed}
-                return Objection("repetition", message, evidence | {"measure": measure})
+                return Rejection("repetition", message, evidence | {"measure": measure})
         return None
 
 

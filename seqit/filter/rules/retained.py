@@ -7,13 +7,13 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import orjson
 from xxhash import xxh3_64_intdigest
 
-from seqit.checks.retained import Lost, lost_content
+from seqit.checks.retained import LostContent, lost_content
 from seqit.engine.spill import Spill
 from seqit.errors import UsageError
-from seqit.filter.rule import Objection, Option, RemarkingRule, files, yes_or_no
+from seqit.filter.rule import OptionSpec, Rejection, RemarkingRule, files, yes_or_no
 from seqit.records.readers.rows import read_records
 from seqit.records.record import Record
-from seqit.records.run_stats import Account
+from seqit.records.run_stats import RunStats
 from seqit.records.validation import shorten
 from seqit.stores.sources import check_sources
 
@@ -49,10 +49,11 @@ class Retained(RemarkingRule):
     )
 
     against: Annotated[
-        tuple[str, ...] | None, Option("the parents or seeds: files joined by '+'; needed", files)
+        tuple[str, ...] | None,
+        OptionSpec("the parents or seeds: files joined by '+'; needed", files),
     ] = None
     strict: Annotated[
-        bool, Option("whether a chain whose parent and seed are unknown is rejected", yes_or_no)
+        bool, OptionSpec("whether a chain whose parent and seed are unknown is rejected", yes_or_no)
     ] = False
     _known: "_Known" = field(init=False, repr=False, compare=False)
 
@@ -65,7 +66,7 @@ class Retained(RemarkingRule):
         """Return how many records chains are compared with."""
         return {"known": len(self._known)}
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection, `content-lost`, with what is lacking."""
         if record["lineage"]["operation"] not in CHAINS:
             return None
@@ -79,7 +80,7 @@ class Retained(RemarkingRule):
         message = f"the chain lacks what its {origin.role} {origin.record_id} holds: {texts}"
         shown = [{"kind": each.kind, "text": shorten(each.text, 300)} for each in lost[:_SHOWN]]
         evidence = {origin.role: origin.record_id, "lost": shown, "count": len(lost)}
-        return Objection("content-lost", message, evidence)
+        return Rejection("content-lost", message, evidence)
 
     def remark(self, record: Record) -> str | None:
         """Return `unknown-parent` for a chain that could not be compared."""
@@ -88,7 +89,7 @@ class Retained(RemarkingRule):
         return "unknown-parent"
 
 
-def _lost(record: Record, origin: Origin) -> list[Lost]:
+def _lost(record: Record, origin: Origin) -> list[LostContent]:
     instruction, given = record["instruction"], record["input"]
     # What lies between a seed and its chain is unknown: a decomposition may be among it.
     rephrased = origin.role == "root" or record["lineage"]["operation"] == "decompose"
@@ -98,10 +99,10 @@ def _lost(record: Record, origin: Origin) -> list[Lost]:
     return lost
 
 
-def _unknown(record: Record) -> Objection:
+def _unknown(record: Record) -> Rejection:
     sought = [record_id for _, record_id in _origins(record)]
     message = f"{' and '.join(sought)}, of which the chain was made, are in none of the files"
-    return Objection("unknown-parent", message, {"sought": sought})
+    return Rejection("unknown-parent", message, {"sought": sought})
 
 
 class _Known:
@@ -111,7 +112,7 @@ class _Known:
         self._places: dict[int, int] = {}  # hash of the id → place and size in the file
         self._sizes = array("Q")
         self._texts = Spill()
-        for row in read_records(check_sources(names), Account("retained", strict=True)):
+        for row in read_records(check_sources(names), RunStats("retained", strict=True)):
             record: Any = row.value
             key = _key(record["id"])
             if key not in self._places:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from seqit.filter.rule import Objection, Rule
+from seqit.filter.rule import Rejection, Rule
 from seqit.records.record import Record
 
 Find = Callable[[str], tuple[bool | None, dict[str, Any]] | None]
@@ -21,11 +21,11 @@ class Scores(Rule):
     expression: str
     find: Find
 
-    def judge(self, record: Record) -> Objection | None:
+    def judge(self, record: Record) -> Rejection | None:
         """Return an objection with the scores as evidence."""
         found = self.find(record["id"])
         if found is None:
-            return Objection("no-score", "no score file has a row with the id of this record", {})
+            return Rejection("no-score", "no score file has a row with the id of this record", {})
         verdict, scores = found
         if verdict:
             return None
@@ -33,8 +33,8 @@ class Scores(Rule):
         if verdict is None:
             lacking = [name for name, value in scores.items() if value is None]
             why = f"the record has no value of {', '.join(lacking)}" if lacking else "it is NULL"
-            return Objection("unknown", f"{self.expression} cannot be told: {why}", evidence)
-        return Objection("not-kept", f"{self.expression} does not hold", evidence)
+            return Rejection("unknown", f"{self.expression} cannot be told: {why}", evidence)
+        return Rejection("not-kept", f"{self.expression} does not hold", evidence)
 
     def __str__(self) -> str:
         """Return the rule with its expression."""

@@ -14,8 +14,8 @@ from typing import Any
 from xxhash import xxh3_64_intdigest
 
 from seqit.engine.spool import Spool, value_of
-from seqit.records.identity import lot
-from seqit.records.run_stats import Account, Row
+from seqit.records.identity import stable_hash
+from seqit.records.run_stats import Row, RunStats
 
 WIDTH = 256
 """Numbers of a hashed embedding."""
@@ -61,7 +61,7 @@ def _hashed(task: str) -> Array:
 
 
 def diverse(
-    rows: Iterable[Row], account: Account, *, count: int, seed: int, embed: Embed = hashed
+    rows: Iterable[Row], account: RunStats, *, count: int, seed: int, embed: Embed = hashed
 ) -> Iterator[Row]:
     """Yield `count` rows in their order, each far from the others; the rest is rejected.
 
@@ -78,7 +78,7 @@ def diverse(
         while batch := list(islice(fitting, _AT_ONCE)):
             tasks = [f"{row.value['instruction']}\n{row.value['input']}" for row in batch]
             file.write(_whole(embed(tasks)).tobytes())
-            lots.extend(lot(seed, row.value["id"], 0, STAGE) >> 64 for row in batch)
+            lots.extend(stable_hash(seed, row.value["id"], 0, STAGE) >> 64 for row in batch)
         file.flush()
         drawn, away = choose(_mapped(file.name, len(lots)), lots, count)
         account.counts["diverse"] = {

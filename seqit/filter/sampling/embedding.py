@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seqit.errors import SeqitError, UsageError
-from seqit.llm.providers.local.model_files import library
+from seqit.llm.providers.local.model_files import installed_version
 
 _AT_ONCE = 32  # texts
 _MOST_TOKENS = 512  # where neither the model nor its tokenizer says how many it takes
@@ -25,7 +25,7 @@ class EmbeddingModel:
         """Load the model; raises UsageError for no folder, SeqitError for one without a model."""
         if not Path(folder, "config.json").is_file():
             raise UsageError(f"--embeddings: {folder} is no folder of a model (no config.json)")
-        library("transformers", "train")
+        installed_version("transformers", "train")
         import torch
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar

@@ -15,9 +15,9 @@ from typing import Any
 
 from seqit.engine.spool import Spool, value_of
 from seqit.errors import SeqitError
-from seqit.records.identity import lot
+from seqit.records.identity import stable_hash
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 BINS = 100
 """Bins of equal share of the baseline; what is left of a difference is within a bin."""
@@ -31,17 +31,17 @@ Lengths = Counter[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class LengthFunction:
     """How long an output is; `unit` says in what."""
 
     unit: str
     length: Callable[[str], int]
 
 
-WORDS = Measure("words", lambda text: len(text.split()))
+WORDS = LengthFunction("words", lambda text: len(text.split()))
 
 
-def lengths_of(records: Iterable[Record], measure: Measure, name: str) -> Lengths:
+def lengths_of(records: Iterable[Record], measure: LengthFunction, name: str) -> Lengths:
     """Return the output lengths of the baseline; raises SeqitError where it has no rows."""
     lengths = Counter(measure.length(record["output"]) for record in records)
     if not lengths:
@@ -50,7 +50,7 @@ def lengths_of(records: Iterable[Record], measure: Measure, name: str) -> Length
 
 
 def match_length(
-    rows: Iterable[Row], account: Account, *, baseline: Lengths, measure: Measure, seed: int
+    rows: Iterable[Row], account: RunStats, *, baseline: Lengths, measure: LengthFunction, seed: int
 ) -> Iterator[Row]:
     """Yield a subset of the rows whose output lengths are distributed as the baseline's.
 
@@ -67,7 +67,7 @@ def match_length(
                 length = measure.length(row.value["output"])
                 lengths.append(length)
                 bins.append(bin_of(length, edges))
-                lots.append(lot(seed, row.value["id"], 0, STAGE) >> 64)
+                lots.append(stable_hash(seed, row.value["id"], 0, STAGE) >> 64)
         available = Counter(bins)
         quotas = plan_quotas(bin_counts(baseline, edges), available)
         limits = _limits(bins, lots, quotas)

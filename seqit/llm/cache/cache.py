@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from seqit.errors import SeqitError
-from seqit.llm.cache.key import CONTEXT, Keys
+from seqit.llm.cache.key import CONTEXT, CacheKeys
 from seqit.llm.cache.store import complaint, open_file, transaction, trouble
 from seqit.llm.request import Completion, Request
 
@@ -57,7 +57,7 @@ class Cache:
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         self.path = path
         self.hits = self.misses = 0
-        self._keys = Keys(identity)
+        self._keys = CacheKeys(identity)
         self._name = ":".join(str(identity[k]) for k in ("kind", "model") if k in identity)
         self._stored: set[bytes] = set()  # contexts
         self._run: int | None = None

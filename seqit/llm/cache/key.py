@@ -19,7 +19,7 @@ _SORTED = orjson.OPT_SORT_KEYS
 _ELSEWHERE = ("http://", "https://", "data:")
 
 
-class Keys:
+class CacheKeys:
     """Makes the keys of one run, whose backend has this identity.
 
     A key is 32 bytes: XXH3-64 over the context (identity, sampling, schema, logprobs), XXH3-128

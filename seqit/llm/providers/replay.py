@@ -17,18 +17,18 @@ import orjson
 from seqit.errors import RowError, SeqitError
 from seqit.llm.backend import Deliver
 from seqit.llm.providers.recording import Recorded, key_of, recorded, recording
-from seqit.llm.request import Answer, Completion, Failed, Request
+from seqit.llm.request import Completion, FailedRequest, Request, RequestOutcome
 from seqit.records.readers.rows import read_rows
-from seqit.records.run_stats import Account
+from seqit.records.run_stats import RunStats
 from seqit.records.validation import shorten
 from seqit.stores.sources import check_sources
 
-__all__ = ["Replay", "recording"]
+__all__ = ["ReplayBackend", "recording"]
 
 _Place = tuple[int, int]  # offset and length in the spool
 
 
-class Replay:
+class ReplayBackend:
     """Answers each request with what the recording `path` holds for its messages.
 
     A recording that was made with the request's seed is preferred. Else each record gets the
@@ -96,7 +96,7 @@ class Replay:
                 self._index = _Index(self._path)
             return self._index
 
-    def _answer(self, index: "_Index", request: Request) -> Answer:
+    def _answer(self, index: "_Index", request: Request) -> RequestOutcome:
         key = key_of(request.messages)
         asker = (key, request.record_id, request.iteration, request.stage)
         number = self._asked[asker]
@@ -108,7 +108,7 @@ class Replay:
             return self._missing(request, len(places))
         return index.completion(places[min(number, len(places) - 1)])
 
-    def _missing(self, request: Request, count: int) -> Failed:
+    def _missing(self, request: Request, count: int) -> FailedRequest:
         content = request.messages[-1]["content"]
         if not isinstance(content, str):
             content = "\n".join(part["text"] for part in content if part["type"] == "text")
@@ -116,7 +116,7 @@ class Replay:
         what = f"holds {count} answer(s)" if count else "holds no answer"
         more = " and was asked for one more" if count else ""
         message = f"{self._path} {what} to the messages that end with {shown!r}{more}"
-        return Failed("no-recording", message, evidence={"asked": shown})
+        return FailedRequest("no-recording", message, evidence={"asked": shown})
 
 
 class _Index:
@@ -134,7 +134,7 @@ class _Index:
         self.close = weakref.finalize(self, self._spool.close)
         self._end = 0
         try:
-            for row in read_rows([path], Account("replay", _refuse)):
+            for row in read_rows([path], RunStats("replay", _refuse)):
                 try:
                     self._add(recorded(row.value))
                 except RowError as error:

@@ -13,7 +13,7 @@ TOKENS_AN_IMAGE = 1000  # servers count from some 250 to 1,500
 FIRST_COMPLETION = 400  # tokens: the paper's outputs have about 300 to 430 on average
 
 
-class Tokens(NamedTuple):
+class TokenCount(NamedTuple):
     """How many tokens, of prompts and of completions; whole, so that sums stay exact."""
 
     prompt: int = 0
@@ -23,13 +23,13 @@ class Tokens(NamedTuple):
     def total(self) -> int:
         return self.prompt + self.completion
 
-    def plus(self, other: "Tokens") -> "Tokens":
+    def plus(self, other: "TokenCount") -> "TokenCount":
         """Return both together."""
-        return Tokens(self.prompt + other.prompt, self.completion + other.completion)
+        return TokenCount(self.prompt + other.prompt, self.completion + other.completion)
 
-    def minus(self, other: "Tokens") -> "Tokens":
+    def minus(self, other: "TokenCount") -> "TokenCount":
         """Return what is left without the other."""
-        return Tokens(self.prompt - other.prompt, self.completion - other.completion)
+        return TokenCount(self.prompt - other.prompt, self.completion - other.completion)
 
 
 @dataclass(slots=True)
@@ -50,24 +50,24 @@ class Estimator:
         self._characters = self._prompt_tokens = 0
         self._completions: dict[str, _Mean] = defaultdict(_Mean)
 
-    def estimate(self, request: Request) -> Tokens:
+    def estimate(self, request: Request) -> TokenCount:
         """Return what a request is expected to take."""
         learnt = self._characters > 0
         a_token = self._characters / self._prompt_tokens if learnt else CHARACTERS_A_TOKEN
         characters, images = _size(request)
         mean = self._completions.get(request.stage)
         completion = ceil(mean.tokens / mean.count) if mean else FIRST_COMPLETION
-        return Tokens(
+        return TokenCount(
             ceil(characters / a_token) + images * TOKENS_AN_IMAGE,
             min(completion, request.sampling.max_new_tokens),
         )
 
-    def used(self, request: Request, completion: Completion) -> Tokens:
+    def used(self, request: Request, completion: Completion) -> TokenCount:
         """Return what a request took: as the server counted, or as estimated where it did not."""
         if completion.prompt_tokens:
-            return Tokens(completion.prompt_tokens, completion.completion_tokens)
+            return TokenCount(completion.prompt_tokens, completion.completion_tokens)
         text = ceil(len(completion.text) / CHARACTERS_A_TOKEN)
-        return Tokens(self.estimate(request).prompt, completion.completion_tokens or text)
+        return TokenCount(self.estimate(request).prompt, completion.completion_tokens or text)
 
     def learn(self, request: Request, completion: Completion) -> None:
         """Take a completion into the means."""
@@ -104,7 +104,7 @@ class Budget:
         self._price = price
         self._estimator = Estimator()
         self.estimate = self._estimator.estimate
-        self.spent = Tokens()
+        self.spent = TokenCount()
         self.answers = 0
 
     @property
@@ -112,7 +112,7 @@ class Budget:
         """US dollars spent; None where the model has no price."""
         return self._price.cost(*self.spent) if self._price else None
 
-    def spend(self, request: Request, completion: Completion) -> Tokens:
+    def spend(self, request: Request, completion: Completion) -> TokenCount:
         """Count a completion of this run, and return what it took."""
         used = self._estimator.used(request, completion)
         self._estimator.learn(request, completion)
@@ -120,7 +120,7 @@ class Budget:
         self.answers += 1
         return used
 
-    def may_send(self, estimate: Tokens, in_flight: Tokens) -> bool:
+    def may_send(self, estimate: TokenCount, in_flight: TokenCount) -> bool:
         """Say whether a request so large stays within the limits, if all that is in flight ends.
 
         Where it does not and something is in flight, what that takes in truth may make room.
@@ -132,9 +132,9 @@ class Budget:
             return True
         return self._price.cost(*expected) <= self._max_cost
 
-    def reason(self, estimate: Tokens) -> str:
+    def reason(self, estimate: TokenCount) -> str:
         """Return the sentence that says which limit a request so large would pass; else empty."""
-        if self.may_send(estimate, Tokens()):
+        if self.may_send(estimate, TokenCount()):
             return ""
         after = f"after {self.answers:,} completion{'' if self.answers == 1 else 's'}"
         if self._max_tokens is not None and (self.spent.plus(estimate)).total > self._max_tokens:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Feeder(Generic[Item]):
+class Prefetcher(Generic[Item]):
     """Reads `items` in a thread, at most `ahead` of what is taken; `notify` tells of them.
 
     `error` is what reading them raised, if anything, once the feeder is exhausted.

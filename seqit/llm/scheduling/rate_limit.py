@@ -14,7 +14,7 @@ LONGEST_WAIT = 60.0  # seconds
 LONGEST_RETRY_AFTER = 600.0  # seconds: a server that asks for more is asked again all the same
 
 
-class Pace:
+class RateLimiter:
     """Says how many requests may be sent; one thread asks before it sends, and tells each answer.
 
     max_concurrency: most requests in flight. rpm, tpm: requests and tokens a minute, of prompts
@@ -32,8 +32,8 @@ class Pace:
         self._most = max_concurrency
         self._clock = clock
         now = clock()
-        self._requests = _Bucket(rpm, now) if rpm else None
-        self._tokens = _Bucket(tpm, now) if tpm else None
+        self._requests = _TokenBucket(rpm, now) if rpm else None
+        self._tokens = _TokenBucket(tpm, now) if tpm else None
         self._paused = now  # until when
         self._sent = 0
         self._cut = 0  # how many were sent when the limit was last cut
@@ -110,7 +110,7 @@ class Pace:
             self._cut = self._sent
 
 
-class _Bucket:
+class _TokenBucket:
     """A token bucket: fills evenly, holds a few seconds' worth, and may fall into debt."""
 
     def __init__(self, a_minute: float, now: float) -> None:

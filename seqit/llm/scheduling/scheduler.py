@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from seqit.llm.model_call import Asking, Unanswered
-from seqit.llm.request import Answer
-from seqit.llm.scheduling.prefetch import Feeder
+from seqit.llm.model_call import CompletionFailed, ModelCall
+from seqit.llm.request import RequestOutcome
+from seqit.llm.scheduling.prefetch import Prefetcher
 from seqit.llm.scheduling.sender import Progress, Sender
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-AHEAD = 64
+READ_AHEAD = 64
 """Items read before there is room for them in the window."""
 WATCHED = 0.2
 """Seconds between two looks at the progress."""
@@ -27,11 +27,11 @@ class _Slot:
 
     item: Any
     place: int  # among all items
-    asking: Asking[Any] | None
+    asking: ModelCall[Any] | None
     result: Any = None
 
 
-class Dispatcher:
+class Scheduler:
     """Runs works, which are generators of requests (seqit.llm.model_call), over one sender.
 
     One thread drives all works; another reads the items ahead. `window` is how many items are
@@ -55,7 +55,7 @@ class Dispatcher:
     def progress(self) -> Progress:
         return self._sender.progress
 
-    def __enter__(self) -> "Dispatcher":
+    def __enter__(self) -> "Scheduler":
         self._sender.open()
         return self
 
@@ -63,15 +63,15 @@ class Dispatcher:
         self._sender.close()
 
     def run(
-        self, items: Iterable[Item], work: Callable[[Item], Asking[T]]
-    ) -> Iterator[tuple[Item, T | Unanswered]]:
+        self, items: Iterable[Item], work: Callable[[Item], ModelCall[T]]
+    ) -> Iterator[tuple[Item, T | CompletionFailed]]:
         """Yield each item with what its work returned, or why it has no answer, in order.
 
         Completions that were no answers, of works that failed, are forgotten when all is done: a
         run that was killed goes on where it was, and one that follows asks for them anew.
         Raises what `items` raise, after the items before, and SeqitError where nobody answers.
         """
-        feeder = Feeder(items, AHEAD, self._sender.wake)
+        feeder = Prefetcher(items, READ_AHEAD, self._sender.wake)
         window: deque[_Slot] = deque()
         places = itertools.count()
         useless: list[bytes] = []  # keys: requests would be far larger
@@ -81,7 +81,7 @@ class Dispatcher:
                     self._go_on(slot, answer)
                 while window and window[0].asking is None:
                     slot = window.popleft()
-                    if isinstance(slot.result, Unanswered):
+                    if isinstance(slot.result, CompletionFailed):
                         useless += map(self._sender.key, slot.result.requests)
                     self.progress.items += 1
                     yield slot.item, slot.result
@@ -102,7 +102,7 @@ class Dispatcher:
             raise feeder.error
         self._sender.forget(useless)
 
-    def _go_on(self, slot: _Slot, answer: Answer | None) -> None:
+    def _go_on(self, slot: _Slot, answer: RequestOutcome | None) -> None:
         """Give a work its answer, and go on with it until it asks what is not known yet."""
         assert slot.asking is not None
         try:
@@ -113,7 +113,7 @@ class Dispatcher:
                     return
         except StopIteration as end:
             slot.result = end.value
-        except Unanswered as failure:
+        except CompletionFailed as failure:
             slot.result = failure
         slot.asking = None
 

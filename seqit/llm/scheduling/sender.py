@@ -12,17 +12,17 @@ from typing import Generic, TypeVar
 from seqit.errors import SeqitError
 from seqit.llm.backend import Backend
 from seqit.llm.cache.cache import Cache
-from seqit.llm.cache.key import Keys
-from seqit.llm.request import Answer, Completion, Failed, Request
-from seqit.llm.scheduling.budget import Budget, Tokens
-from seqit.llm.scheduling.rate_limit import Pace, backoff
+from seqit.llm.cache.key import CacheKeys
+from seqit.llm.request import Completion, FailedRequest, Request, RequestOutcome
+from seqit.llm.scheduling.budget import Budget, TokenCount
+from seqit.llm.scheduling.rate_limit import RateLimiter, backoff
 
 Asker = TypeVar("Asker")
 
 MOST_LOST = 32
 """Requests in a row that no retry has saved, and none between them answered: nobody is there."""
 
-NOTHING = Tokens()
+NOTHING = TokenCount()
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class _Question(Generic[Asker]):
     request: Request
     place: int  # of those that may be sent, the least goes first
     askers: list[Asker]
-    estimate: Tokens = NOTHING
+    estimate: TokenCount = NOTHING
     tries: int = 0  # how often it has failed
     sent: int = 0  # the number that the pace gave it
 
@@ -64,7 +64,7 @@ class Sender(Generic[Asker]):
         backend: Backend,
         *,
         cache: Cache | None,
-        pace: Pace,
+        pace: RateLimiter,
         budget: Budget,
         retries: int,
         record: Callable[[Request, Completion], None] | None = None,
@@ -73,7 +73,7 @@ class Sender(Generic[Asker]):
         self.wake = backend.wake
         self._backend = backend
         self._cache = cache
-        self.key = cache.key if cache else Keys(backend.identity()).key
+        self.key = cache.key if cache else CacheKeys(backend.identity()).key
         self._pace = pace
         self._budget = budget
         self._retries = retries
@@ -83,10 +83,10 @@ class Sender(Generic[Asker]):
         self._sent: dict[int, _Question[Asker]] = {}  # by ticket: in flight
         self._queue: list[tuple[int, int, _Question[Asker]]] = []  # heap: as soon as may be
         self._later: list[tuple[float, int, _Question[Asker]]] = []  # heap: to be sent again
-        self._inbox: deque[tuple[int, Answer]] = deque()
-        self._settled: list[tuple[Asker, Answer]] = []
+        self._inbox: deque[tuple[int, RequestOutcome]] = deque()
+        self._settled: list[tuple[Asker, RequestOutcome]] = []
         self._broken: Exception | None = None  # met in the backend's thread
-        self._in_flight = Tokens()  # estimated
+        self._in_flight = TokenCount()  # estimated
         self._over = ""  # why no more may be spent
         self._lost = 0  # requests given up in a row, with no completion between them
         self._jitter = Random()  # it decides when, never what
@@ -101,7 +101,7 @@ class Sender(Generic[Asker]):
         if self._cache:
             self._cache.close()
 
-    def ask(self, request: Request, asker: Asker, place: int = 0) -> Answer | None:
+    def ask(self, request: Request, asker: Asker, place: int = 0) -> RequestOutcome | None:
         """Return the answer where it is known; None where `settle` will give it to `asker`.
 
         Of the requests that wait to be sent, the one with the least `place` goes first.
@@ -137,7 +137,7 @@ class Sender(Generic[Asker]):
         if batch:
             self._backend.submit(batch)
         while self._over and self._queue:
-            self._settle(heapq.heappop(self._queue)[-1], Failed("budget", self._over))
+            self._settle(heapq.heappop(self._queue)[-1], FailedRequest("budget", self._over))
 
     def _may_send(self, question: _Question[Asker]) -> bool:
         """Tell whether the next request may go now; the budget stops all, once it is used up."""
@@ -153,7 +153,7 @@ class Sender(Generic[Asker]):
             self._over = self._budget.reason(estimate)
         return False
 
-    def settle(self) -> list[tuple[Asker, Answer]]:
+    def settle(self) -> list[tuple[Asker, RequestOutcome]]:
         """Return the answers that stand since the last call, one for each who asked.
 
         Raises SeqitError where no further request can succeed.
@@ -189,7 +189,7 @@ class Sender(Generic[Asker]):
         if self._cache:
             self._cache.forget(keys)
 
-    def _deliver(self, answers: list[tuple[int, Answer]]) -> None:
+    def _deliver(self, answers: list[tuple[int, RequestOutcome]]) -> None:
         """Keep completions, then pass all on; called in the backend's thread."""
         try:
             if self._cache:
@@ -212,7 +212,7 @@ class Sender(Generic[Asker]):
         self._answered(question.request, completion)
         self._settle(question, completion)
 
-    def _failed(self, question: _Question[Asker], failed: Failed) -> None:
+    def _failed(self, question: _Question[Asker], failed: FailedRequest) -> None:
         self._pace.settle(question.estimate.total, 0)
         if failed.fatal:
             raise SeqitError(failed.message)
@@ -234,7 +234,7 @@ class Sender(Generic[Asker]):
                 )
         self._settle(question, failed)
 
-    def _settle(self, question: _Question[Asker], answer: Answer) -> None:
+    def _settle(self, question: _Question[Asker], answer: RequestOutcome) -> None:
         del self._open[question.key]
         self._settled += [(asker, answer) for asker in question.askers]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from seqit.records.formats.base import Fields, Format
-from seqit.records.normalize import adopt
+from seqit.records.normalize import normalize
 
 
 def matches(row: Any) -> bool:
@@ -23,7 +23,7 @@ def _are_steps(value: Any) -> bool:
 
 def to_records(row: Any) -> list[Fields]:
     """Return the row, checked, with id and lineage filled in where they are missing."""
-    return [{**adopt(row)}]
+    return [{**normalize(row)}]
 
 
 FORMAT = Format("record", "seqit's own rows: id, instruction, …, lineage", matches, to_records)

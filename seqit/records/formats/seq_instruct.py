@@ -10,7 +10,7 @@ from seqit.errors import RowError
 from seqit.records.formats.base import Fields, Format, required, table, text, with_metadata
 from seqit.records.identity import content_id
 from seqit.records.paper.instruction import read_instruction
-from seqit.records.reading_comparison import difference
+from seqit.records.reading_comparison import reading_difference
 from seqit.records.record import Lineage, Operation
 from seqit.records.validation import describe
 
@@ -32,7 +32,7 @@ def to_records(row: Any) -> list[Fields]:
 
     Its lineage says what was done to which seed; where the row does not tell the mode, it is a
     seed. All columns but the mode are kept in metadata; the published instruction too, unless it
-    is the one read here, and `difference` says of which kind the difference is.
+    is the one read here, and `reading_difference` says of which kind the difference is.
     """
     row = table(row, "'full_response'")
     completion, original = required(row, "full_response"), text(row, "ori_instruction")
@@ -47,7 +47,7 @@ def to_records(row: Any) -> list[Fields]:
         fields["lineage"] = lineage
     known = {"seq_mode"}
     published = published_in(row)
-    if published is not None and (differs := difference(instruction, published)):
+    if published is not None and (differs := reading_difference(instruction, published)):
         if "difference" in row:
             raise RowError("the record has a note of this name to make; rename it", "difference")
         row = {**row, "difference": differs.kind}

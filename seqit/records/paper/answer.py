@@ -11,7 +11,7 @@ from seqit.errors import RowError
 from seqit.records.text.quotes import UNSEEN
 from seqit.records.text.reasoning import UNCLOSED, without_reasoning
 
-Span = tuple[int, int]
+TextSpan = tuple[int, int]
 
 GAP = r"[^\S\n]{0,8}"  # bounded, or long blanks would cost their length squared
 
@@ -70,14 +70,14 @@ def _without_examples(answer: str) -> str:
     return answer[: over.start()] if over else answer
 
 
-def outside(spans: list[Span], pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+def outside(spans: list[TextSpan], pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
     """Yield the matches of a pattern that do not begin within one of the spans."""
     for match in pattern.finditer(text):
         if not any(start <= match.start() < end for start, end in spans):
             yield match
 
 
-def code_in(text: str) -> list[Span]:
+def code_in(text: str) -> list[TextSpan]:
     """Return where code stands: fences and code spans of three backticks and more.
 
     From its opening to its end; what is never closed hides nothing.
@@ -85,7 +85,7 @@ def code_in(text: str) -> list[Span]:
     return [match.span() for match in _CODE.finditer(text)]
 
 
-def fences_in(text: str) -> list[Span]:
+def fences_in(text: str) -> list[TextSpan]:
     """Return where fences on lines of their own stand.
 
     So a lone fence that an explanation mentions pairs with none of the instruction's.

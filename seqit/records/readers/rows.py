@@ -6,24 +6,24 @@ from typing import Any, Literal
 
 from seqit.errors import RowError
 from seqit.records.decode import decode, not_utf8
-from seqit.records.normalize import adopt
+from seqit.records.normalize import normalize
 from seqit.records.parquet import read_parquet
 from seqit.records.readers.split import elements, lines
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
-from seqit.stores.sources import BrokenSource, Source, opened
+from seqit.stores.sources import BrokenSource, SourceStream, open_source
 
 Wait = Callable[[], None]
 
-Unit = Literal["lines", "elements", "values"]
+RowUnit = Literal["lines", "elements", "values"]
 """What stands for a row in a source: a line of JSON, an element of an array, a decoded value."""
 
-Part = tuple[int, Any]
+RawRow = tuple[int, Any]
 """Line number, from 1, and what stands there for a row, or the error that says why nothing does."""
 
 
 def read_records(
-    names: Iterable[str], account: Account, before_read: Wait | None = None
+    names: Iterable[str], account: RunStats, before_read: Wait | None = None
 ) -> Iterator[Row]:
     """Yield every valid record of the sources, in order; the others fail in the account.
 
@@ -33,7 +33,7 @@ def read_records(
     return to_records(read_rows(names, account, before_read), account)
 
 
-def to_records(rows: Iterable[Row], account: Account) -> Iterator[Row]:
+def to_records(rows: Iterable[Row], account: RunStats) -> Iterator[Row]:
     """Yield the rows that are records, or become records when adopted; the others fail."""
     is_valid = schema("record").is_valid
     for row in rows:
@@ -41,33 +41,33 @@ def to_records(rows: Iterable[Row], account: Account) -> Iterator[Row]:
             yield row
             continue
         try:
-            yield row.changed(adopt(row.value))
+            yield row.changed(normalize(row.value))
         except RowError as error:
             fail_row(account, row, error)
 
 
 def read_rows(
-    names: Iterable[str], account: Account, before_read: Wait | None = None
+    names: Iterable[str], account: RunStats, before_read: Wait | None = None
 ) -> Iterator[Row]:
     """Yield every JSON value of the sources, whatever it holds; unreadable rows fail."""
     for name in names:
-        with opened(name, before_read) as source:
+        with open_source(name, before_read) as source:
             yield from rows_of(source, account)
 
 
-def rows_of(source: Source, account: Account) -> Iterator[Row]:
+def rows_of(source: SourceStream, account: RunStats) -> Iterator[Row]:
     """Yield every JSON value of one open source."""
     return rows_from(parts_of(source), source.name, unit_of(source), account)
 
 
-def unit_of(source: Source) -> Unit:
+def unit_of(source: SourceStream) -> RowUnit:
     """Return what stands for a row in the source, told by its first bytes."""
     if source.is_parquet:
         return "values"
     return "elements" if source.start.lstrip()[:1] == b"[" else "lines"
 
 
-def parts_of(source: Source, unit: Unit | None = None) -> Iterator[Part]:
+def parts_of(source: SourceStream, unit: RowUnit | None = None) -> Iterator[RawRow]:
     """Yield what stands for each row of one open source, not decoded yet.
 
     A source that breaks off ends with its BrokenSource.
@@ -75,7 +75,7 @@ def parts_of(source: Source, unit: Unit | None = None) -> Iterator[Part]:
     return chain.from_iterable(batches_of(source, unit))
 
 
-def batches_of(source: Source, unit: Unit | None = None) -> Iterator[list[Part]]:
+def batches_of(source: SourceStream, unit: RowUnit | None = None) -> Iterator[list[RawRow]]:
     """Yield the same in lists, each of what has come with one read."""
     number = 0
     try:
@@ -87,21 +87,23 @@ def batches_of(source: Source, unit: Unit | None = None) -> Iterator[list[Part]]
         yield [(number, broken)]
 
 
-def _values(source: Source) -> Iterator[list[Part]]:
+def _values(source: SourceStream) -> Iterator[list[RawRow]]:
     number = 1
     for rows in read_parquet(source):
         yield list(enumerate(rows, number))
         number += len(rows)
 
 
-_SPLIT: dict[Unit, Callable[[Source], Iterator[list[Part]]]] = {
+_SPLIT: dict[RowUnit, Callable[[SourceStream], Iterator[list[RawRow]]]] = {
     "lines": lambda source: lines(source.chunks()),
     "elements": lambda source: elements(source.chunks()),
     "values": _values,
 }
 
 
-def rows_from(parts: Iterable[Part], name: str, unit: Unit, account: Account) -> Iterator[Row]:
+def rows_from(
+    parts: Iterable[RawRow], name: str, unit: RowUnit, account: RunStats
+) -> Iterator[Row]:
     """Yield the rows of parts of the source NAME; counts all, and fails those it cannot decode.
 
     It depends on nothing but the parts, so that any process may do it.
@@ -120,7 +122,7 @@ def rows_from(parts: Iterable[Part], name: str, unit: Unit, account: Account) ->
             yield row
 
 
-def texts_from(parts: Iterable[Part], name: str, account: Account) -> Iterator[Row]:
+def texts_from(parts: Iterable[RawRow], name: str, account: RunStats) -> Iterator[Row]:
     """Yield lines of the source NAME as texts; counts all, and fails those that are not UTF-8."""
     for number, line in _sound(parts, name, account):
         try:
@@ -132,7 +134,7 @@ def texts_from(parts: Iterable[Part], name: str, account: Account) -> Iterator[R
             yield Row(text, name, number)
 
 
-def weight(part: Part) -> int:
+def weight(part: RawRow) -> int:
     """Return the bytes of a part that is yet to be decoded, else 0.
 
     What is decoded already, rows of Parquet, is not for another process: pyarrow has threads,
@@ -141,7 +143,7 @@ def weight(part: Part) -> int:
     return len(part[1]) if isinstance(part[1], bytes) else 0
 
 
-def document_of(source: Source, account: Account) -> Iterator[Row]:
+def document_of(source: SourceStream, account: RunStats) -> Iterator[Row]:
     """Yield one open source as one JSON value, held in memory; its items are not counted yet."""
     try:
         yield Row(decode(b"".join(source.chunks())), source.name)
@@ -153,7 +155,7 @@ def document_of(source: Source, account: Account) -> Iterator[Row]:
 _MAKERS = {"response": "seqit respond", "score": "seqit judge and seqit score"}
 
 
-def keep_valid(rows: Iterator[Row], account: Account, name: str) -> Iterator[Row]:
+def keep_valid(rows: Iterator[Row], account: RunStats, name: str) -> Iterator[Row]:
     """Yield the rows that match schema NAME; the others fail in the account."""
     check = schema(name)
     for row in rows:
@@ -166,14 +168,14 @@ def keep_valid(rows: Iterator[Row], account: Account, name: str) -> Iterator[Row
             fail_row(account, row, RowError(problem.message + hint, problem.field))
 
 
-def fail_row(account: Account, row: Row, error: RowError, stage: str = "validate") -> None:
+def fail_row(account: RunStats, row: Row, error: RowError, stage: str = "validate") -> None:
     """Count a row as failed, with the field that the error names as evidence."""
     where = {"field": error.field} if error.field else {}
     message = f"{error.field}: {error}" if error.field else str(error)
     account.fail(row, stage, "invalid", message, **where)
 
 
-def _sound(parts: Iterable[Part], name: str, account: Account) -> Iterator[Part]:
+def _sound(parts: Iterable[RawRow], name: str, account: RunStats) -> Iterator[RawRow]:
     """Yield the parts that hold something; counts all, and fails those that hold an error."""
     for number, part in parts:
         account.read += 1

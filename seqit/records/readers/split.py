@@ -9,11 +9,11 @@ from seqit.stores.sources import BrokenSource
 MAX_ROW = 8 << 20
 """Bytes of the longest row accepted, 8 MiB: a longer line is a file without line ends."""
 
-Part = tuple[int, bytes | RowError]
+RawPart = tuple[int, bytes | RowError]
 """Line number, from 1, and the row's bytes or why there are none."""
 
 
-def lines(chunks: Iterator[bytes]) -> Iterator[list[Part]]:
+def lines(chunks: Iterator[bytes]) -> Iterator[list[RawPart]]:
     """Yield the lines that each chunk completes, blank ones left out, with their numbers.
 
     A line over MAX_ROW comes as a RowError.
@@ -40,7 +40,7 @@ def lines(chunks: Iterator[bytes]) -> Iterator[list[Part]]:
     yield _line(number, held, size)
 
 
-def _line(number: int, pieces: list[bytes], size: int) -> list[Part]:
+def _line(number: int, pieces: list[bytes], size: int) -> list[RawPart]:
     if size > MAX_ROW:
         return [(number, too_long(size))]
     line = b"".join(pieces)
@@ -75,7 +75,7 @@ class ArraySplitter:
         self.depth = 0
         self.closed = False
 
-    def feed(self, chunk: bytes) -> Iterator[Part]:
+    def feed(self, chunk: bytes) -> Iterator[RawPart]:
         """Yield the elements that this chunk completes."""
         self.buffer = self.buffer[self.begin :] + chunk
         self.scan -= self.begin
@@ -105,7 +105,7 @@ class ArraySplitter:
                 "or a quotation mark is missing; what follows cannot be told apart"
             )
 
-    def _element(self, end: int) -> Iterator[Part]:
+    def _element(self, end: int) -> Iterator[RawPart]:
         text = self.buffer[self.begin : end].lstrip()
         self._advance(end - len(text))  # over the white space, whose lines count
         if text:
@@ -117,7 +117,7 @@ class ArraySplitter:
         self.begin = position
 
 
-def elements(chunks: Iterator[bytes]) -> Iterator[list[Part]]:
+def elements(chunks: Iterator[bytes]) -> Iterator[list[RawPart]]:
     """Yield the elements of a JSON array that each chunk completes, with their first lines.
 
     Raises BrokenSource where the array is not closed, or something follows it.
@@ -127,7 +127,7 @@ def elements(chunks: Iterator[bytes]) -> Iterator[list[Part]]:
         if splitter.closed:
             splitter.buffer += chunk
             continue
-        found: list[Part] = []
+        found: list[RawPart] = []
         try:  # what comes before a break is good
             for part in splitter.feed(chunk):
                 found.append(part)  # noqa: PERF402

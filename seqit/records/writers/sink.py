@@ -9,7 +9,7 @@ import orjson
 
 from seqit.errors import RowError, UsageError
 from seqit.records.readers.rows import fail_row
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import Schema
 from seqit.stores.targets import check_target, compressed, whole_file
 
@@ -92,7 +92,7 @@ class Hashed:
         return self._hash.hexdigest()
 
 
-def write_rows(rows: Iterable[Row], sink: Sink, account: Account, schema: Schema | None) -> None:
+def write_rows(rows: Iterable[Row], sink: Sink, account: RunStats, schema: Schema | None) -> None:
     """Write all rows and count them; a row that does not match the schema fails instead."""
     for row, line in with_lines(rows, account, schema):
         sink.write(line, row.value)
@@ -100,7 +100,7 @@ def write_rows(rows: Iterable[Row], sink: Sink, account: Account, schema: Schema
 
 
 def with_lines(
-    rows: Iterable[Row], account: Account, schema: Schema | None
+    rows: Iterable[Row], account: RunStats, schema: Schema | None
 ) -> Iterator[tuple[Row, bytes]]:
     """Yield each row with its JSON text; a row that does not match the schema fails instead.
 

@@ -18,7 +18,7 @@ from seqit.scores.db.errors import explain
 from seqit.scores.db.read_only import check_expression
 from seqit.scores.db.staging import Staged, stage
 
-Answer = tuple[bool | None, dict[str, Any]]
+FilterAnswer = tuple[bool | None, dict[str, Any]]
 """What the expression says of a record (None: it is NULL), and the scores that it looked at."""
 
 MEMORY = "512MB"
@@ -26,7 +26,7 @@ _BATCH = 4096
 _NAMES = ("metric", "name")  # the column of a long row that names its score
 
 
-class Scored:
+class ScoreFilter:
     """Answers, by record id, whether an expression over score files holds.
 
     A score file, JSON Lines or Parquet, has rows of one score, ``{"id", "metric", "value"}``
@@ -63,7 +63,7 @@ class Scored:
             self._reader.close()
         self._folder.cleanup()
 
-    def find(self, record_id: str) -> Answer | None:
+    def find(self, record_id: str) -> FilterAnswer | None:
         """Return the answer for a record; None where no score has its id."""
         if self._reader is None or self._process != os.getpid():
             # A connection must not be used by two processes.

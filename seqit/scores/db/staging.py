@@ -6,8 +6,8 @@ from pathlib import Path
 
 from seqit.errors import SeqitError
 from seqit.records.readers.rows import read_rows
-from seqit.records.run_stats import Account
-from seqit.stores.sources import BrokenSource, Source, opened
+from seqit.records.run_stats import RunStats
+from seqit.stores.sources import BrokenSource, SourceStream, open_source
 
 _BOM = b"\xef\xbb\xbf"
 _ENDINGS = re.compile(r"\.(jsonl|json|ndjson|parquet|gz|zst)$", re.IGNORECASE)
@@ -38,7 +38,7 @@ def stage(name: str, folder: Path, number: int) -> Staged:
     unpacked here because DuckDB takes a truncated zstd file for a whole one. Raises SeqitError
     where the file cannot be read to its end.
     """
-    with opened(name) as source:
+    with open_source(name) as source:
         path = folder / f"{number}.{'parquet' if source.is_parquet else 'json'}"
         if source.path and _is_plain(source.path, source):
             path.symlink_to(source.path.resolve())
@@ -52,7 +52,7 @@ def stage(name: str, folder: Path, number: int) -> Staged:
         return Staged(source.name, path, source.is_parquet)
 
 
-def _is_plain(path: Path, source: Source) -> bool:
+def _is_plain(path: Path, source: SourceStream) -> bool:
     if source.is_compressed or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -65,7 +65,7 @@ def first_fault(staged: Staged) -> str | None:
     DuckDB counts the lines of malformed rows differently from version to version.
     """
     faults: list[str] = []
-    account = Account("sql", lambda fault: faults.append(f"{fault['line']}: {fault['message']}"))
+    account = RunStats("sql", lambda fault: faults.append(f"{fault['line']}: {fault['message']}"))
     for _ in read_rows([str(staged.path)], account):
         if faults:
             break

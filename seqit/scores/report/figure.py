@@ -9,8 +9,8 @@ from itertools import product
 from typing import Any
 
 from seqit.errors import SeqitError, UsageError
-from seqit.scores.compare import Comparison, Options
-from seqit.scores.grouped_scores import Task
+from seqit.scores.compare import CompareOptions, Comparison
+from seqit.scores.grouped_scores import ComparisonTask
 from seqit.scores.report.formatting import counted
 from seqit.scores.report.output import visible
 
@@ -44,7 +44,7 @@ class Panel:
     place: tuple[int, int]
     title: tuple[str, ...]
     label: str
-    tasks: dict[Any, Task]
+    tasks: dict[Any, ComparisonTask]
 
     @property
     def scale(self) -> float:
@@ -66,7 +66,7 @@ def check_figure(by: Sequence[str]) -> Any:
     return matplotlib
 
 
-def draw(comparison: Comparison, form: str, options: Options) -> bytes:
+def draw(comparison: Comparison, form: str, options: CompareOptions) -> bytes:
     """Return the figure of a comparison by one or two fields, in one of FORMATS.
 
     x is the first field, panels are the second one's values, and benchmark and metric; bars are
@@ -112,7 +112,7 @@ def panels_of(comparison: Comparison) -> list[Panel]:
     one column, panels fill rows of four.
     """
     x, *others = comparison.by
-    found: dict[tuple[Any, Any], dict[Any, Task]] = {}
+    found: dict[tuple[Any, Any], dict[Any, ComparisonTask]] = {}
     for task in comparison.tasks:
         of = dict(task.by)
         benchmark = "" if "benchmark" in of else task.benchmark
@@ -135,7 +135,9 @@ def panels_of(comparison: Comparison) -> list[Panel]:
     return panels
 
 
-def figure_of(comparison: Comparison, panels: Sequence[Panel], options: Options, form: str) -> Any:
+def figure_of(
+    comparison: Comparison, panels: Sequence[Panel], options: CompareOptions, form: str
+) -> Any:
     """Return matplotlib's Figure, which knows nothing of pyplot's state."""
     from matplotlib.figure import Figure
 
@@ -238,7 +240,7 @@ def _add_legend(figure: Any, axes: Any, comparison: Comparison, form: str) -> No
         text.set_text(name)
 
 
-def _caption(comparison: Comparison, options: Options) -> str:
+def _caption(comparison: Comparison, options: CompareOptions) -> str:
     found = [cell.estimate for cell in comparison.cells.values() if cell.estimate.n]
     kind = "bootstrap " if options.interval == "bootstrap" else ""
     runs = {each.runs for each in found}

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterator
 
-from seqit.scores.compare import Cell, Comparison
-from seqit.scores.grouped_scores import Task
+from seqit.scores.compare import Comparison, ModelResult
+from seqit.scores.grouped_scores import ComparisonTask
 
 
-def cell_text(cell: Cell | None) -> str:
+def cell_text(cell: ModelResult | None) -> str:
     """Return mean (interval), and the difference from the first model with its interval and p."""
     if cell is None or cell.estimate.mean is None:
         return "–"
@@ -27,7 +27,7 @@ def cell_text(cell: Cell | None) -> str:
     return text
 
 
-def cell_notes(cell: Cell) -> Iterator[str]:
+def cell_notes(cell: ModelResult) -> Iterator[str]:
     """Yield what entered neither the mean nor the difference, and why."""
     found, where = cell.estimate, f"{cell.model}, {cell.task.name}"
     if found.missing:
@@ -81,19 +81,19 @@ def ratio(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
-def heading(task: Task) -> str:
+def heading(task: ComparisonTask) -> str:
     """Return the task's name, and whether its numbers are in percent."""
     return f"{task.name}, %" if task.is_share else task.name
 
 
-def number(value: float | None, task: Task) -> str:
+def number(value: float | None, task: ComparisonTask) -> str:
     """Return a mean in the task's unit."""
     assert value is not None
     text = f"{100 * value:.1f}" if task.is_share else f"{value:.2f}"
     return text.replace("-", "−")
 
 
-def signed(value: float | None, task: Task) -> str:
+def signed(value: float | None, task: ComparisonTask) -> str:
     """Return a difference in the task's unit, with its sign."""
     assert value is not None
     # + 0.0: what rounds to nothing has no sign.

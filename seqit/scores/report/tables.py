@@ -5,8 +5,8 @@ from math import log
 from typing import Any
 
 from seqit.scores.alpacaeval import BENCHMARK, Standing
-from seqit.scores.compare import Comparison, Options, Power
-from seqit.scores.grouped_scores import Task
+from seqit.scores.compare import CompareOptions, Comparison, Power
+from seqit.scores.grouped_scores import ComparisonTask
 from seqit.scores.judge_agreement import Agreement
 from seqit.scores.report.formatting import (
     cell_notes,
@@ -22,7 +22,7 @@ from seqit.scores.report.formatting import (
 from seqit.scores.report.paper_tables import Table
 from seqit.scores.stats.length_adjusted import Adjustment
 
-Adjusted = Sequence[tuple[Task, Adjustment | str]]
+Adjusted = Sequence[tuple[ComparisonTask, Adjustment | str]]
 """Tasks with their adjustment, or the sentence that says why there is none."""
 
 _TESTS = {
@@ -32,7 +32,7 @@ _TESTS = {
 }
 
 
-def comparison_table(comparison: Comparison, options: Options) -> Table:
+def comparison_table(comparison: Comparison, options: CompareOptions) -> Table:
     """Return models by tasks: mean (interval), then the difference from the first model.
 
     What is broken down has a row for each value, and the models side by side.
@@ -74,7 +74,7 @@ def _broken_down(comparison: Comparison) -> Table:
     return table
 
 
-def _method(comparison: Comparison, options: Options) -> str:
+def _method(comparison: Comparison, options: CompareOptions) -> str:
     """Return the sentence that says what the numbers of a cell are."""
     units = "root and run" if has_runs(comparison) else "root"
     kind = f"clustered by {units}"
@@ -143,7 +143,7 @@ def length_table(adjustments: Adjusted, level: float) -> Table:
     return table
 
 
-def agreement_table(agreements: Sequence[tuple[Task, Agreement]]) -> Table:
+def agreement_table(agreements: Sequence[tuple[ComparisonTask, Agreement]]) -> Table:
     """Return how far each task's judges agree."""
     table = Table(["scores", "answers", "Krippendorff's alpha (ordinal)"], [])
     for task, found in agreements:
@@ -182,7 +182,7 @@ def comparison_rows(
     comparison: Comparison,
     powers: Sequence[Power] = (),
     adjustments: Adjusted = (),
-    agreements: Sequence[tuple[Task, Agreement]] = (),
+    agreements: Sequence[tuple[ComparisonTask, Agreement]] = (),
     standings: Sequence[Standing] = (),
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each model and task, numbers as they are; then agreements and standings."""

@@ -8,7 +8,14 @@ from typing import Any
 from seqit.errors import SeqitError
 from seqit.scores.stats.arrays import numpy_for
 from seqit.scores.stats.quantiles import t_quantile
-from seqit.scores.stats.runs import RESAMPLES, Arm, Part, crossed_variance, pigeonhole, runs_of
+from seqit.scores.stats.runs import (
+    RESAMPLES,
+    Arm,
+    RootScores,
+    crossed_variance,
+    pigeonhole,
+    runs_of,
+)
 
 LEVEL = 0.95
 _CELLS = 1 << 22  # of a block of resamples: 32 MB
@@ -80,7 +87,7 @@ def sums_by_root(
             raise SeqitError(f"{len(values)} values have {len(keys)} {name}; give one for each")
     counts: dict[Hashable, int] = {}
     totals: dict[Hashable, float] = {}
-    parts: dict[tuple[Hashable, Hashable], Part] = {}
+    parts: dict[tuple[Hashable, Hashable], RootScores] = {}
     missing, is_binary = 0, True
     for place, value in enumerate(values):
         if value is None or not isfinite(value):
@@ -91,7 +98,7 @@ def sums_by_root(
         totals[root] = totals.get(root, 0.0) + value
         is_binary = is_binary and value in (0, 1)
         if runs is not None:
-            part = parts.get((root, runs[place]), Part(root, runs[place], 0, 0.0))
+            part = parts.get((root, runs[place]), RootScores(root, runs[place], 0, 0.0))
             parts[root, part.run] = part._replace(weight=part.weight + 1, total=part.total + value)
     arms = crossed([list(parts.values())])
     return Sums(list(counts.values()), list(totals.values()), missing, is_binary, arms)

@@ -19,7 +19,7 @@ Scores = Mapping[Hashable, float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Gaps:
+class PairedDifferences:
     """Differences of pairs, summed by root; how many items only one of the two got right."""
 
     sums: Sums
@@ -57,18 +57,18 @@ def compare_pairs(
     common = [item for item in first if item in other]
     pairs = [(first[item], other[item]) for item in common]
     gaps = [None if one is None or two is None else two - one for one, two in pairs]
-    found = Gaps(
+    found = PairedDifferences(
         sums_by_root(gaps, [roots[item] if roots else item for item in common]),
         len(first) + len(other) - 2 * len(common),
         gaps.count(1),
         gaps.count(-1),
         all(value in (0, 1, None) for pair in pairs for value in pair),
     )
-    return judge_gaps(found, level=level, method=method, test=test, seed=seed)
+    return paired_difference(found, level=level, method=method, test=test, seed=seed)
 
 
-def judge_gaps(
-    gaps: Gaps,
+def paired_difference(
+    gaps: PairedDifferences,
     *,
     level: float = LEVEL,
     method: str = "analytic",

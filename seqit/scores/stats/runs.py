@@ -11,7 +11,7 @@ RESAMPLES = 2000
 _CELLS = 1 << 22  # of a block of resamples: 32 MB
 
 
-class Part(NamedTuple):
+class RootScores(NamedTuple):
     """The scores of one root in one run: how many, or their weight, and their sum."""
 
     root: Hashable
@@ -20,7 +20,7 @@ class Part(NamedTuple):
     total: float
 
 
-Arm = Sequence[Part]
+Arm = Sequence[RootScores]
 """One model's scores by root and run."""
 
 
@@ -59,34 +59,34 @@ def crossed_variance(by_root: float, roots: int, arms: Sequence[Arm]) -> tuple[f
     return variance, max(variance**2 / squares, fewest)
 
 
-def _scaled(arm: Arm) -> list[Part]:
+def _scaled(arm: Arm) -> list[RootScores]:
     """Return each part's share of the weight, and its share of what the mean is off."""
     weight = fsum(part.weight for part in arm)
     mean = fsum(part.total for part in arm) / weight
     return [
-        Part(root, run, count / weight, (total - mean * count) / weight)
+        RootScores(root, run, count / weight, (total - mean * count) / weight)
         for root, run, count, total in arm
     ]
 
 
-def _sums(parts: Sequence[Part], by: str, field: str) -> dict[Hashable, float]:
+def _sums(parts: Sequence[RootScores], by: str, field: str) -> dict[Hashable, float]:
     sums: defaultdict[Hashable, float] = defaultdict(float)
     for part in parts:
         sums[getattr(part, by)] += getattr(part, field)
     return sums
 
 
-def _squared_sums(parts: Sequence[Part], by: str) -> float:
+def _squared_sums(parts: Sequence[RootScores], by: str) -> float:
     return fsum(total**2 for total in _sums(parts, by, "total").values())
 
 
-def _both(parts: Sequence[Part]) -> tuple[float, int]:
+def _both(parts: Sequence[RootScores]) -> tuple[float, int]:
     """Return the variance clustered by root and run together, and its degrees of freedom."""
     degrees = len(parts) - 1
     return fsum(part.total**2 for part in parts) * (degrees + 1) / degrees, degrees
 
 
-def _interaction(parts: Sequence[Part]) -> tuple[float, int]:
+def _interaction(parts: Sequence[RootScores]) -> tuple[float, int]:
     """Return the variance that is neither the roots' nor the runs', and its degrees of freedom."""
     means = {}
     for by in ("root", "run"):

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from seqit.errors import SeqitError
-from seqit.llm.providers.local.chat_template import Template, plain_text
-from seqit.llm.providers.local.model_files import library
+from seqit.llm.providers.local.chat_template import ChatTemplate, plain_text
+from seqit.llm.providers.local.model_files import installed_version
 from seqit.llm.request import Message
 from seqit.records.record import Record
-from seqit.train.recipe import Loss
-from seqit.train.data.conversation import Unfit, conversation_of
+from seqit.train.data.conversation import UntrainableRow, conversation_of
 from seqit.train.data.spans import mark
+from seqit.train.recipe import Loss
 
 THOUGHTS = ("<think>", "</think>")
 """Tokens that templates write and answers may hold too."""
@@ -46,9 +46,9 @@ class Encoder(Protocol):
     ends: list[int]
 
     def encode(self, record: Record) -> Encoded:
-        """Return the row as tokens; raises Unfit."""
+        """Return the row as tokens; raises UntrainableRow."""
 
-    def encode_all(self, records: Sequence[Record]) -> list[Encoded | Unfit]:
+    def encode_all(self, records: Sequence[Record]) -> list[Encoded | UntrainableRow]:
         """Return rows as tokens, or why one cannot be."""
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -64,7 +64,7 @@ class TextEncoder:
     Raises SeqitError where the tokenizer or the template cannot be trained with.
     """
 
-    def __init__(self, tokenizer: Any, template: Template, loss: Loss, name: str) -> None:
+    def __init__(self, tokenizer: Any, template: ChatTemplate, loss: Loss, name: str) -> None:
         if not tokenizer.is_fast:
             raise SeqitError(
                 f"the tokenizer of {name} ({type(tokenizer).__name__}) has no fast form: it cannot "
@@ -85,7 +85,7 @@ class TextEncoder:
 
         definition = self._backend.to_str() + self._chat_template
         return {
-            "library": library("tokenizers", "train"),
+            "library": installed_version("tokenizers", "train"),
             "tokenizer": hashlib.sha256(definition.encode()).hexdigest(),
             "loss": self._loss,
         }
@@ -96,13 +96,13 @@ class TextEncoder:
         return template
 
     def encode(self, record: Record) -> Encoded:
-        """Return one row as tokens; raises Unfit."""
+        """Return one row as tokens; raises UntrainableRow."""
         (encoded,) = self.encode_all([record])
-        if isinstance(encoded, Unfit):
+        if isinstance(encoded, UntrainableRow):
             raise encoded
         return encoded
 
-    def encode_all(self, records: Sequence[Record]) -> list[Encoded | Unfit]:
+    def encode_all(self, records: Sequence[Record]) -> list[Encoded | UntrainableRow]:
         """Return rows as tokens, or why one cannot be; the tokenizer's threads share them."""
         drafts = [self._drafted(record) for record in records]
         texts = [draft.text for draft in drafts if isinstance(draft, Draft)]
@@ -117,28 +117,28 @@ class TextEncoder:
         text: str = self._backend.decode(list(ids), skip_special_tokens=False)
         return text
 
-    def _marked(self, draft: "Draft", encoding: Any) -> Encoded | Unfit:
+    def _marked(self, draft: "Draft", encoding: Any) -> Encoded | UntrainableRow:
         try:
             ids, targets = mark(self._backend, draft.text, draft.spans, encoding)
-        except Unfit as unfit:
+        except UntrainableRow as unfit:
             return unfit
         return Encoded(ids, targets, draft.left_out)
 
-    def _drafted(self, record: Record) -> "Draft | Unfit":
+    def _drafted(self, record: Record) -> "Draft | UntrainableRow":
         try:
             messages = self._plain(self._template.turns(conversation_of(record)))
             self._refuse_controls(messages)
             return self._draft(messages)
-        except Unfit as unfit:
+        except UntrainableRow as unfit:
             return unfit
         except ValueError as error:
-            return Unfit("images", str(error), "images")
+            return UntrainableRow("images", str(error), "images")
 
     def _plain(self, messages: list[Message]) -> list[Message]:
         return [{"role": m["role"], "content": plain_text(m["content"])} for m in messages]
 
     def _refuse_controls(self, messages: list[Message]) -> None:
-        """Raise Unfit where a text holds what the tokenizer reads as a control token.
+        """Raise UntrainableRow where a text holds what the tokenizer reads as a control token.
 
         At inference it would be one too, so that teaching it as text would teach what never comes.
         """
@@ -149,7 +149,7 @@ class TextEncoder:
             if not found and normalizer is not None and not text.isascii():
                 found = self._controls.search(normalizer.normalize_str(text))
             if found:
-                raise Unfit(
+                raise UntrainableRow(
                     "control-token",
                     f"the {message['role']}'s text holds {found[0]}, which the tokenizer reads as "
                     "a control token",
@@ -170,7 +170,7 @@ class TextEncoder:
             if span and whole.startswith(shown[: span[1]]):
                 spans.append(span)
             elif number == last:
-                raise Unfit("template", self._unlike(shown, prompt))
+                raise UntrainableRow("template", self._unlike(shown, prompt))
             else:
                 left_out += 1
         return Draft(whole, spans, left_out)
@@ -183,7 +183,7 @@ class TextEncoder:
                 **self._template.options | options | {"tokenize": False},
             )
         except Exception as error:  # whatever the template raises for these messages
-            raise Unfit("template", f"the chat template refuses it: {error}") from None
+            raise UntrainableRow("template", f"the chat template refuses it: {error}") from None
         return text
 
     def _span(self, shown: str, prompt: str, answer: str) -> tuple[int, int] | None:
@@ -215,7 +215,7 @@ class TextEncoder:
             once, twice = self._render([ask, answer]), self._render([ask, answer, ask, answer])
             prompt = self._render([ask], add_generation_prompt=True)
             bare = self._render([ask])
-        except Unfit as unfit:
+        except UntrainableRow as unfit:
             raise SeqitError(f"{self._name}: {unfit}; name another: --template FILE") from None
         self._template.probe(self._render, self._name)
         added = self.tokenizer.added_tokens_decoder

@@ -9,7 +9,7 @@ IGNORED = -100
 """The label of a token that no loss is taken of."""
 
 
-class Micro(NamedTuple):
+class MicroBatch(NamedTuple):
     """One forward pass of one rank.
 
     tensors: what the model takes, on the CPU; targets: tokens that the loss is taken of; tokens:
@@ -22,7 +22,7 @@ class Micro(NamedTuple):
     squares: int
 
 
-def collate(bins: Sequence[Sequence[Example]], *, packed: bool, varlen: bool = False) -> Micro:
+def collate(bins: Sequence[Sequence[Example]], *, packed: bool, varlen: bool = False) -> MicroBatch:
     """Return the bins as tensors (bins, longest bin); of one bin after the other where `varlen`.
 
     No attention mask is made. Packed examples are told apart by positions that begin again at 0:
@@ -49,7 +49,7 @@ def collate(bins: Sequence[Sequence[Example]], *, packed: bool, varlen: bool = F
             tensors |= _boundaries(bins[0])
     targets = int((columns[1] != IGNORED).sum())
     lengths = [len(example.ids) for examples in bins for example in examples]
-    return Micro(tensors, targets, sum(lengths), sum(length**2 for length in lengths))
+    return MicroBatch(tensors, targets, sum(lengths), sum(length**2 for length in lengths))
 
 
 class _Row(NamedTuple):

@@ -6,7 +6,7 @@ from seqit.llm.request import Message
 from seqit.records.record import Record
 
 
-class Unfit(RowError):
+class UntrainableRow(RowError):
     """A row cannot be trained on; `reason` is one word for the account."""
 
     def __init__(self, reason: str, message: str, field: str = "") -> None:
@@ -17,11 +17,11 @@ class Unfit(RowError):
 def conversation_of(record: Record) -> list[Message]:
     """Return all turns, the answer last: the prompt is the one that backends ask with.
 
-    Raises Unfit where a turn of the assistant is blank: nothing but stopping is learnt of it.
+    Raises UntrainableRow where a turn of the assistant is blank: nothing but stopping is learnt of it.
     """
     for number, (_, answer) in enumerate(record.get("history", [])):
         if not answer.strip():
-            raise Unfit("no-answer", "the assistant says nothing", f"history[{number}][1]")
+            raise UntrainableRow("no-answer", "the assistant says nothing", f"history[{number}][1]")
     if not record["output"].strip():
-        raise Unfit("no-answer", "there is no answer to learn", "output")
+        raise UntrainableRow("no-answer", "there is no answer to learn", "output")
     return [*chat_of(record), {"role": "assistant", "content": record["output"]}]

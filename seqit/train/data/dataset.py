@@ -43,7 +43,7 @@ class Example(NamedTuple):
     images: tuple[str, ...] = ()
 
 
-class Prepared:
+class PreparedDataset:
     """The examples of one split, in the order of the sources; read from a memory-mapped file."""
 
     def __init__(self, file: Path) -> None:
@@ -61,7 +61,7 @@ class Prepared:
         """Tokens of each example, int32."""
 
     @classmethod
-    def open(cls, folder: str | Path, split: Split = "train") -> "Prepared":
+    def open(cls, folder: str | Path, split: Split = "train") -> "PreparedDataset":
         """Open a split of a folder that `prepare` made; raises SeqitError where it is not whole."""
         if not (Path(folder) / COUNTS_FILE).is_file():
             raise SeqitError(f"{folder} holds no prepared rows, or not all of them")

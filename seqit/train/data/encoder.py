@@ -4,28 +4,28 @@ import dataclasses
 from typing import Any
 
 from seqit.errors import SeqitError
-from seqit.llm.providers.local.chat_template import Template
-from seqit.llm.providers.local.model_files import find_model, library
-from seqit.train.recipe import Recipe
+from seqit.llm.providers.local.chat_template import ChatTemplate
+from seqit.llm.providers.local.model_files import find_model, installed_version
 from seqit.train.data.chat_encoder import Encoder, TextEncoder
-from seqit.train.data.vision import kind_of, vision_encoder
-from seqit.train.libraries import quiet
+from seqit.train.data.vision import vision_encoder, vision_kind
+from seqit.train.libraries import silence_training_libraries
+from seqit.train.recipe import TrainRecipe
 
 
-def settled(recipe: Recipe) -> Recipe:
+def resolve_model(recipe: TrainRecipe) -> TrainRecipe:
     """Return the recipe as the model allows it: rows of a model that sees are not packed."""
-    if kind_of(settings_folder(recipe)) == "text":
+    if vision_kind(settings_folder(recipe)) == "text":
         return recipe
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, packing=False))
 
 
-def encoder_of(recipe: Recipe) -> Encoder:
+def encoder_of(recipe: TrainRecipe) -> Encoder:
     """Return the encoder of a recipe's model; raises SeqitError where it has none that works."""
-    is_text = kind_of(settings_folder(recipe)) == "text"
+    is_text = vision_kind(settings_folder(recipe)) == "text"
     return text_encoder(recipe) if is_text else vision_encoder(recipe)
 
 
-def settings_folder(recipe: Recipe) -> str:
+def settings_folder(recipe: TrainRecipe) -> str:
     """Return the folder of a model's settings and tokenizer, fetched without its weights.
 
     Raises SeqitError where there is no such model.
@@ -39,17 +39,17 @@ def settings_folder(recipe: Recipe) -> str:
     return snapshot_download(found.model, revision=found.revision, allow_patterns=wanted)
 
 
-def load_tokenizer(recipe: Recipe) -> tuple[Any, Template]:
+def load_tokenizer(recipe: TrainRecipe) -> tuple[Any, ChatTemplate]:
     """Return the model's tokenizer with the template that is trained with, to be saved with it.
 
     Raises SeqitError where transformers or the model is missing.
     """
     for module in ("torch", "transformers"):
-        library(module, "train")
-    quiet()
+        installed_version(module, "train")
+    silence_training_libraries()
     from transformers import AutoTokenizer
 
-    template = Template(recipe.template, None)
+    template = ChatTemplate(recipe.template, None)
     folder = settings_folder(recipe)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -60,7 +60,7 @@ def load_tokenizer(recipe: Recipe) -> tuple[Any, Template]:
     return tokenizer, template
 
 
-def text_encoder(recipe: Recipe) -> TextEncoder:
+def text_encoder(recipe: TrainRecipe) -> TextEncoder:
     """Return the encoder of a recipe's model for rows of text; raises SeqitError."""
     tokenizer, template = load_tokenizer(recipe)
     return TextEncoder(tokenizer, template, recipe.data.loss, recipe.model)

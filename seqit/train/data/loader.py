@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from seqit.train.data.collator import Micro
-from seqit.train.data.dataset import Example, Prepared
-from seqit.train.data.sampler import Bin, Schedule
-from seqit.train.data.sampler import Micro as Bins
+from seqit.train.data.collator import MicroBatch
+from seqit.train.data.dataset import Example, PreparedDataset
+from seqit.train.data.sampler import Bin, MicroBatchRows, Schedule
 
-Collate = Callable[[list[list[Example]]], Micro]
+Collate = Callable[[list[list[Example]]], MicroBatch]
 
 
 class Portion(NamedTuple):
@@ -19,15 +18,15 @@ class Portion(NamedTuple):
     for nothing: ZeRO's ranks gather weights together.
     """
 
-    micro: Micro
+    micro: MicroBatch
     counts: bool
     row_ids: list[str]
 
 
-class Feed:
+class BatchLoader:
     """The portions of one rank. `collate` makes tensors of bins of examples."""
 
-    def __init__(self, prepared: Prepared, collate: Collate) -> None:
+    def __init__(self, prepared: PreparedDataset, collate: Collate) -> None:
         self._prepared = prepared
         self._collate = collate
 
@@ -44,7 +43,7 @@ class Feed:
     def _step(self, schedule: Schedule, rank: int, step: int) -> list[Portion]:
         return self.portions(schedule.step(step)[rank], schedule.batch(step)[0])
 
-    def portions(self, micros: list[Bins], filler: Bin) -> list[Portion]:
+    def portions(self, micros: list[MicroBatchRows], filler: Bin) -> list[Portion]:
         """Return micro-batches as tensors; an empty one computes on `filler`."""
         return [self._portion(bins or [filler], bool(bins)) for bins in micros]
 

@@ -14,16 +14,16 @@ from typing import IO, Any
 import orjson
 
 from seqit.errors import RowError
-from seqit.records.identity import lot
+from seqit.records.identity import stable_hash
 from seqit.records.readers.rows import read_records
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.stores.partial import partial_file, partial_folder
 from seqit.stores.sources import STDIN, check_sources
-from seqit.train.recipe import Data, Recipe
 from seqit.train.data.chat_encoder import Encoded, Encoder
-from seqit.train.data.conversation import Unfit
+from seqit.train.data.conversation import UntrainableRow
 from seqit.train.data.dataset import COUNTS_FILE, REJECTS_FILE, Split, Writer
+from seqit.train.recipe import Data, TrainRecipe
 
 FORM = 1
 """The form of the folder; a new one is prepared anew."""
@@ -36,7 +36,7 @@ RULES = {"too-long", "control-token"}
 
 SPLITS: tuple[Split, ...] = ("train", "eval")
 
-Watch = Callable[[Iterator[Row]], Iterator[Row]]
+WatchRows = Callable[[Iterator[Row]], Iterator[Row]]
 
 
 @dataclasses.dataclass(slots=True)
@@ -97,7 +97,7 @@ def key_of(data: Data, seed: int, encoder: Encoder) -> tuple[str, dict[str, str]
     return hashlib.sha256(text).hexdigest()[:16], hashes
 
 
-def with_files(recipe: Recipe, parent: Path) -> Recipe:
+def with_files(recipe: TrainRecipe, parent: Path) -> TrainRecipe:
     """Return the recipe with standard input copied to a file of `parent`, where a source is it.
 
     So the run can be resumed, and what it was trained on is known.
@@ -115,11 +115,11 @@ def with_files(recipe: Recipe, parent: Path) -> Recipe:
 
 
 def prepare(
-    recipe: Recipe,
+    recipe: TrainRecipe,
     encoder: Encoder,
     parent: Path,
-    open_account: Callable[[IO[bytes]], Account],
-    watch: Watch = iter,
+    open_account: Callable[[IO[bytes]], RunStats],
+    watch: WatchRows = iter,
 ) -> Path:
     """Write the rows of a recipe as tokens into a folder of `parent`, and return it.
 
@@ -157,7 +157,7 @@ class _Work:
     data: Data
     seed: int
     encoder: Encoder
-    account: Account
+    account: RunStats
     counts: Counts
     writers: dict[Split, Writer] = dataclasses.field(default_factory=dict)
 
@@ -194,18 +194,22 @@ class _Work:
             self.account.held_out += 1
 
     def _fitted(self, record: Record, encoded: Encoded) -> Encoded:
-        """Return the example within the length; raises Unfit where it is not, or learns nothing."""
+        """Return the example within the length; raises UntrainableRow where it is not, or learns nothing."""
         size, most = len(encoded.ids), self.data.length
         if size > most:
             if not self.data.truncate:
                 message = f"the row has {size:,} tokens, and an example at most {most:,}"
-                raise Unfit("too-long", f"{message}; --length, or --truncate to cut it")
+                raise UntrainableRow("too-long", f"{message}; --length, or --truncate to cut it")
             if record.get("images"):
-                raise Unfit("too-long", f"a row with images is not cut, and has {size:,} tokens")
+                raise UntrainableRow(
+                    "too-long", f"a row with images is not cut, and has {size:,} tokens"
+                )
             encoded = encoded._replace(ids=encoded.ids[:most], targets=encoded.targets[:most])
         if not any(encoded.targets[1:]):
             message = "no token is left to learn"
-            raise Unfit("fully-masked", f"{message}: the prompt alone has {most:,} tokens or more")
+            raise UntrainableRow(
+                "fully-masked", f"{message}: the prompt alone has {most:,} tokens or more"
+            )
         if size > most:
             self.counts.truncated += 1
             self.counts.tokens_cut += size - most
@@ -214,7 +218,10 @@ class _Work:
     def _is_held_out(self, record: Record) -> bool:
         """Tell whether the row's whole root is kept for the evaluation."""
         share = self.data.hold_out
-        return bool(share) and lot(self.seed, record["lineage"]["root"], 0, "eval") < share * 2**128
+        return (
+            bool(share)
+            and stable_hash(self.seed, record["lineage"]["root"], 0, "eval") < share * 2**128
+        )
 
 
 def _sha256(name: str) -> str:

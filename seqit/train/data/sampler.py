@@ -9,14 +9,14 @@ from functools import lru_cache
 from itertools import pairwise
 from math import ceil
 
-from seqit.records.identity import draw
-from seqit.train.recipe import Data, Tuning
+from seqit.records.identity import rng_for
 from seqit.train.data.packing import pack
+from seqit.train.recipe import Data, Tuning
 
 Bin = list[int]
 """Row numbers that share one sequence; one alone where rows are not packed."""
 
-Micro = list[Bin]
+MicroBatchRows = list[Bin]
 """What a rank computes at once; empty where the step has no work left for the rank."""
 
 GROUPED = 50
@@ -63,7 +63,7 @@ class Schedule:
         """Return all bins of an epoch, from 0, in their order."""
         return self._bins(number)
 
-    def step(self, step: int) -> list[list[Micro]]:
+    def step(self, step: int) -> list[list[MicroBatchRows]]:
         """Return what each rank does in a step, from 0: micro-batches, of bins, of row numbers.
 
         All ranks have equally many micro-batches; some may be empty.
@@ -72,7 +72,7 @@ class Schedule:
 
     def _shuffled(self, epoch: int) -> list[Bin]:
         """Return all bins of an epoch, in their order."""
-        chance = draw(self._tuning.seed, "", epoch, "order")
+        chance = rng_for(self._tuning.seed, "", epoch, "order")
         order = list(range(len(self._lengths)))
         chance.shuffle(order)
         if self._data.packing:
@@ -102,7 +102,9 @@ def batches(lengths: Sequence[int], tuning: Tuning, data: Data, ranks: int) -> S
     return Schedule(lengths, tuning, data, ranks)
 
 
-def once(lengths: Sequence[int], tuning: Tuning, data: Data, ranks: int) -> list[list[Micro]]:
+def one_epoch(
+    lengths: Sequence[int], tuning: Tuning, data: Data, ranks: int
+) -> list[list[MicroBatchRows]]:
     """Return every row once for each rank's part of an evaluation, as `Schedule.step` does."""
     sizes = [int(length) for length in lengths]
     if data.packing:
@@ -112,7 +114,7 @@ def once(lengths: Sequence[int], tuning: Tuning, data: Data, ranks: int) -> list
     return deal(bins, tuning.micro_batch or 1, ranks)
 
 
-def deal(bins: list[Bin], micro_batch: int, ranks: int) -> list[list[Micro]]:
+def deal(bins: list[Bin], micro_batch: int, ranks: int) -> list[list[MicroBatchRows]]:
     """Return each rank's micro-batches, as few as hold them and as even as can be.
 
     Neighbours go together, and the ranks compute neighbours at the same time.

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from seqit.train.data.conversation import Unfit
+from seqit.train.data.conversation import UntrainableRow
 
 ANCHORS = ("", "\n", "a", ".")
 """What is put before a part of a text, so that it is encoded as it is in the midst of one."""
@@ -21,10 +21,10 @@ def mark(
 
     backend: of the `tokenizers` library; encoding: its of the text; spans: characters, in order,
     each with an end token. What is before a span ends with the tokens that it would have alone, as
-    at inference. Raises Unfit where a span is its end token alone, or cannot be parted from what
+    at inference. Raises UntrainableRow where a span is its end token alone, or cannot be parted from what
     is before it.
     """
-    pieces = [Piece(0, encoding)]
+    pieces = [EncodedPiece(0, encoding)]
     bounds: list[tuple[int, int]] = []
     for start, end in spans:
         if not _parts(backend, pieces[-1], text, start):
@@ -33,7 +33,7 @@ def mark(
         base = sum(len(piece.ids) for piece in pieces[:-1])
         first, after = (base + each for each in pieces[-1].tokens(start, end))
         if after - first < 2:
-            raise Unfit("zero-token", "the answer comes to no token beside its end")
+            raise UntrainableRow("zero-token", "the answer comes to no token beside its end")
         bounds.append((first, after))
     ids = [token for piece in pieces for token in piece.ids]
     targets = [False] * len(ids)
@@ -42,7 +42,7 @@ def mark(
     return ids, targets
 
 
-class Piece:
+class EncodedPiece:
     """A part of a text that was encoded by itself, behind an anchor that is not part of it.
 
     start: its first character in the whole text.
@@ -66,17 +66,17 @@ class Piece:
     def tokens(self, start: int, end: int) -> tuple[int, int]:
         """Return the first of its tokens in a span of the whole text, and the one after the last.
 
-        Raises Unfit where the tokenizer makes nothing of the span's first character.
+        Raises UntrainableRow where the tokenizer makes nothing of the span's first character.
         """
         away = len(self.anchor) - self.start
         first = self.encoding.char_to_token(start + away)
         last = self.encoding.char_to_token(end - 1 + away)
         if first is None or last is None:
-            raise Unfit("template", "the tokenizer leaves out the beginning of the answer")
+            raise UntrainableRow("template", "the tokenizer leaves out the beginning of the answer")
         return first - self.unused, last + 1 - self.unused
 
 
-def _parts(backend: Any, piece: Piece, text: str, start: int) -> bool:
+def _parts(backend: Any, piece: EncodedPiece, text: str, start: int) -> bool:
     """Tell whether the tokens before a character are those of the text that ends there."""
     if start == piece.start:
         return True
@@ -88,11 +88,13 @@ def _parts(backend: Any, piece: Piece, text: str, start: int) -> bool:
     return piece.ids[max(first - len(alone), 0) : first] == alone
 
 
-def _parted(backend: Any, whole: Piece, text: str, start: int, end: int) -> tuple[Piece, Piece]:
+def _parted(
+    backend: Any, whole: EncodedPiece, text: str, start: int, end: int
+) -> tuple[EncodedPiece, EncodedPiece]:
     """Return two pieces in place of one, of which the second begins at `start`.
 
     Some tokenizers put a blank before whatever they are given, so a character is tried before it
-    that parts cleanly. Raises Unfit where the tokens up to `end` make another text.
+    that parts cleanly. Raises UntrainableRow where the tokens up to `end` make another text.
     """
     left = _piece(backend, whole.start, text[whole.start : start], whole.anchor)
     before = left.ids[-1:]
@@ -103,13 +105,13 @@ def _parted(backend: Any, whole: Piece, text: str, start: int, end: int) -> tupl
             said = right.ids[slice(*right.tokens(start, end))]
             if _same_form(_decoded(backend, before + said)) == wanted:
                 return left, right
-    raise Unfit(
+    raise UntrainableRow(
         "template", "the tokenizer joins the end of the prompt to the beginning of the answer"
     )
 
 
-def _piece(backend: Any, start: int, text: str, anchor: str) -> Piece:
-    return Piece(start, backend.encode(anchor + text, add_special_tokens=False), anchor)
+def _piece(backend: Any, start: int, text: str, anchor: str) -> EncodedPiece:
+    return EncodedPiece(start, backend.encode(anchor + text, add_special_tokens=False), anchor)
 
 
 def _decoded(backend: Any, ids: list[int]) -> str:

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from seqit.errors import SeqitError
-from seqit.llm.providers.local.chat_template import Template
-from seqit.llm.providers.local.model_files import find_model, library
+from seqit.llm.providers.local.chat_template import ChatTemplate
+from seqit.llm.providers.local.model_files import find_model, installed_version
 from seqit.records.record import Record
-from seqit.train.recipe import Recipe
 from seqit.train.data.chat_encoder import Encoded
-from seqit.train.data.collator import Micro
-from seqit.train.data.conversation import Unfit
+from seqit.train.data.collator import MicroBatch
+from seqit.train.data.conversation import UntrainableRow
 from seqit.train.data.dataset import Example
-from seqit.train.libraries import quiet
+from seqit.train.libraries import silence_training_libraries
+from seqit.train.recipe import TrainRecipe
 
 Kind = Literal["text", "chat-vision", "instructblip"]
 
-EYES = ("vision_model", "vision_tower", "visual", "vision_encoder", "vision_embed_tokens")
+VISION_TOWERS = ("vision_model", "vision_tower", "visual", "vision_encoder", "vision_embed_tokens")
 """How transformers' models call what looks at the image."""
 
 
@@ -34,9 +34,9 @@ class VisionEncoder(Protocol):
     ends: list[int]
 
     def encode(self, record: Record) -> Encoded:
-        """Return the row as tokens, those that images become among them; raises Unfit."""
+        """Return the row as tokens, those that images become among them; raises UntrainableRow."""
 
-    def encode_all(self, records: Sequence[Record]) -> list[Encoded | Unfit]:
+    def encode_all(self, records: Sequence[Record]) -> list[Encoded | UntrainableRow]:
         """Return rows as tokens, or why one cannot be."""
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -45,11 +45,11 @@ class VisionEncoder(Protocol):
     def identity(self) -> dict[str, Any]:
         """Return what decides the tokens, as JSON values."""
 
-    def collate(self, bins: Sequence[Sequence[Example]]) -> Micro:
+    def collate(self, bins: Sequence[Sequence[Example]]) -> MicroBatch:
         """Return rows as tensors; the images are read now. Raises SeqitError where one is gone."""
 
 
-def kind_of(folder: str) -> Kind:
+def vision_kind(folder: str) -> Kind:
     """Tell what a model takes by its config.json; raises SeqitError where that is unreadable."""
     path = Path(folder) / "config.json"
     try:
@@ -65,18 +65,18 @@ def class_of(folder: str) -> Any:
     """Return transformers' class that loads the model in a folder."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    return AutoModelForCausalLM if kind_of(folder) == "text" else AutoModelForImageTextToText
+    return AutoModelForCausalLM if vision_kind(folder) == "text" else AutoModelForImageTextToText
 
 
-def vision_encoder(recipe: Recipe) -> VisionEncoder:
+def vision_encoder(recipe: TrainRecipe) -> VisionEncoder:
     """Return the encoder of a recipe's model; raises SeqitError where its processor is no good."""
     from seqit.train.data.vision_chat import ChatVision
     from seqit.train.data.vision_instructblip import InstructBlip
 
     folder = find_model(recipe.model, recipe.revision).folder()
     processor = load_processor(folder)
-    template = Template(recipe.template, None)
-    if kind_of(folder) == "instructblip":
+    template = ChatTemplate(recipe.template, None)
+    if vision_kind(folder) == "instructblip":
         return InstructBlip(processor, template, recipe.data.loss, recipe.model)
     return ChatVision(processor, template, recipe.data.loss, recipe.model)
 
@@ -87,8 +87,8 @@ def load_processor(folder: str) -> Any:
     Raises SeqitError with the library's own sentence where that fails, as for lack of torchvision.
     """
     for module in ("torch", "transformers", "PIL"):
-        library(module, "train")
-    quiet()
+        installed_version(module, "train")
+    silence_training_libraries()
     from transformers import AutoProcessor
 
     try:
@@ -107,7 +107,11 @@ def freeze(model: Any) -> list[str]:
     its projection learn (arXiv 2305.06500).
     """
     frozen: list[str] = []
-    wanted = (*EYES, "language_model") if model.config.model_type == "instructblip" else EYES
+    wanted = (
+        (*VISION_TOWERS, "language_model")
+        if model.config.model_type == "instructblip"
+        else VISION_TOWERS
+    )
     for name, module in model.named_modules():
         if name.rpartition(".")[2] in wanted and not any(name.startswith(f"{f}.") for f in frozen):
             module.requires_grad_(False)

@@ -7,15 +7,15 @@ from typing import Any
 
 from seqit.errors import RowError, SeqitError
 from seqit.llm.images import read_image
-from seqit.llm.providers.local.chat_template import Template
+from seqit.llm.providers.local.chat_template import ChatTemplate
 from seqit.llm.request import ImagePart, Message, TextPart
 from seqit.records.record import Record
-from seqit.train.recipe import Loss
 from seqit.train.data.chat_encoder import QUESTION, Encoded, TextEncoder
-from seqit.train.data.collator import Micro, collate
-from seqit.train.data.conversation import Unfit, conversation_of
+from seqit.train.data.collator import MicroBatch, collate
+from seqit.train.data.conversation import UntrainableRow, conversation_of
 from seqit.train.data.dataset import Example
 from seqit.train.data.images import blank_image, images_of, settings_of
+from seqit.train.recipe import Loss
 
 TEXT_KEYS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 """What a processor returns of the text; all else is of the images."""
@@ -27,7 +27,7 @@ class ChatVision(TextEncoder):
     Raises SeqitError where the template shows no images, or cannot be trained with.
     """
 
-    def __init__(self, processor: Any, template: Template, loss: Loss, name: str) -> None:
+    def __init__(self, processor: Any, template: ChatTemplate, loss: Loss, name: str) -> None:
         # Its own tokenizer pads, and keeps that in mind: the one that encodes must not.
         tokenizer = copy.deepcopy(processor.tokenizer)
         if template.text is not None or getattr(processor, "chat_template", None):
@@ -45,14 +45,14 @@ class ChatVision(TextEncoder):
         digest = hashlib.sha256(settings.encode()).hexdigest()
         return super().identity() | {"images": digest, "processor": type(self._processor).__name__}
 
-    def encode_all(self, records: Sequence[Record]) -> list[Encoded | Unfit]:
+    def encode_all(self, records: Sequence[Record]) -> list[Encoded | UntrainableRow]:
         """Return rows as tokens, or why one cannot be; every image is opened and measured."""
         return [
             self._with_images(record, encoded)
             for record, encoded in zip(records, super().encode_all(records), strict=True)
         ]
 
-    def collate(self, bins: Sequence[Sequence[Example]]) -> Micro:
+    def collate(self, bins: Sequence[Sequence[Example]]) -> MicroBatch:
         """Return bins of one row each as tensors (rows, longest row), with their images.
 
         Raises SeqitError where an image that was there when the rows were prepared is gone.
@@ -77,7 +77,7 @@ class ChatVision(TextEncoder):
             if key in made:
                 kinds = self._processor.create_mm_token_type_ids(ids)
                 tensors[key] = torch.tensor(kinds)
-        return Micro(tensors, micro.targets, sum(tokens), sum(number**2 for number in tokens))
+        return MicroBatch(tensors, micro.targets, sum(tokens), sum(number**2 for number in tokens))
 
     def _plain(self, messages: list[Message]) -> list[Message]:
         return messages
@@ -88,7 +88,7 @@ class ChatVision(TextEncoder):
         for message in texts:
             found = next((mark for mark in self._marks if mark in str(message["content"])), None)
             if found:
-                raise Unfit(
+                raise UntrainableRow(
                     "control-token",
                     f"the {message['role']}'s text holds {found}, which stands for an image",
                 )
@@ -113,18 +113,20 @@ class ChatVision(TextEncoder):
         end = max(shown.rindex(mark) + len(mark) for mark in marks)
         return marks, shown[first:end]
 
-    def _with_images(self, record: Record, encoded: Encoded | Unfit) -> Encoded | Unfit:
+    def _with_images(
+        self, record: Record, encoded: Encoded | UntrainableRow
+    ) -> Encoded | UntrainableRow:
         paths = record.get("images", [])
-        if isinstance(encoded, Unfit) or not paths:
+        if isinstance(encoded, UntrainableRow) or not paths:
             return encoded
         try:
             images = [read_image(path) for path in paths]
             text = self._render(self._template.turns(conversation_of(record)))
             return self._expanded(encoded, text, images)
-        except Unfit as unfit:
+        except UntrainableRow as unfit:
             return unfit
         except RowError as error:
-            return Unfit("images", str(error), error.field)
+            return UntrainableRow("images", str(error), error.field)
 
     def _expanded(self, encoded: Encoded, text: str, images: list[Any]) -> Encoded:
         """Return the row with as many tokens for each image as the model takes for it.
@@ -138,9 +140,11 @@ class ChatVision(TextEncoder):
         try:
             ids = self._processed([head], [images])["input_ids"][0]
         except Exception as error:  # the processor counts images and marks, and knows best why not
-            raise Unfit("images", f"the processor refuses it: {error}", "images") from None
+            raise UntrainableRow("images", f"the processor refuses it: {error}", "images") from None
         if encoded.ids[: len(bare)] != bare or any(encoded.targets[: len(bare)]):
-            raise Unfit("template", "the chat template puts an image after what is to be learnt")
+            raise UntrainableRow(
+                "template", "the chat template puts an image after what is to be learnt"
+            )
         return Encoded(
             [*map(int, ids), *encoded.ids[len(bare) :]],
             [False] * len(ids) + encoded.targets[len(bare) :],

@@ -9,16 +9,16 @@ from typing import Any
 
 from seqit.errors import RowError, SeqitError, UsageError
 from seqit.llm.images import read_image
-from seqit.llm.providers.local.chat_template import Template, plain_text
-from seqit.llm.providers.local.model_files import library
+from seqit.llm.providers.local.chat_template import ChatTemplate, plain_text
+from seqit.llm.providers.local.model_files import installed_version
 from seqit.records.formats.chat import question_of
 from seqit.records.record import Record
-from seqit.train.recipe import Loss
 from seqit.train.data.chat_encoder import Encoded
-from seqit.train.data.collator import Micro, collate
-from seqit.train.data.conversation import Unfit, conversation_of
+from seqit.train.data.collator import MicroBatch, collate
+from seqit.train.data.conversation import UntrainableRow, conversation_of
 from seqit.train.data.dataset import Example
 from seqit.train.data.images import blank_image, images_of, settings_of
+from seqit.train.recipe import Loss
 
 MOST_ASKED = 512
 """Tokens of the question that the Q-Former has places for."""
@@ -34,7 +34,7 @@ class InstructBlip:
     none of, and SeqitError where the processor lacks something.
     """
 
-    def __init__(self, processor: Any, template: Template, loss: Loss, name: str) -> None:
+    def __init__(self, processor: Any, template: ChatTemplate, loss: Loss, name: str) -> None:
         if template.text is not None:
             raise UsageError(f"{name} is an InstructBLIP, which takes no chat template: --template")
         self._processor = processor
@@ -55,28 +55,28 @@ class InstructBlip:
         settings = settings_of(self._processor)
         text = self.tokenizer.backend_tokenizer.to_str() + settings
         return {
-            "library": library("tokenizers", "train"),
+            "library": installed_version("tokenizers", "train"),
             "tokenizer": hashlib.sha256(text.encode()).hexdigest(),
             "queries": self._queries,
             "loss": self._loss,
         }
 
     def encode(self, record: Record) -> Encoded:
-        """Return one row as tokens; raises Unfit."""
+        """Return one row as tokens; raises UntrainableRow."""
         try:
             return self._encoded(record)
-        except Unfit:
+        except UntrainableRow:
             raise
         except RowError as error:
-            raise Unfit("images", str(error), error.field) from None
+            raise UntrainableRow("images", str(error), error.field) from None
 
-    def encode_all(self, records: Sequence[Record]) -> list[Encoded | Unfit]:
+    def encode_all(self, records: Sequence[Record]) -> list[Encoded | UntrainableRow]:
         """Return rows as tokens, or why one cannot be; every image is opened."""
-        found: list[Encoded | Unfit] = []
+        found: list[Encoded | UntrainableRow] = []
         for record in records:
             try:
                 found.append(self.encode(record))
-            except Unfit as unfit:
+            except UntrainableRow as unfit:
                 found.append(unfit)
         return found
 
@@ -85,7 +85,7 @@ class InstructBlip:
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
 
-    def collate(self, bins: Sequence[Sequence[Example]]) -> Micro:
+    def collate(self, bins: Sequence[Sequence[Example]]) -> MicroBatch:
         """Return bins of one row each as tensors (rows, longest row).
 
         With them pixels and question of those that have an image.
@@ -113,26 +113,30 @@ class InstructBlip:
             "qformer_input_ids": asked["input_ids"],
             "qformer_attention_mask": asked["attention_mask"],
         }
-        return Micro(tensors, micro.targets, sum(tokens), sum(number**2 for number in tokens))
+        return MicroBatch(tensors, micro.targets, sum(tokens), sum(number**2 for number in tokens))
 
     def _encoded(self, record: Record) -> Encoded:
         images = record.get("images", [])
         if len(images) > 1:
-            raise Unfit(
+            raise UntrainableRow(
                 "images", f"InstructBLIP takes one image a row, not {len(images)}", "images"
             )
         if record.get("history"):
-            raise Unfit("turns", "InstructBLIP takes one turn a row, and has no history", "history")
+            raise UntrainableRow(
+                "turns", "InstructBLIP takes one turn a row, and has no history", "history"
+            )
         for image in images:
             read_image(image)
         *_, answer = conversation_of(record)
         asked, said = self._asked(record), plain_text(answer["content"])
         if mark := next((t for t in self._controls() if t in asked or t in said), None):
-            raise Unfit("control-token", f"the text holds {mark}, which is a control token")
+            raise UntrainableRow(
+                "control-token", f"the text holds {mark}, which is a control token"
+            )
         prompt = [self._image] * (self._queries * len(images)) + self.tokenizer(asked).input_ids
         spoken = self.tokenizer(said, add_special_tokens=False).input_ids
         if not spoken:
-            raise Unfit("zero-token", "the answer comes to no token beside its end")
+            raise UntrainableRow("zero-token", "the answer comes to no token beside its end")
         spoken.append(self.tokenizer.eos_token_id)
         return Encoded(prompt + spoken, [False] * len(prompt) + [True] * len(spoken))
 

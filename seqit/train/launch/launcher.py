@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqit.errors import SeqitError, UsageError
-from seqit.train.recipe import RUN_FILE, Recipe
 from seqit.train.launch.environment import ERROR_FILE, PARENT_FD, TTY_FD
 from seqit.train.launch.nodes import MODULE, ranks_of
 from seqit.train.loop import checkpoints, extensions
 from seqit.train.loop.engine import free_port
+from seqit.train.recipe import RUN_FILE, TrainRecipe
 
 LOGS = "logs"
 GRACE, TICK = 1.0, 0.05
@@ -35,7 +35,7 @@ class RankFailed(SeqitError):
         self.restartable = restartable
 
 
-def train(recipe: Recipe) -> None:
+def train(recipe: TrainRecipe) -> None:
     """Train what OUT/run.json says on the ranks of this node; the rows are prepared.
 
     Where torchrun has started this process, it is one of the ranks itself.
@@ -60,14 +60,14 @@ def train(recipe: Recipe) -> None:
             sys.stderr.write(f"seqit train: {error}\nseqit train: the ranks start again\n")
 
 
-def _be_rank(recipe: Recipe) -> None:
+def _be_rank(recipe: TrainRecipe) -> None:
     from seqit.train.launch.worker import main
 
     if code := main([str(Path(recipe.out) / RUN_FILE)]):
         sys.exit(code)
 
 
-def check_folder(recipe: Recipe) -> None:
+def check_folder(recipe: TrainRecipe) -> None:
     """Raise UsageError where OUT holds checkpoints, and nobody said that the run goes on."""
     folder = Path(recipe.out) / checkpoints.FOLDER
     if not recipe.resume and folder.is_dir() and any(folder.glob("step-*")):
@@ -77,7 +77,7 @@ def check_folder(recipe: Recipe) -> None:
         )
 
 
-class Child(NamedTuple):
+class RankProcess(NamedTuple):
     """A rank's process, where it logs, and where its last sentence would be."""
 
     rank: int
@@ -86,7 +86,7 @@ class Child(NamedTuple):
     error: Path
 
 
-def run_ranks(recipe: Recipe, count: int, environment: Mapping[str, str]) -> None:
+def run_ranks(recipe: TrainRecipe, count: int, environment: Mapping[str, str]) -> None:
     """Start the ranks and wait for them; SIGTERM and Ctrl-C have them save, and end."""
     out = Path(recipe.out)
     with _parent_pipe() as parent_fd, _started(out, count, environment, parent_fd) as children:
@@ -104,7 +104,7 @@ def run_ranks(recipe: Recipe, count: int, environment: Mapping[str, str]) -> Non
             raise error
 
 
-def _first_failure(children: list[Child], told: list[int]) -> Child | None:
+def _first_failure(children: list[RankProcess], told: list[int]) -> RankProcess | None:
     """Wait until all have ended well, or one has not; pass on what this process is told."""
     passed_on = 0
     while True:
@@ -123,7 +123,7 @@ def _first_failure(children: list[Child], told: list[int]) -> Child | None:
         time.sleep(TICK)
 
 
-def _failure(first: Child, children: list[Child], out: Path) -> SeqitError:
+def _failure(first: RankProcess, children: list[RankProcess], out: Path) -> SeqitError:
     """Return the error for a rank that ended badly; another's sentence says more than a code."""
     speaker = next((child for child in (first, *children) if child.error.is_file()), None)
     if speaker:
@@ -149,7 +149,7 @@ def _tail(log: Path) -> str:
 @contextlib.contextmanager
 def _started(
     out: Path, count: int, environment: Mapping[str, str], parent_fd: int
-) -> Iterator[list[Child]]:
+) -> Iterator[list[RankProcess]]:
     logs = out / LOGS
     logs.mkdir(parents=True, exist_ok=True)
     shared = {
@@ -162,7 +162,7 @@ def _started(
         "MASTER_PORT": str(free_port()),
         PARENT_FD: str(parent_fd),
     }
-    children: list[Child] = []
+    children: list[RankProcess] = []
     try:
         children += (_start(out, rank, shared, parent_fd) for rank in range(count))
         yield children
@@ -170,7 +170,7 @@ def _started(
         _end(children)
 
 
-def _start(out: Path, rank: int, shared: Mapping[str, str], parent_fd: int) -> Child:
+def _start(out: Path, rank: int, shared: Mapping[str, str], parent_fd: int) -> RankProcess:
     log = out / LOGS / f"rank-{rank:05}.log"
     error = log.with_suffix(".error")
     error.unlink(missing_ok=True)
@@ -191,7 +191,7 @@ def _start(out: Path, rank: int, shared: Mapping[str, str], parent_fd: int) -> C
             )
     finally:
         os.close(tty_fd)
-    return Child(rank, process, log, error)
+    return RankProcess(rank, process, log, error)
 
 
 @contextlib.contextmanager
@@ -214,13 +214,13 @@ def _handled(number: signal.Signals, told: list[int]) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def _send(children: list[Child], number: int) -> None:
+def _send(children: list[RankProcess], number: int) -> None:
     for child in children:
         if child.process.poll() is None:
             child.process.send_signal(number)
 
 
-def _end(children: list[Child]) -> None:
+def _end(children: list[RankProcess]) -> None:
     """Kill what is left: ranks that wait for a dead one do not end by themselves."""
     _send(children, signal.SIGKILL)
     for child in children:

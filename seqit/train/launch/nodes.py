@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from seqit.errors import UsageError
-from seqit.train.recipe import RUN_FILE, Launch, Recipe
+from seqit.train.recipe import RUN_FILE, Launch, TrainRecipe
 
 MODULE = "seqit.train.launch.worker"
 PORT = 29500
@@ -21,7 +21,7 @@ def ranks_of(launch: Launch) -> int:
     return max(int(torch.cuda.device_count()), 1)
 
 
-def commands(recipe: Recipe) -> list[str]:
+def commands(recipe: TrainRecipe) -> list[str]:
     """Return the shell commands that start the ranks of all nodes; `#` lines say where.
 
     Hosts come from the hostfile (``NAME slots=N``, as DeepSpeed's), else from Slurm, or each node

@@ -14,18 +14,18 @@ from typing import IO, Any
 import orjson
 
 from seqit.errors import SeqitError
-from seqit.train.recipe import Recipe
 from seqit.train.launch.environment import ERROR_FILE, PARENT_FD, TTY_FD
-from seqit.train.libraries import quiet
+from seqit.train.libraries import silence_training_libraries
 from seqit.train.loop import checkpoints
-from seqit.train.loop.metrics import Watch
+from seqit.train.loop.metrics import MetricsLogger
+from seqit.train.recipe import TrainRecipe
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train what the run's file says; returns the exit code."""
     (run_file,) = arguments or sys.argv[1:]
-    recipe = Recipe.from_dict(orjson.loads(Path(run_file).read_bytes()))
-    quiet()
+    recipe = TrainRecipe.from_dict(orjson.loads(Path(run_file).read_bytes()))
+    silence_training_libraries()
     _end_with_the_launcher()
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -35,13 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _train(recipe: Recipe) -> None:
+def _train(recipe: TrainRecipe) -> None:
     from seqit.train.loop.engine import join_ranks, make_engine
-    from seqit.train.loop.trainer import Run
+    from seqit.train.loop.trainer import Trainer
 
     ranks, device = join_ranks()
-    run = Run(recipe, ranks, device)
-    watch = Watch(recipe, len(run.schedule), _tty()) if ranks.rank == 0 else None
+    run = Trainer(recipe, ranks, device)
+    watch = MetricsLogger(recipe, len(run.schedule), _tty()) if ranks.rank == 0 else None
     if ranks.rank == 0:
         checkpoints.sweep(Path(recipe.out))
     try:

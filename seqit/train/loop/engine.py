@@ -4,9 +4,9 @@ import os
 import socket
 from typing import Any
 
-from seqit.train.recipe import Tuning
 from seqit.train.libraries import has_gpu
 from seqit.train.loop.checkpoints import Ranks
+from seqit.train.recipe import Tuning
 
 
 def join_ranks() -> tuple[Ranks, Any]:

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from seqit.errors import SeqitError
-from seqit.train.data.collator import Micro
-from seqit.train.data.dataset import Example, Prepared
+from seqit.train.data.collator import MicroBatch
+from seqit.train.data.dataset import Example, PreparedDataset
 
 TOKENS = 64
 """Of each of two rows; enough for what leaks at all."""
 
 
 def check_no_leakage(
-    engine: Any, prepared: Prepared, collate: Callable[..., Micro], device: Any
+    engine: Any, prepared: PreparedDataset, collate: Callable[..., MicroBatch], device: Any
 ) -> None:
     """Pack two rows, change the first, and compare what the model says about the second.
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError
-from seqit.records.identity import draw
-from seqit.train.recipe import Recipe
-from seqit.train.data.loader import Feed, Portion
+from seqit.records.identity import rng_for
+from seqit.train.data.loader import BatchLoader, Portion
 from seqit.train.data.sampler import Schedule
 from seqit.train.loop import checkpoints
 from seqit.train.loop.checkpoints import Ranks
 from seqit.train.loop.engine_state import EngineState
 from seqit.train.loop.learning_rate import learning_rate
-from seqit.train.loop.metrics import Flops, Watch, Work, stop_at
-from seqit.train.loop.resume_check import decisive
+from seqit.train.loop.metrics import Flops, MetricsLogger, StepWork, stop_at
+from seqit.train.loop.resume_check import resume_fingerprint
+from seqit.train.recipe import TrainRecipe
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -47,17 +47,17 @@ class Machine(NamedTuple):
     ranks: Ranks
 
 
-class Loop:
+class TrainingLoop:
     """One rank's training. Everything that decides the numbers depends on the step alone."""
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: TrainRecipe,
         machine: Machine,
         schedule: Schedule,
-        feed: Feed,
+        feed: BatchLoader,
         *,
-        watch: Watch | None = None,
+        watch: MetricsLogger | None = None,
         flops: Flops | None = None,
     ) -> None:
         self._recipe = recipe
@@ -106,7 +106,7 @@ class Loop:
         """Do one optimizer step; return its loss, gradient norm and learning rate."""
         import torch
 
-        seed = draw(self._recipe.tuning.seed, "", step, f"dropout of rank {self._ranks.rank}")
+        seed = rng_for(self._recipe.tuning.seed, "", step, f"dropout of rank {self._ranks.rank}")
         torch.manual_seed(seed.getrandbits(63))
         rate = learning_rate(step, len(self._schedule), self._recipe.tuning)
         for group in self._engine.basic_optimizer.param_groups:
@@ -186,7 +186,7 @@ class Loop:
     def _log(self, step: int, row: dict[str, Any], totals: Totals, seconds: float) -> None:
         self.tokens += totals.tokens
         self.targets += totals.targets
-        work = Work(totals.tokens, totals.squares, seconds)
+        work = StepWork(totals.tokens, totals.squares, seconds)
         row = {
             "step": step,
             "epoch": step / self._schedule.steps_per_epoch,
@@ -206,7 +206,11 @@ class Loop:
             self._watch.log(row)
 
     def _save(self, step: int) -> None:
-        notes = {"tokens": self.tokens, "targets": self.targets, "run": decisive(self._recipe)}
+        notes = {
+            "tokens": self.tokens,
+            "targets": self.targets,
+            "run": resume_fingerprint(self._recipe),
+        }
         out, keep = Path(self._recipe.out), self._recipe.keeping.keep
         checkpoints.save(out, step, self._state, self._ranks, notes=notes, keep=keep)
 

@@ -12,7 +12,7 @@ import orjson
 
 from seqit.errors import SeqitError
 from seqit.stores.targets import whole_file
-from seqit.train.recipe import Recipe, Watching
+from seqit.train.recipe import TrainRecipe, Watching
 
 METRICS = "metrics.jsonl"
 FAILURE = "failure.json"
@@ -40,7 +40,7 @@ class Diverged(SeqitError):
     """The loss or the gradient is no number any more."""
 
 
-class Work(NamedTuple):
+class StepWork(NamedTuple):
     """What a step came to, over all ranks: tokens, and the sum of squared example lengths."""
 
     tokens: int
@@ -60,7 +60,7 @@ class Flops(NamedTuple):
     width: int
     peak: float
 
-    def utilisation(self, work: Work) -> float:
+    def utilisation(self, work: StepWork) -> float:
         """Return the share of the peak of all GPUs (MFU) that a step used."""
         done = 6 * self.weights * work.tokens + 6 * self.layers * self.width * work.squares
         return done / work.seconds / self.peak
@@ -71,10 +71,10 @@ def peak_flops(name: str) -> float | None:
     return next((peak for part, peak in PEAKS.items() if part in name), None)
 
 
-class Watch:
+class MetricsLogger:
     """Tells of a run, on rank 0. `stream`: where people read."""
 
-    def __init__(self, recipe: Recipe, steps: int, stream: IO[str] | None = None) -> None:
+    def __init__(self, recipe: TrainRecipe, steps: int, stream: IO[str] | None = None) -> None:
         self._out = Path(recipe.out)
         self._steps = steps
         self._stream = stream or sys.stderr
@@ -153,7 +153,7 @@ def _whole_lines(path: Path) -> list[bytes]:
         return [line for line in file if line.endswith(b"\n")]
 
 
-def _writers(recipe: Recipe) -> Iterable[Callable[[dict[str, Any]], None]]:
+def _writers(recipe: TrainRecipe) -> Iterable[Callable[[dict[str, Any]], None]]:
     watching: Watching = recipe.watching
     if watching.tensorboard:
         yield _TensorBoard(watching.tensorboard)
@@ -185,7 +185,7 @@ class _TensorBoard:
 class _Wandb:
     """Logs to Weights & Biases; the key comes from WANDB_API_KEY, as its library has it."""
 
-    def __init__(self, project: str, recipe: Recipe) -> None:
+    def __init__(self, project: str, recipe: TrainRecipe) -> None:
         try:
             import wandb
         except ImportError:

@@ -10,14 +10,14 @@ import orjson
 
 from seqit.llm.providers.local.model_files import find_model
 from seqit.stores.targets import whole_file
-from seqit.train.recipe import PROVENANCE_FILE, Recipe
 from seqit.train.data.dataset import counts_of
+from seqit.train.recipe import PROVENANCE_FILE, TrainRecipe
 
 PLAN = "plan.json"
 LIBRARIES = ("seqit", "torch", "transformers", "deepspeed", "peft", "accelerate", "datasets")
 
 
-def write_record(recipe: Recipe, ranks: int, run: dict[str, Any]) -> dict[str, Any]:
+def write_provenance(recipe: TrainRecipe, ranks: int, run: dict[str, Any]) -> dict[str, Any]:
     """Write OUT/training.json, as schemas/training.schema.json has it, and return what it says.
 
     run: steps, tokens and targets seen, the last metrics.
@@ -42,7 +42,7 @@ def write_record(recipe: Recipe, ranks: int, run: dict[str, Any]) -> dict[str, A
     return record
 
 
-def _plans(recipe: Recipe) -> list[Path]:
+def _plans(recipe: TrainRecipe) -> list[Path]:
     """Return the mixtures' plans, which `seqit mix` writes beside its shards."""
     beside = {Path(name).parent / PLAN: None for name in recipe.data.sources}
     return [path for path in beside if path.is_file()]

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from seqit.train.recipe import Recipe
+from seqit.train.recipe import TrainRecipe
 
 
-def decisive(recipe: Recipe) -> dict[str, Any]:
+def resume_fingerprint(recipe: TrainRecipe) -> dict[str, Any]:
     """Return what of a recipe decides the numbers; the files' names do not, nor the ranks."""
     everything = recipe.to_dict()
     kept = {name: everything[name] for name in ("model", "revision", "data", "tuning", "lora")}

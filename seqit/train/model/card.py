@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from seqit.stores.targets import whole_file
-from seqit.train.recipe import PROVENANCE_FILE
 from seqit.train.data.vision import Kind
+from seqit.train.recipe import PROVENANCE_FILE
 
 CARD = "README.md"
 

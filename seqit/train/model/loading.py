@@ -6,12 +6,12 @@ from typing import Any
 
 from seqit.errors import SeqitError, UsageError
 from seqit.llm.providers.local.model_files import find_model
-from seqit.train.recipe import Recipe
-from seqit.train.data.vision import class_of, freeze, kind_of
+from seqit.train.data.vision import class_of, freeze, vision_kind
 from seqit.train.model.lora import add_lora, check_lora, quantization
+from seqit.train.recipe import TrainRecipe
 
 
-def load_for_training(recipe: Recipe, config: dict[str, Any], device: Any) -> Any:
+def load_for_training(recipe: TrainRecipe, config: dict[str, Any], device: Any) -> Any:
     """Return the model on `device`, with its adapters, ready for DeepSpeed.
 
     config: DeepSpeed's; under stage 3 each rank keeps its piece of a weight as soon as that is
@@ -56,17 +56,17 @@ def load_for_training(recipe: Recipe, config: dict[str, Any], device: Any) -> An
         model = model.to(device)
     if recipe.lora:
         return add_lora(model, recipe.lora, recipe.model)
-    if kind_of(folder) != "text":
+    if vision_kind(folder) != "text":
         freeze(model)
     return model
 
 
-def dtype_of(recipe: Recipe, has_gpu: bool) -> str:
+def dtype_of(recipe: TrainRecipe, has_gpu: bool) -> str:
     """Return the type of the weights that are computed with."""
     return recipe.memory.dtype or ("bfloat16" if has_gpu else "float32")
 
 
-def attention_of(recipe: Recipe, has_gpu: bool) -> str:
+def attention_of(recipe: TrainRecipe, has_gpu: bool) -> str:
     """Return transformers' name for the attention: FlashAttention where it is present."""
     flash = has_gpu and find_spec("flash_attn") and dtype_of(recipe, has_gpu) != "float32"
     return recipe.memory.attention or ("flash_attention_2" if flash else "sdpa")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqit.errors import SeqitError, UsageError
-from seqit.llm.providers.local.model_files import library
+from seqit.llm.providers.local.model_files import installed_version
 from seqit.train.recipe import Lora
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def quantization(lora: Lora, dtype: "torch.dtype") -> Any:
     The weights are stored as numbers of `dtype`, so that ZeRO-3 and FSDP can share them out.
     Raises SeqitError where bitsandbytes is missing.
     """
-    library("bitsandbytes", "train")
+    installed_version("bitsandbytes", "train")
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -59,7 +59,7 @@ def add_lora(model: Any, lora: Lora, base: str) -> Any:
     base: the folder or the hub name that the adapter says it belongs to. Raises UsageError where
     no module has a name that `lora.targets` gives.
     """
-    library("peft", "train")
+    installed_version("peft", "train")
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     config = LoraConfig(
@@ -115,7 +115,7 @@ def load_adapter(model: Any, folder: Path, *, trainable: bool) -> Any:
     Raises SeqitError where they do not fit: peft itself is content with weights that it does not
     find.
     """
-    library("peft", "train")
+    installed_version("peft", "train")
     from peft import PeftConfig, PeftModel
 
     if not (folder / ADAPTER_WEIGHTS).is_file():

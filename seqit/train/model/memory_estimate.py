@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError
-from seqit.train.recipe import Lora, Memory, Recipe
+from seqit.train.recipe import Lora, Memory, TrainRecipe
 
 STAGES = (0, 1, 2, 3)
 MOMENTS = 8
@@ -21,7 +21,7 @@ LAYER = 17
 """Numbers that a layer keeps for each token and hidden unit (34 bytes in 16 bits)."""
 
 
-class Size(NamedTuple):
+class ModelSize(NamedTuple):
     """What of a model decides its memory; parameters of the base, and those that are trained."""
 
     parameters: int
@@ -51,7 +51,7 @@ class Need(NamedTuple):
         return self.state + self.activations
 
 
-def size_of(recipe: Recipe, folder: str) -> Size:
+def size_of(recipe: TrainRecipe, folder: str) -> ModelSize:
     """Return a model's size by its config.json; no weights are read, and none are made.
 
     Raises SeqitError where transformers knows no such model.
@@ -59,7 +59,7 @@ def size_of(recipe: Recipe, folder: str) -> Size:
     import torch
     from transformers import AutoConfig
 
-    from seqit.train.data.vision import class_of, freeze, kind_of
+    from seqit.train.data.vision import class_of, freeze, vision_kind
     from seqit.train.model.lora import add_lora
 
     try:
@@ -73,10 +73,10 @@ def size_of(recipe: Recipe, folder: str) -> Size:
         whole = dataclasses.replace(recipe.lora, bits=None)
         with torch.device("meta"):
             model = add_lora(model, whole, recipe.model)
-    elif kind_of(folder) != "text":
+    elif vision_kind(folder) != "text":
         freeze(model)
     text = config.get_text_config()
-    return Size(
+    return ModelSize(
         parameters,
         _count(model, trained=True),
         text.num_hidden_layers,
@@ -85,14 +85,14 @@ def size_of(recipe: Recipe, folder: str) -> Size:
     )
 
 
-def needs(size: Size, memory: Memory, lora: Lora | None, load: Load) -> list[Need]:
+def needs(size: ModelSize, memory: Memory, lora: Lora | None, load: Load) -> list[Need]:
     """Return what a rank needs under each stage of ZeRO."""
     number = _bytes(memory, load.has_gpu)
     activations = _activations(size, memory, load, number)
     return [Need(s, _state(s, size, memory, lora, load), activations) for s in STAGES]
 
 
-def _state(stage: int, size: Size, memory: Memory, lora: Lora | None, load: Load) -> int:
+def _state(stage: int, size: ModelSize, memory: Memory, lora: Lora | None, load: Load) -> int:
     number = _bytes(memory, load.has_gpu)
     frozen = size.parameters - (0 if lora else size.trained)
     weights = frozen * (lora.bits / 8 if lora and lora.bits else number) + size.trained * number
@@ -106,7 +106,7 @@ def _state(stage: int, size: Size, memory: Memory, lora: Lora | None, load: Load
     return round(weights + gradients + optimizer - sum(shared) * (1 - 1 / load.ranks))
 
 
-def _activations(size: Size, memory: Memory, load: Load, number: int) -> int:
+def _activations(size: ModelSize, memory: Memory, load: Load, number: int) -> int:
     unit = load.tokens * size.hidden * number
     kept = unit * size.layers + unit * LAYER if memory.checkpointing else unit * LAYER * size.layers
     return kept + load.tokens * size.vocabulary * (number + 8)

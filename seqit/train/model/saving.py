@@ -7,16 +7,16 @@ from typing import Any
 
 from seqit.errors import SeqitError
 from seqit.llm.providers.local.model_files import find_model
-from seqit.train.recipe import Recipe
 from seqit.train.data.encoder import encoder_of
 from seqit.train.model.folder import SHARD, copy_settings, end_at, sync
 from seqit.train.model.lora import save_adapter
+from seqit.train.recipe import TrainRecipe
 
 MARKERS = ("config.json", "adapter_config.json")
 """What makes a folder a model's: they come last."""
 
 
-def save_model(engine: Any, recipe: Recipe, rank: int) -> None:
+def save_model(engine: Any, recipe: TrainRecipe, rank: int) -> None:
     """Gather the weights, and write them as rank 0; every rank calls it.
 
     Raises SeqitError where the disk is full; the checkpoints stay.
@@ -71,7 +71,7 @@ def _gathered(model: Any, rank: int, *, only_trained: bool) -> dict[str, Any]:
     return weights
 
 
-def _add_tokenizer(recipe: Recipe, folder: Path) -> None:
+def _add_tokenizer(recipe: TrainRecipe, folder: Path) -> None:
     """Put tokenizer and template beside the weights: those that the rows were encoded with."""
     base = Path(find_model(recipe.model, recipe.revision).folder())
     copy_settings([base], folder, recipe.template)

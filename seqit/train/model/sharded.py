@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqit.errors import SeqitError
-from seqit.llm.providers.local.model_files import library
+from seqit.llm.providers.local.model_files import installed_version
 
 LATEST = "latest"
 """The file in which DeepSpeed names the newest of its checkpoints in a folder."""
@@ -28,7 +28,7 @@ def gather(folder: Path) -> dict[str, Any]:
     For ZeRO 0 to 3. The files are pickles: only tensors, plain values and four classes of
     DeepSpeed's are let out of them. Raises SeqitError where one is missing or broken.
     """
-    library("deepspeed", "train")
+    installed_version("deepspeed", "train")
     tag = (folder / LATEST).read_text().strip()
     if not tag or not (folder / tag).is_dir():
         raise SeqitError(f"{folder / LATEST} names {tag!r}, which is not there")

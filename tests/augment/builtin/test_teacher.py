@@ -13,10 +13,10 @@ from support.paths import DATA
 from seqit.augment.builtin.library import ALL_STEPS, kind_of, wordings
 from seqit.augment.builtin.step import as_clause
 from seqit.augment.builtin.teacher import LONGEST_CHAIN, BuiltinTeacher
-from seqit.augment.seq_instruct.teacher import Keep, Rewrite
+from seqit.augment.seq_instruct.teacher import KeepUnchanged, Rewrite
 from seqit.checks import record_problems
 from seqit.errors import UsageError
-from seqit.llm.client import Alone
+from seqit.llm.client import WithoutModel
 from seqit.records.identity import content_id
 
 ONLY = {name: BuiltinTeacher({name: 1.0}) for name in ("decompose", "prefix", "suffix", "keep")}
@@ -40,7 +40,7 @@ def applied(row, outcome, iteration=1):
 
 def outcomes(rows, seed=7, teacher=None):
     teacher = teacher or BuiltinTeacher()
-    return [told for _, told in Alone().run(rows, lambda row: teacher.rewrite(row, seed))]
+    return [told for _, told in WithoutModel().run(rows, lambda row: teacher.rewrite(row, seed))]
 
 
 def flancot():
@@ -108,7 +108,7 @@ def test_everything_emitted_over_four_iterations_holds(source):
     for iteration in range(1, 5):
         chained = []
         for row, outcome in zip(rows, outcomes(rows), strict=True):
-            if isinstance(outcome, Keep):
+            if isinstance(outcome, KeepUnchanged):
                 continue
             new = applied(row, outcome, iteration)
             assert record_problems(new) == [], new
@@ -325,8 +325,8 @@ def test_what_cannot_be_chained_is_kept_with_a_reason():
         row | {"steps": [step] * LONGEST_CHAIN, "output": "46 " * LONGEST_CHAIN},
     ]
     for outcome in outcomes(kept, teacher=prefix):
-        assert isinstance(outcome, Keep) and outcome.reason
-    assert all(isinstance(o, Keep) for o in outcomes([row], teacher=ONLY["keep"]))
+        assert isinstance(outcome, KeepUnchanged) and outcome.reason
+    assert all(isinstance(o, KeepUnchanged) for o in outcomes([row], teacher=ONLY["keep"]))
 
 
 def test_a_chain_from_elsewhere_keeps_its_steps_and_its_instruction():
@@ -352,9 +352,9 @@ def test_only_the_steps_that_are_named_are_added():
         for step in outcome.steps
     ]
     assert set(filter(None, added)) == names
-    assert any(isinstance(outcome, Keep) for outcome in found)
+    assert any(isinstance(outcome, KeepUnchanged) for outcome in found)
     (kept,) = outcomes(rows[:1], teacher=BuiltinTeacher(steps=["item_bullets"]))
-    assert isinstance(kept, Keep)
+    assert isinstance(kept, KeepUnchanged)
 
 
 def test_every_step_of_the_library_can_be_named():
@@ -387,7 +387,7 @@ def test_any_record_gives_a_chain_that_holds_or_is_kept(instruction, output, con
     row = record(instruction or "x", output, content, rationale=content)
     for iteration in range(1, 4):
         (outcome,) = outcomes([row])
-        if isinstance(outcome, Keep):
+        if isinstance(outcome, KeepUnchanged):
             break
         row = applied(row, outcome, iteration)
         assert record_problems(row) == []

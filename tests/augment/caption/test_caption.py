@@ -9,15 +9,15 @@ from seqit.augment.caption import method as caption
 from seqit.augment.prompt import load_prompt
 from seqit.checks.verify import record_problems
 from seqit.errors import UsageError
-from seqit.records.normalize import adopt
+from seqit.records.normalize import normalize
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 
-def describe(*raw: dict[str, Any], seed: int = 7, **options: Any) -> tuple[list[Record], Account]:
-    account = Account("augment")
-    rows = (Row(adopt(value), "v.jsonl", line) for line, value in enumerate(raw, 1))
+def describe(*raw: dict[str, Any], seed: int = 7, **options: Any) -> tuple[list[Record], RunStats]:
+    account = RunStats("augment")
+    rows = (Row(normalize(value), "v.jsonl", line) for line, value in enumerate(raw, 1))
     written = [row.value for row in caption.augment(rows, account, seed=seed, **options)]
     account.read, account.written = len(raw), len(written)
     account.close()
@@ -75,7 +75,7 @@ def test_one_of_several_captions_is_drawn_and_none_is_lost() -> None:
 def test_base_leaves_the_question_and_merged_draws_halves() -> None:
     questions = [question(f"Question {n}?") for n in range(400)]
     base, _ = describe(*questions, variant="base")
-    assert base == [adopt(raw) for raw in questions]
+    assert base == [normalize(raw) for raw in questions]
     merged, _ = describe(*questions, variant="merged")
     described = [record for record in merged if "steps" in record]
     assert 160 < len(described) < 240
@@ -105,7 +105,7 @@ def test_rows_that_do_not_fit_are_rejected_or_passed(
     records, account = describe(raw, variant=variant)
     assert records == []
     assert account.reasons == {("caption", reason): 1}
-    assert describe(raw, variant=variant, others="pass")[0] == [adopt(raw)]
+    assert describe(raw, variant=variant, others="pass")[0] == [normalize(raw)]
 
 
 def test_a_described_image_is_not_described_again() -> None:
@@ -137,7 +137,7 @@ def test_the_model_sees_the_image_and_not_the_question() -> None:
     assert record["metadata"] == {"n": 1, "caption": "Two cats on a sofa."}
     assert record["lineage"]["teacher"] == "openai:scripted"
     assert record["lineage"]["prompt"] == load_prompt("caption").version
-    assert record["lineage"]["parent"] == adopt(bare())["id"]
+    assert record["lineage"]["parent"] == normalize(bare())["id"]
     (request,) = model.dispatch.requests
     (turn,) = request.messages
     image, text = turn["content"]
@@ -166,7 +166,7 @@ def test_what_has_a_caption_or_stays_as_it_is_is_not_asked_about() -> None:
     assert len(model.dispatch.requests) == 1
     unasked = [{"instruction": "Why?", "output": "So."}, bare(output="")]
     assert describe(*unasked, model=model)[1].rejected == 2
-    assert describe(bare(), model=model, variant="base")[0] == [adopt(bare())]
+    assert describe(bare(), model=model, variant="base")[0] == [normalize(bare())]
     assert len(model.dispatch.requests) == 1
 
 

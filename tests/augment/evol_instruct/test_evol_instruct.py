@@ -7,12 +7,12 @@ from support.scripted import scripted_model
 
 from seqit.augment.evol_instruct.elimination import answer_problem, copied_words, same_prompt
 from seqit.augment.evol_instruct.method import BREADTH, DEPTH, augment
-from seqit.augment.form import Field, Form
+from seqit.augment.form import AnswerField, TaggedForm
 from seqit.augment.prompt import load_prompt
 from seqit.errors import UsageError
-from seqit.llm.request import Failed
+from seqit.llm.request import FailedRequest
 from seqit.records.identity import with_id
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 ANSWER = "The Warta and the Noteć flow through it, among others."
@@ -55,7 +55,7 @@ def reply(request, evolved="{} Explain your choice.", verdict="different", answe
 
 def run(records, replying=reply, seed=0, **options):
     """Return the rows, the account and the requests of a run."""
-    account = Account("augment", lambda reject: rejects.append(reject))
+    account = RunStats("augment", lambda reject: rejects.append(reject))
     rejects = []
     model = scripted_model(replying)
     rows = [Row(each, "rows", n) for n, each in enumerate(records, 1)]
@@ -211,7 +211,7 @@ def test_words_that_were_there_before_are_not_copied():
 def test_what_is_not_answered_is_a_failure_and_no_elimination(stage):
     def replying(request):
         if stage_of(request) == stage:
-            return Failed("server-error", "the server is down")
+            return FailedRequest("server-error", "the server is down")
         return reply(request)
 
     rows, account, _, (reject,) = run([record()], replying)
@@ -239,7 +239,7 @@ def test_a_placeholder_is_no_instruction():
 
 
 def test_needs_a_model_and_a_round():
-    account = Account("augment")
+    account = RunStats("augment")
     with pytest.raises(UsageError, match="--teacher"):
         next(augment(iter([]), account, seed=0))
     with pytest.raises(UsageError, match="rounds is 0"):
@@ -259,7 +259,7 @@ def test_the_examples_of_an_operation_pass_its_own_rules(operation):
 
 
 def test_the_judges_examples_hold_both_verdicts():
-    form = Form((Field("verdict", ("equal", "different")),))
+    form = TaggedForm((AnswerField("verdict", ("equal", "different")),))
     verdicts = Counter(
         form.read(form.show(example, False), False)["verdict"]
         for example in load_prompt("evol_judge").examples

@@ -20,18 +20,18 @@ from seqit.checks.verify import record_problems
 from seqit.errors import UsageError
 from seqit.records.formats import complete
 from seqit.records.formats.xquad import FORMAT
-from seqit.records.normalize import adopt
+from seqit.records.normalize import normalize
 from seqit.records.parallel_corpus import pair
 from seqit.records.record import Record
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 XQUAD = DATA / "xquad"
 
 
-def convert(*raw: dict[str, Any], seed: int = 7, **options: Any) -> tuple[list[Record], Account]:
-    account = Account("augment")
-    rows = (Row(adopt(value), "p.jsonl", line) for line, value in enumerate(raw, 1))
+def convert(*raw: dict[str, Any], seed: int = 7, **options: Any) -> tuple[list[Record], RunStats]:
+    account = RunStats("augment")
+    rows = (Row(normalize(value), "p.jsonl", line) for line, value in enumerate(raw, 1))
     written = [row.value for row in translate.augment(rows, account, seed=seed, **options)]
     account.read, account.written = len(raw), len(written)
     account.close()
@@ -94,7 +94,7 @@ def test_single_turn() -> None:
         "variant": "single-turn",
     }
     assert record["lineage"]["operation"] == "translate"
-    assert record["lineage"]["parent"] == adopt(clock())["id"]
+    assert record["lineage"]["parent"] == normalize(clock())["id"]
 
 
 def test_multi_turn() -> None:
@@ -171,7 +171,7 @@ def test_the_share_is_converted_and_the_others_pass_unchanged() -> None:
     records, _ = convert(*rows, share=0.37)
     changed = [record for record in records if record["lineage"]["operation"] == "translate"]
     assert 80 < len(changed) < 142
-    seeds = {adopt(raw)["id"]: adopt(raw) for raw in rows}
+    seeds = {normalize(raw)["id"]: normalize(raw) for raw in rows}
     assert all(r == seeds[r["id"]] for r in records if r["lineage"]["operation"] == "seed")
     assert [r["lineage"]["root"] for r in records] == list(seeds)
     wider, _ = convert(*rows, share=0.6)
@@ -213,7 +213,7 @@ def test_rows_that_do_not_fit_are_rejected_or_passed(
     records, account = convert(raw, **options)
     assert records == []
     assert account.reasons == {("translate", reason): 1}
-    assert convert(raw, **options, others="pass")[0] == [adopt(raw)]
+    assert convert(raw, **options, others="pass")[0] == [normalize(raw)]
 
 
 def test_a_row_that_another_method_changed_is_not_translated() -> None:
@@ -233,8 +233,8 @@ def test_a_row_that_another_method_changed_is_not_translated() -> None:
 )
 def test_malformed_parallel_text_fails_with_its_field(metadata: dict[str, Any]) -> None:
     rejects: list[dict[str, Any]] = []
-    account = Account("augment", rejects.append)
-    row = Row(adopt({"instruction": "Who?", "output": "I", "metadata": metadata}), "p.jsonl", 4)
+    account = RunStats("augment", rejects.append)
+    row = Row(normalize({"instruction": "Who?", "output": "I", "metadata": metadata}), "p.jsonl", 4)
     assert list(translate.augment(iter([row]), account, seed=1, others="pass")) == []
     (reject,) = rejects
     assert reject["outcome"] == "failed"
@@ -313,7 +313,7 @@ def test_the_model_writes_the_foreign_text(structured: bool) -> None:
     assert record["metadata"]["parallel"] == {"de": german | {"output": ""}}
     assert record["lineage"]["teacher"] == "openai:scripted"
     assert record["lineage"]["prompt"] == load_prompt("translate").version
-    assert record["lineage"]["parent"] == adopt(RIVER)["id"]
+    assert record["lineage"]["parent"] == normalize(RIVER)["id"]
     assert parts_asked(model) == [("German", ["instruction", "input"])]
     (request,) = model.dispatch.requests
     assert (request.schema is not None) == structured
@@ -524,7 +524,7 @@ def test_the_prompts_own_examples_pass_its_checks() -> None:
 @pytest.mark.skipif(not XQUAD.is_dir(), reason="the XQuAD files are not in ../shared/data/xquad")
 @pytest.mark.parametrize("code", ["de", "es", "ru", "ar", "zh"])
 def test_professional_translations_pass_the_checks(code: str) -> None:
-    pairs = pair({each: xquad(each, Account("a")) for each in ("en", code)}, Account("a"))
+    pairs = pair({each: xquad(each, RunStats("a")) for each in ("en", code)}, RunStats("a"))
     texts = {
         (part, getattr(found["en"], part), getattr(found[code], part))
         for found in (texts_of(row.value) for row in pairs)
@@ -543,7 +543,7 @@ def test_language_names() -> None:
     assert language_name("xx-yy") == "xx-yy"
 
 
-def xquad(language: str, account: Account) -> Iterator[Row]:
+def xquad(language: str, account: RunStats) -> Iterator[Row]:
     name = f"xquad.{language}.json"
     document = json.loads((XQUAD / name).read_text("utf-8"))
     for line, item in enumerate(FORMAT.items(document), 1):
@@ -558,7 +558,7 @@ def xquad(language: str, account: Account) -> Iterator[Row]:
 def test_xquad_gives_1190_chains_with_the_published_answers(
     variant: translate.Variant, answer: Literal["target", "source"]
 ) -> None:
-    account = Account("augment")
+    account = RunStats("augment")
     rows = pair({code: xquad(code, account) for code in ("en", "de")}, account)
     found = translate.augment(rows, account, seed=7, variant=variant, answer=answer)
     records = [row.value for row in found]
@@ -568,7 +568,7 @@ def test_xquad_gives_1190_chains_with_the_published_answers(
     assert (account.rejected, account.failed) == (0, 0)
     published = {
         row.value["metadata"]["id"]: row.value
-        for row in xquad("en" if answer == "target" else "de", Account("test"))
+        for row in xquad("en" if answer == "target" else "de", RunStats("test"))
     }
     for record in records:
         wanted = published.pop(record["metadata"]["id"])["output"]

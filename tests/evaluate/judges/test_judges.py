@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import choices_of, fair, fair_reply, item, response, run, texts_of, verdict
 
-from seqit.evaluate.judges.judging import Opponents
+from seqit.evaluate.judges.judging import BaselineResponses
 from seqit.evaluate.judges.pairwise import outcome
 from seqit.evaluate.judges.prompt import harmless, load_prompt, mark_for
 from seqit.evaluate.judges.quality import chances
-from seqit.llm.request import Completion, Failed
+from seqit.llm.request import Completion, FailedRequest
 
 ITEMS = [item(n) for n in range(2, 12)]
 
@@ -127,8 +127,8 @@ def test_each_task_is_its_own_line():
         ("", "unparseable", "empty", 3),
         (Completion("Score: 4", "length"), "unparseable", "truncated", 3),
         (Completion("", "content_filter"), "refused", "refused", 3),
-        (Failed("timeout", "no answer in time"), "failed", "timeout", 1),
-        (Failed("budget", "all is spent"), "failed", "budget", 1),
+        (FailedRequest("timeout", "no answer in time"), "failed", "timeout", 1),
+        (FailedRequest("budget", "all is spent"), "failed", "budget", 1),
     ],
 )
 def test_what_is_no_verdict_has_no_number(reply, status, problem, asked):
@@ -205,7 +205,9 @@ def test_a_flip_is_a_tie(first, second, expected):
 
 def test_pairwise_asks_both_orders():
     long, short = "A long and good answer.", "Short."
-    others = Opponents("b.jsonl", [response(ITEMS[0], short, "b"), response(ITEMS[1], long, "b")])
+    others = BaselineResponses(
+        "b.jsonl", [response(ITEMS[0], short, "b"), response(ITEMS[1], long, "b")]
+    )
     scores, _, requests, _, tallies = run(
         [response(ITEMS[0], long, "a"), response(ITEMS[1], long, "a")], compared=others
     )
@@ -220,7 +222,7 @@ def test_pairwise_asks_both_orders():
 
 
 def test_a_judge_that_prefers_a_place_is_told_of():
-    others = Opponents("b.jsonl", [response(each, "B.", "b") for each in ITEMS])
+    others = BaselineResponses("b.jsonl", [response(each, "B.", "b") for each in ITEMS])
     scores, _, _, _, tallies = run(
         [response(each, "A.", "a") for each in ITEMS],
         lambda _: verdict({"better": "first"}),
@@ -231,7 +233,7 @@ def test_a_judge_that_prefers_a_place_is_told_of():
 
 
 def test_a_response_without_counterpart_is_named():
-    others = Opponents("b.jsonl", [response(each, "B.", "b") for each in ITEMS[:2]])
+    others = BaselineResponses("b.jsonl", [response(each, "B.", "b") for each in ITEMS[:2]])
     scores, account, _, (reject,), _ = run(
         [response(ITEMS[5]), response(ITEMS[0])], compared=others
     )
@@ -379,7 +381,7 @@ def test_no_other_answer_of_the_same_root_is_off_the_topic():
 
 
 def test_where_answers_are_compared_the_known_losers_are_planted():
-    others = Opponents("b.jsonl", [response(each, model="b") for each in ITEMS])
+    others = BaselineResponses("b.jsonl", [response(each, model="b") for each in ITEMS])
     scores, *_ = run([response(each, "Mine.") for each in ITEMS], compared=others, controls=2)
     planted = [score for score in scores if "control" in score]
     assert Counter(s["control"] for s in planted) == {"empty": 2, "off-topic": 2}

@@ -10,7 +10,7 @@ from support.verdict_texts import REFUSALS, texts
 
 from seqit.evaluate.judges import following, pairwise, quality
 from seqit.evaluate.judges.steps import form_of, read_tasks
-from seqit.llm.model_call import Unreadable
+from seqit.llm.model_call import ParseError
 
 TEXTS = texts(25)
 
@@ -19,7 +19,7 @@ def read(text, form=quality.FORM):
     """Return the choices, or the reason why there are none."""
     try:
         return list(form.read(text).values.values())
-    except Unreadable as error:
+    except ParseError as error:
         return error.reason
 
 
@@ -141,7 +141,7 @@ def test_steps(text, got):
 def test_listed_tasks(text, tasks):
     try:
         assert read_tasks(text) == tasks
-    except Unreadable:
+    except ParseError:
         assert tasks is None
 
 

@@ -3,7 +3,7 @@
 import pytest
 from support.judging import item, response, run
 
-from seqit.checks.alignment.align import MOST_PARTS, assign
+from seqit.checks.alignment.align import MOST_PARTS, align
 from seqit.evaluate.judges.program import ProgramJudge
 
 STEPS = [
@@ -20,7 +20,7 @@ PARTS = ("vegetable", "It is a fruit.", "4", "8")
 def verdicts(answer, steps=STEPS):
     return [
         "misplaced" if each.elsewhere else "omitted" if each.problem else "done"
-        for each in assign(steps, answer)
+        for each in align(steps, answer)
     ]
 
 
@@ -60,7 +60,7 @@ def test_steps_that_are_not_done(parts, expected):
 
 
 def test_the_part_of_a_step_is_told():
-    found = assign(STEPS, "Well.\n\nvegetable\n\nIt is a fruit.\n\n4\n\n8")
+    found = align(STEPS, "Well.\n\nvegetable\n\nIt is a fruit.\n\n4\n\n8")
     assert [each.part for each in found] == ["vegetable", "It is a fruit.", "4", "8"]
 
 

@@ -15,11 +15,11 @@ from support.tiny_model import make_model
 
 from seqit.evaluate.lm_eval import harness
 from seqit.evaluate.lm_eval.code_task import code_task
-from seqit.evaluate.lm_eval.harness import KNOWN, Broken, Harness, Known
-from seqit.evaluate.lm_eval.model import Setting
+from seqit.evaluate.lm_eval.harness import PRESETS, BenchmarkPreset, BrokenBenchmark, Harness
+from seqit.evaluate.lm_eval.model import HarnessConfig
 from seqit.evaluate.lm_eval.rows import Labels, read, scores
-from seqit.evaluate.sandbox.sandbox import Verdict
-from seqit.records.run_stats import Account
+from seqit.evaluate.sandbox.sandbox import TestResult
+from seqit.records.run_stats import RunStats
 from seqit.records.validation import schema
 
 pytestmark = pytest.mark.slow  # each run of the command reads the harness's 14,000 task files
@@ -205,12 +205,12 @@ def in_process(folder, monkeypatch):
 
     tasks = TaskManager(include_path=str(folder / "tasks"), include_defaults=False)
     monkeypatch.setattr(Harness, "_manager", tasks)
-    setting = Setting("transformers", str(folder / "chat"), limit=2)
+    setting = HarnessConfig("transformers", str(folder / "chat"), limit=2)
     return Harness(setting, samples=3)
 
 
 def test_a_benchmark_with_two_numbers_of_examples_is_measured_with_both(in_process, monkeypatch):
-    monkeypatch.setitem(KNOWN, "both", Known(("wheels",), (0, 2)))
+    monkeypatch.setitem(PRESETS, "both", BenchmarkPreset(("wheels",), (0, 2)))
     in_process.load_tasks(["both"])
     found = list(in_process.run())
     assert {sample.benchmark for sample in found} == {"both-0-shot", "both-2-shot"}
@@ -231,7 +231,7 @@ class Tested:
     """Passes what returns 1, without running it."""
 
     def judge(self, prompt, test, entry_point, source):
-        return Verdict("return 1" in source, "wrong")
+        return TestResult("return 1" in source, "wrong")
 
 
 def test_programs_are_generated_by_the_harness_and_tested_in_the_sandbox(
@@ -248,12 +248,12 @@ def test_programs_are_generated_by_the_harness_and_tested_in_the_sandbox(
     monkeypatch.setattr(harness, "code_task", own_task)
     in_process.load_tasks(["humaneval"])
     (sample,) = in_process.run()
-    assert not isinstance(sample, Broken)
+    assert not isinstance(sample, BrokenBenchmark)
     drawn = sample.logged["resps"][0]
     assert len(set(drawn)) == 3  # the model's own settings (top_k 1) are put aside
     said = ["    return 1\n", "```python\ndef one():\n    return 2\n```", ""]
     sample.logged["resps"][0][:] = said
-    account = Account("bench")
+    account = RunStats("bench")
     rows = read(iter([sample]), account)
     labels = Labels("tiny", "lm_eval")
     found = [
@@ -276,4 +276,4 @@ def test_every_benchmark_that_help_names_is_a_task_of_the_harness():
     from lm_eval.tasks import TaskManager
 
     index = TaskManager().task_index
-    assert [task for known in KNOWN.values() for task in known.tasks if task not in index] == []
+    assert [task for known in PRESETS.values() for task in known.tasks if task not in index] == []

@@ -5,9 +5,9 @@ from math import inf, nan
 
 import pytest
 
-from seqit.evaluate.lm_eval.harness import Broken, Sample
+from seqit.evaluate.lm_eval.harness import BrokenBenchmark, Sample
 from seqit.evaluate.lm_eval.rows import Labels, number, plain, read, scores
-from seqit.records.run_stats import Account
+from seqit.records.run_stats import RunStats
 from seqit.records.validation import schema
 
 
@@ -22,7 +22,7 @@ def sample(task="quiz", **logged):
 def rows_of(*found):
     """Return the rows of samples, the account of them and the rejects."""
     rejects = []
-    account = Account("bench", rejects.append)
+    account = RunStats("bench", rejects.append)
     labels = Labels("tiny", "lm_eval 0")
     rows = [row.value for row in scores(read(iter(found), account), account, labels=labels)]
     account.written += len(rows)
@@ -62,7 +62,9 @@ def test_an_item_whose_right_answer_is_no_choice_measures_nothing():
 
 
 def test_an_item_without_a_measure_is_rejected_and_a_broken_task_fails():
-    rows, account, rejects = rows_of(sample(metrics=[]), Broken("quiz", "out of memory"), sample())
+    rows, account, rejects = rows_of(
+        sample(metrics=[]), BrokenBenchmark("quiz", "out of memory"), sample()
+    )
     assert [row["metric"] for row in rows] == ["acc"]
     assert (account.rejected, account.failed) == (1, 1)
     assert [reject["reason"] for reject in rejects] == ["no-measure", "broken-off"]

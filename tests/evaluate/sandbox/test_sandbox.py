@@ -21,8 +21,8 @@ from seqit.evaluate.sandbox.launchers import Limits
 from seqit.evaluate.sandbox.sandbox import (
     Sandbox,
     SandboxUnavailable,
+    TestResult,
     UnusableTest,
-    Verdict,
     open_sandbox,
 )
 
@@ -54,7 +54,7 @@ def hasty(request) -> Sandbox:
     return opened(request.param, seconds=0.2)
 
 
-def run(box: Sandbox, source: str, expected: object = 1) -> Verdict:
+def run(box: Sandbox, source: str, expected: object = 1) -> TestResult:
     test = f"def check(candidate):\n    assert candidate() == {expected!r}"
     return box.judge("def f():\n", test, "f", source)
 
@@ -180,7 +180,7 @@ def test_values_come_out_as_they_are(value, box):
         f"    got = candidate({value!r})\n"
         f"    assert got == {value!r} and type(got) is type({value!r}), got"
     )
-    assert box.judge("def f(x):\n", test, "f", "def f(x): return x") == Verdict(True)
+    assert box.judge("def f(x):\n", test, "f", "def f(x): return x") == TestResult(True)
 
 
 def test_numbers_that_equal_nothing(box):
@@ -281,7 +281,7 @@ def humaneval(data):
     return [json.loads(row) for row in rows]
 
 
-def judged(rows, completions, means="namespaces") -> list[Verdict]:
+def judged(rows, completions, means="namespaces") -> list[TestResult]:
     box = opened(means, seconds=10)
 
     def one(row, completion):

@@ -20,7 +20,7 @@ from seqit.filter import apply, parse_rule
 from seqit.filter.dedup.lsh import Index, Key
 from seqit.filter.dedup.minhash import SLOTS, bands_for, equal_slots, estimate, sketcher
 from seqit.filter.dedup.shingles import _PIECE, folded, jaccard, pack, shingler, unpack
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
@@ -34,7 +34,7 @@ def record(name: str, instruction: str, given: str = "", output: str = "x", **mo
 def filtered(rows: list[dict], rule: str = "near-duplicate") -> tuple[list[str], dict[str, dict]]:
     """Return the ids that pass, and the rejects by id."""
     rejects: dict[str, dict] = {}
-    account = Account("filter", lambda each: rejects.update({each["id"]: each}))
+    account = RunStats("filter", lambda each: rejects.update({each["id"]: each}))
     passed = apply(map(Row, rows), [parse_rule(rule)], account)
     return [row.value["id"] for row in passed], rejects
 
@@ -257,7 +257,7 @@ def test_one_question_in_another_context_passes(more):
 
 def test_a_record_that_another_rule_rejects_is_not_remembered():
     rows = [record("a", LONG, output="one two three"), record("b", LONG + " today")]
-    account = Account("filter")
+    account = RunStats("filter")
     rules = [parse_rule("near-duplicate"), parse_rule("length:field=output,max_words=2")]
     assert [row.value["id"] for row in apply(map(Row, rows), rules, account)] == ["b"]
 

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from seqit.errors import UsageError
 from seqit.filter import default_rules, parse_rule
-from seqit.filter.dedup.seen_keys import Seen
+from seqit.filter.dedup.seen_keys import SeenKeys
 from seqit.filter.recipe import share_memory
 
 
 @pytest.mark.parametrize("memory", [3_000, 40_000, 300_000])
 def test_what_was_seen_is_told_wherever_it_lies(memory):
     rng = random.Random(3)
-    seen, told = Seen(memory), {}
+    seen, told = SeenKeys(memory), {}
     for number in range(6000):
         key = rng.getrandbits(60) if rng.random() < 0.7 else rng.choice([1, 2**60 - 1, *told][:50])
         assert seen.get(key) == told.get(key)
@@ -30,7 +30,7 @@ def test_what_was_seen_is_told_wherever_it_lies(memory):
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.integers(0, 2**64 - 1), st.text(max_size=5), max_size=60))
 def test_any_keys_and_texts(entries):
-    seen = Seen(1_000)
+    seen = SeenKeys(1_000)
     for key, text in entries.items():
         assert seen.get(key) is None
         seen.add(key, text)

@@ -11,7 +11,7 @@ from seqit.errors import UsageError
 from seqit.filter import apply, parse_rule
 from seqit.filter.rules.personal import passes_luhn, passes_mod_97
 from seqit.records.identity import content_id
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 
@@ -223,7 +223,7 @@ def test_masked_rows_are_counted_and_compared_as_they_are_written():
         record("", "Ask eve@lee.org now."),
     ]
     rules = [parse_rule(text) for text in ("exact-duplicate", "pii:action=mask", "empty-output")]
-    account = Account("filter")
+    account = RunStats("filter")
     kept = list(apply((Row(row, "f", 1, b"raw") for row in rows), rules, account))
     assert [row.value["instruction"] for row in kept] == ["Ask [EMAIL].", "Ask nobody."]
     assert [row.raw for row in kept] == [None, b"raw"]
@@ -237,7 +237,7 @@ def test_masked_rows_are_counted_and_compared_as_they_are_written():
 def test_two_masks_follow_each_other():
     text = f"ann@lee.org has ghp_{KEY}"
     rules = [parse_rule("pii:action=mask"), parse_rule("secrets:action=mask")]
-    (row,) = apply([Row(record(text))], rules, Account("filter"))
+    (row,) = apply([Row(record(text))], rules, RunStats("filter"))
     assert row.value["output"] == "[EMAIL] has [GITHUB]"
 
 

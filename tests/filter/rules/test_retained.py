@@ -8,7 +8,7 @@ import pytest
 from seqit.errors import SeqitError, UsageError
 from seqit.filter import parse_rule
 from seqit.filter.engine import apply
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 SEED = "Ann has 3 apples and buys 14 more. How many apples does she have?"
 
@@ -84,7 +84,7 @@ def test_unknown_parents_pass_and_are_counted(rule):
         record("c", SEED),
         record("d", f"{SEED} Why?", "suffix", parent="s1"),
     ]
-    chosen, account = rule(), Account("filter")
+    chosen, account = rule(), RunStats("filter")
     assert len(list(apply((Row(row) for row in rows), [chosen], account))) == 4
     counts = {"seen": 4, "removed": 0, "unknown-parent": 2, "known": 3}
     assert account.counts["rules"] == {str(chosen): counts}

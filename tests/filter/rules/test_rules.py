@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.paths import CASES
 
 from seqit.errors import UsageError
-from seqit.filter import RULES, Objection, parse_rule
+from seqit.filter import RULES, Rejection, parse_rule
 
 QUESTION = "What is the name of the longest river in South America?"
 
@@ -438,4 +438,4 @@ def loaded(name):
 def test_any_text_gets_a_verdict(instruction, given_input, output, name):
     rule = loaded(name) if name in NEEDED else parse_rule(name)
     verdict = rule.judge(record(instruction, output, input=given_input))
-    assert verdict is None or (isinstance(verdict, Objection) and verdict.message)
+    assert verdict is None or (isinstance(verdict, Rejection) and verdict.message)

@@ -9,11 +9,11 @@ import pytest
 
 from seqit.commands import _filter_sampling as _drawing
 from seqit.errors import SeqitError
-from seqit.filter.recipe import Recipe
+from seqit.filter.recipe import FilterRecipe
 from seqit.filter.sampling import diverse as dv
 from seqit.filter.verbs import phrase_of
 from seqit.records.identity import content_id
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 THEMES = ["cats", "prime numbers", "old castles", "rain in spring", "ship engines", "tax law"]
 
@@ -86,7 +86,7 @@ def test_groups_cover_nearly_as_well(monkeypatch):
 
 
 def draw(rows, count, seed=0):
-    account = Account("filter")
+    account = RunStats("filter")
     account.read = len(rows)
     drawn = list(dv.diverse(iter(rows), account, count=count, seed=seed))
     account.written = len(drawn)
@@ -157,8 +157,8 @@ def test_the_table_of_verbs(seqit, tmp_path):
 def test_without_numpy_the_sentence_names_what_to_install(monkeypatch):
     monkeypatch.setattr(_drawing, "find_spec", lambda name: None)
     with pytest.raises(SeqitError, match=r"pip install 'seqit\[near\]'"):
-        _drawing.draws_of(Recipe((), diverse=3))
-    assert _drawing.draws_of(Recipe(())) == []
+        _drawing.sampling_for(FilterRecipe((), diverse=3))
+    assert _drawing.sampling_for(FilterRecipe(())) == []
 
 
 def test_the_command_in_one_process_and_in_two(tmp_path, seqit):

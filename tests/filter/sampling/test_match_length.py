@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seqit.filter.sampling import match_length as ml
 from seqit.records.identity import content_id
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 
 
 def rows_of(lengths) -> list[Row]:
@@ -27,7 +27,7 @@ def draw(lengths, baseline, seed=0, shuffle=False):
     rows = rows_of(lengths)
     if shuffle:
         random.Random(1).shuffle(rows)
-    account = Account("filter")
+    account = RunStats("filter")
     account.read = len(rows)
     wanted = Counter(baseline)
     drawn = list(ml.match_length(iter(rows), account, baseline=wanted, measure=ml.WORDS, seed=seed))

@@ -21,7 +21,7 @@ from seqit.commands.cache import command
 from seqit.errors import SeqitError
 from seqit.llm.cache import store as cache_file
 from seqit.llm.cache.cache import Cache, default_path
-from seqit.llm.cache.key import Keys
+from seqit.llm.cache.key import CacheKeys
 from seqit.llm.cache.report import clear, history, overview
 from seqit.llm.request import Completion, Request, Sampling
 
@@ -98,7 +98,7 @@ def keep(path, *requests, identity=IDENTITY, completion=COMPLETION):
 
 def test_the_key_stays_as_it_is_from_release_to_release():
     """An entry that was paid for is found by later versions too."""
-    keys = Keys(IDENTITY)
+    keys = CacheKeys(IDENTITY)
     assert keys.context(REQUEST) == (
         b'{"identity":{"base_url":"https://api.example/v1","kind":"openai","model":"gpt-4o"},'
         b'"sampling":{"max_new_tokens":2048,"temperature":1.0,"top_p":0.9},'
@@ -128,24 +128,24 @@ def test_the_key_stays_as_it_is_from_release_to_release():
     ids=str,
 )
 def test_all_that_decides_the_answer_is_in_the_key(change):
-    keys = Keys(IDENTITY)
+    keys = CacheKeys(IDENTITY)
     assert keys.key(replace(REQUEST, **change)) != keys.key(REQUEST)
 
 
 @pytest.mark.parametrize("part", [*IDENTITY, "revision"])
 def test_all_of_the_identity_is_in_the_key(part):
-    assert Keys({**IDENTITY, part: "other"}).key(REQUEST) != Keys(IDENTITY).key(REQUEST)
+    assert CacheKeys({**IDENTITY, part: "other"}).key(REQUEST) != CacheKeys(IDENTITY).key(REQUEST)
 
 
 def test_who_asks_and_the_order_of_names_are_not_in_the_key():
-    keys = Keys(IDENTITY)
+    keys = CacheKeys(IDENTITY)
     asked = replace(REQUEST, record_id="x", iteration=4, stage="y", attempt=2)
     turned = replace(
         REQUEST,
         messages=[dict(reversed(message.items())) for message in REQUEST.messages],
         schema=dict(reversed(REQUEST.schema.items())),
     )
-    backwards = Keys(dict(reversed(IDENTITY.items())))
+    backwards = CacheKeys(dict(reversed(IDENTITY.items())))
     assert keys.key(asked) == keys.key(turned) == backwards.key(REQUEST) == keys.key(REQUEST)
 
 
@@ -155,7 +155,7 @@ def pictured(image: Path | str) -> Request:
 
 
 def test_an_image_counts_by_its_content(tmp_path):
-    keys = Keys(IDENTITY)
+    keys = CacheKeys(IDENTITY)
     here, there = tmp_path / "a.png", tmp_path / "b.png"
     here.write_bytes(b"one")
     there.write_bytes(b"one")
@@ -169,7 +169,7 @@ def test_an_image_counts_by_its_content(tmp_path):
 
 
 def test_an_image_elsewhere_counts_by_its_address():
-    keys = Keys(IDENTITY)
+    keys = CacheKeys(IDENTITY)
     images = ["https://a.example/1.png", "https://a.example/2.png", "data:image/png;base64,AAAA"]
     assert len({keys.key(pictured(image)) for image in images}) == 3
 

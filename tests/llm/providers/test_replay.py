@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from seqit.errors import RowError, SeqitError
 from seqit.llm.providers.recording import key_of, recorded, recording
-from seqit.llm.providers.replay import Replay
+from seqit.llm.providers.replay import ReplayBackend
 from seqit.llm.registry import make_backend
-from seqit.llm.request import Answer, Completion, Failed, Message, Request, Sampling
+from seqit.llm.request import Completion, FailedRequest, Message, Request, RequestOutcome, Sampling
 
 
 def user(text: str) -> list[Message]:
@@ -39,9 +39,9 @@ def row(text: str, answer: str, **more: Any) -> dict[str, Any]:
     return {"messages": user(text), "text": answer, **more}
 
 
-def answers(backend: Replay, *requests: Request) -> list[Answer]:
+def answers(backend: ReplayBackend, *requests: Request) -> list[RequestOutcome]:
     """Ask one request after the other; return the answers in the order of the requests."""
-    got: dict[int, Answer] = {}
+    got: dict[int, RequestOutcome] = {}
     backend.open(lambda pairs: got.update(pairs))
     for ticket, each in enumerate(requests):
         backend.submit([(ticket, each)])
@@ -51,7 +51,7 @@ def answers(backend: Replay, *requests: Request) -> list[Answer]:
     return [got[ticket] for ticket in range(len(requests))]
 
 
-def texts(found: list[Answer]) -> list[str]:
+def texts(found: list[RequestOutcome]) -> list[str]:
     return [a.text if isinstance(a, Completion) else a.reason for a in found]
 
 
@@ -67,7 +67,7 @@ def test_a_recording_answers_as_it_was(tmp_path: Path) -> None:
     tops = [{"token": "G", "logprob": -0.5, "top": {"G": -0.5}}]
     completion = Completion("Goethe", "length", 12, 3, "llama@abc", tops)
     file = saved(tmp_path / "r.jsonl", recording(asked, completion))
-    assert answers(Replay(str(file)), asked) == [completion]
+    assert answers(ReplayBackend(str(file)), asked) == [completion]
     line = json.loads(file.read_bytes())
     assert line == {
         "messages": asked.messages,
@@ -118,36 +118,36 @@ def test_what_is_recorded_is_read(
 def test_each_attempt_gets_the_next_recording(tmp_path: Path) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "A"), row("Why?", "X"), row("Who?", "B"))
     asked = [request(seed=seed, attempt=seed) for seed in range(3)]
-    assert texts(answers(Replay(str(file)), *asked)) == ["A", "B", "no-recording"]
-    assert texts(answers(Replay(str(file), repeat=True), *asked)) == ["A", "B", "B"]
+    assert texts(answers(ReplayBackend(str(file)), *asked)) == ["A", "B", "no-recording"]
+    assert texts(answers(ReplayBackend(str(file), repeat=True), *asked)) == ["A", "B", "B"]
 
 
 def test_another_record_starts_with_the_first_recording(tmp_path: Path) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "A"), row("Who?", "B"))
     asked = [request(record_id="one"), request(record_id="two"), request(record_id="one", seed=2)]
-    assert texts(answers(Replay(str(file)), *asked)) == ["A", "A", "B"]
+    assert texts(answers(ReplayBackend(str(file)), *asked)) == ["A", "A", "B"]
 
 
 def test_the_recording_with_the_same_seed_comes_first(tmp_path: Path) -> None:
     rows = [row("Who?", f"answer {seed}", seed=seed) for seed in range(200)]
     file = saved(tmp_path / "r.jsonl", *rows)
     order = [(seed * 37) % 200 for seed in range(200)]
-    found = answers(Replay(str(file)), *(request(seed=s, record_id=f"r{s}") for s in order))
+    found = answers(ReplayBackend(str(file)), *(request(seed=s, record_id=f"r{s}") for s in order))
     assert texts(found) == [f"answer {seed}" for seed in order]
     # A seed that was not recorded gets what there is for the messages.
-    assert texts(answers(Replay(str(file)), request(seed=999))) == ["answer 0"]
+    assert texts(answers(ReplayBackend(str(file)), request(seed=999))) == ["answer 0"]
 
 
 def test_an_attempt_that_was_not_recorded_is_not_given_the_last_one_again(tmp_path: Path) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "Go", seed=1, finish_reason="length"))
-    found = answers(Replay(str(file)), request(seed=1), request(seed=2, attempt=1))
+    found = answers(ReplayBackend(str(file)), request(seed=1), request(seed=2, attempt=1))
     assert texts(found) == ["Go", "no-recording"]
 
 
 def test_a_miss_says_what_was_asked(tmp_path: Path) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "A"))
     miss, image = answers(
-        Replay(str(file)),
+        ReplayBackend(str(file)),
         request("What is\nthe name of " + "the river " * 20),
         Request(
             [
@@ -163,7 +163,7 @@ def test_a_miss_says_what_was_asked(tmp_path: Path) -> None:
             seed=1,
         ),
     )
-    assert isinstance(miss, Failed) and isinstance(image, Failed)
+    assert isinstance(miss, FailedRequest) and isinstance(image, FailedRequest)
     assert miss.reason == "no-recording"
     assert "What is the name of the river" in miss.message
     assert str(file) in miss.message
@@ -176,7 +176,7 @@ def test_a_miss_says_what_was_asked(tmp_path: Path) -> None:
 def test_only_role_and_content_of_a_turn_count(tmp_path: Path) -> None:
     turn = {"content": "Who?", "role": "user", "name": "Ada"}
     file = saved(tmp_path / "r.jsonl", {"messages": [turn], "completion": {"text": "A"}})
-    found = answers(Replay(str(file)), request("Who?"), request("Who"))
+    found = answers(ReplayBackend(str(file)), request("Who?"), request("Who"))
     assert found[0] == Completion("A", "stop")
     assert texts(found)[1] == "no-recording"
 
@@ -188,7 +188,7 @@ def test_prompts_and_responses_are_read(tmp_path: Path, asked: str, said: str) -
     rows = [{asked: "Who?", said: "A", "other": 1}, {asked: "Why?", said: "B"}]
     file = tmp_path / "r.json"
     file.write_text(json.dumps(rows, indent=1))
-    found = answers(Replay(str(file)), request("Why?"), request("Who?"))
+    found = answers(ReplayBackend(str(file)), request("Why?"), request("Who?"))
     assert found == [Completion("B", "stop"), Completion("A", "stop")]
 
 
@@ -199,24 +199,24 @@ def test_compressed_and_parquet_recordings_are_read(tmp_path: Path) -> None:
     table = tmp_path / "r.parquet"
     pq.write_table(pa.Table.from_pylist(rows), table)
     for file in (packed, table):
-        assert texts(answers(Replay(str(file)), request("Why?"))) == ["B"]
+        assert texts(answers(ReplayBackend(str(file)), request("Why?"))) == ["B"]
 
 
 def test_the_identity_is_the_content(tmp_path: Path) -> None:
     one = saved(tmp_path / "one.jsonl", row("Who?", "A"))
     same = saved(tmp_path / "same.jsonl", row("Who?", "A"))
     edited = saved(tmp_path / "edited.jsonl", row("Who?", "B"))
-    assert Replay(str(one)).identity() == Replay(str(same)).identity()
-    assert Replay(str(one)).identity() != Replay(str(edited)).identity()
-    assert Replay(str(one)).identity() != Replay(str(one), repeat=True).identity()
-    assert str(tmp_path) not in json.dumps(Replay(str(one)).identity())
+    assert ReplayBackend(str(one)).identity() == ReplayBackend(str(same)).identity()
+    assert ReplayBackend(str(one)).identity() != ReplayBackend(str(edited)).identity()
+    assert ReplayBackend(str(one)).identity() != ReplayBackend(str(one), repeat=True).identity()
+    assert str(tmp_path) not in json.dumps(ReplayBackend(str(one)).identity())
 
 
 def test_it_is_structured_where_the_recorded_requests_were(tmp_path: Path) -> None:
     plain = saved(tmp_path / "plain.jsonl", row("Who?", "A"))
     schema = saved(tmp_path / "schema.jsonl", row("Who?", "A"), row("Why?", "{}", structured=True))
-    assert not Replay(str(plain)).structured
-    assert Replay(str(schema)).structured
+    assert not ReplayBackend(str(plain)).structured
+    assert ReplayBackend(str(schema)).structured
 
 
 @pytest.mark.parametrize(
@@ -241,13 +241,13 @@ def test_a_bad_row_is_named(tmp_path: Path, line: str, problem: str) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "A"))
     file.write_bytes(file.read_bytes() + line.encode() + b"\n")
     with pytest.raises(SeqitError, match=rf"r\.jsonl:2: .*{problem}") as caught:
-        Replay(str(file)).open(lambda pairs: None)
+        ReplayBackend(str(file)).open(lambda pairs: None)
     assert not isinstance(caught.value, RowError)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SeqitError, match="no such file"):
-        Replay(str(tmp_path / "none.jsonl")).identity()
+        ReplayBackend(str(tmp_path / "none.jsonl")).identity()
 
 
 def test_the_catalogue_knows_it(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_the_catalogue_knows_it(tmp_path: Path) -> None:
 
 
 def test_wake_ends_a_wait(tmp_path: Path) -> None:
-    backend = Replay(str(saved(tmp_path / "r.jsonl", row("Who?", "A"))))
+    backend = ReplayBackend(str(saved(tmp_path / "r.jsonl", row("Who?", "A"))))
     backend.open(lambda pairs: None)
     waiting = threading.Thread(target=backend.wait, args=(None,))
     waiting.start()
@@ -272,7 +272,7 @@ def test_the_published_seqeval_responses_are_found(data: Path) -> None:
     file = data / "seqeval" / "seqEval_iteration_1.json"
     rows = json.loads(file.read_bytes())
     asked = [request(r["full_prompt"], record_id=str(n)) for n, r in enumerate(rows)]
-    found = answers(Replay(str(file)), *asked)
+    found = answers(ReplayBackend(str(file)), *asked)
     prompts = [r["full_prompt"] for r in rows]
     first = {}
     for each in rows:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from seqit.errors import SeqitError, UsageError
 from seqit.llm.request import Completion, Request, Sampling
-from seqit.llm.scheduling.budget import Budget, Tokens
+from seqit.llm.scheduling.budget import Budget, TokenCount
 from seqit.llm.scheduling.prices import Price, Prices
 
 PRICE = Price(2.0, 8.0)  # US dollars per million tokens
@@ -112,40 +112,40 @@ def test_a_limit_on_the_cost_needs_a_price():
 
 def test_before_the_first_answer_the_estimate_is_a_guess():
     budget = Budget()
-    assert budget.estimate(request()) == Tokens(100, 400)
+    assert budget.estimate(request()) == TokenCount(100, 400)
     short = replace(request(), sampling=Sampling(max_new_tokens=32))
-    assert budget.estimate(short) == Tokens(100, 32)
+    assert budget.estimate(short) == TokenCount(100, 32)
 
 
 def test_estimates_learn_characters_a_token_and_the_length_of_a_stage_s_answers():
     budget = Budget()
     budget.spend(request(), completion(200, 30))
     budget.spend(request("y" * 200), completion(100, 50))
-    assert budget.estimate(request("z" * 100)) == Tokens(50, 40)
-    assert budget.estimate(request("z" * 100, stage="classify")) == Tokens(50, 400)
+    assert budget.estimate(request("z" * 100)) == TokenCount(50, 40)
+    assert budget.estimate(request("z" * 100, stage="classify")) == TokenCount(50, 400)
 
 
 def test_a_prompt_without_text_teaches_nothing_about_characters():
     budget = Budget()
     budget.spend(request(""), completion(12, 30))
-    assert budget.estimate(request()) == Tokens(100, 30)
-    assert budget.estimate(request("")) == Tokens(0, 30)
+    assert budget.estimate(request()) == TokenCount(100, 30)
+    assert budget.estimate(request("")) == TokenCount(0, 30)
 
 
 def test_images_count_and_do_not_spoil_the_characters():
     budget = Budget()
     parts = [{"type": "image", "image": "a.png"}, {"type": "text", "text": "x" * 40}]
     pictured = replace(request(), messages=[{"role": "user", "content": parts}])
-    assert budget.estimate(pictured) == Tokens(1010, 400)
+    assert budget.estimate(pictured) == TokenCount(1010, 400)
     budget.spend(pictured, completion(700, 10))
-    assert budget.estimate(request()) == Tokens(100, 10)
+    assert budget.estimate(request()) == TokenCount(100, 10)
 
 
 def test_a_server_that_does_not_count_is_not_free():
     budget = Budget(price=PRICE)
-    assert budget.spend(request(), completion(0, 0, "a" * 80)) == Tokens(100, 20)
+    assert budget.spend(request(), completion(0, 0, "a" * 80)) == TokenCount(100, 20)
     assert budget.cost == pytest.approx(PRICE.cost(100, 20))
-    assert budget.estimate(request()) == Tokens(100, 400)  # nothing was learnt
+    assert budget.estimate(request()) == TokenCount(100, 400)  # nothing was learnt
 
 
 # --- limits ---
@@ -153,18 +153,18 @@ def test_a_server_that_does_not_count_is_not_free():
 
 def test_without_limits_everything_may_be_sent():
     budget = Budget(price=PRICE)
-    assert budget.may_send(Tokens(10**12, 10**12), Tokens(10**12, 0))
-    assert budget.reason(Tokens(10**12, 10**12)) == ""
+    assert budget.may_send(TokenCount(10**12, 10**12), TokenCount(10**12, 0))
+    assert budget.reason(TokenCount(10**12, 10**12)) == ""
 
 
 def test_what_is_in_flight_counts_against_the_tokens():
     budget = Budget(max_tokens=1000)
-    assert budget.may_send(Tokens(100, 400), Tokens(100, 400))
-    assert not budget.may_send(Tokens(101, 400), Tokens(100, 400))
+    assert budget.may_send(TokenCount(100, 400), TokenCount(100, 400))
+    assert not budget.may_send(TokenCount(101, 400), TokenCount(100, 400))
     budget.spend(request(), completion(500, 300))
-    assert budget.may_send(Tokens(100, 100), Tokens())
-    assert not budget.may_send(Tokens(100, 101), Tokens())
-    assert budget.reason(Tokens(100, 101)) == (
+    assert budget.may_send(TokenCount(100, 100), TokenCount())
+    assert not budget.may_send(TokenCount(100, 101), TokenCount())
+    assert budget.reason(TokenCount(100, 101)) == (
         "the limit of 1,000 tokens is reached: 800 are spent after 1 completion, "
         "and the next request takes about 201"
     )
@@ -172,13 +172,13 @@ def test_what_is_in_flight_counts_against_the_tokens():
 
 def test_the_cost_is_a_limit_of_its_own():
     budget = Budget(max_cost=0.01, max_tokens=10**9, price=PRICE)
-    assert budget.reason(Tokens(1000, 1000)) == ""
+    assert budget.reason(TokenCount(1000, 1000)) == ""
     for _ in range(2):
         budget.spend(request(), completion(500, 250))
     assert budget.cost == pytest.approx(0.006)
-    assert budget.may_send(Tokens(0, 500), Tokens())
-    assert not budget.may_send(Tokens(0, 300), Tokens(0, 300))
-    assert budget.reason(Tokens(1000, 1000)) == (
+    assert budget.may_send(TokenCount(0, 500), TokenCount())
+    assert not budget.may_send(TokenCount(0, 300), TokenCount(0, 300))
+    assert budget.reason(TokenCount(1000, 1000)) == (
         "the limit of US$ 0.0100 is reached: US$ 0.0060 are spent after 2 completions, "
         "and the next request costs about US$ 0.0100"
     )
@@ -193,8 +193,8 @@ def test_the_cost_is_a_limit_of_its_own():
 def test_a_limit_is_passed_by_no_more_than_the_estimates_err(lengths, limit, window):
     """A window of requests in flight, the oldest answered when the next may not be sent."""
     budget = Budget(max_tokens=limit)
-    flying: list[tuple[Tokens, int]] = []
-    held, err = Tokens(), 0
+    flying: list[tuple[TokenCount, int]] = []
+    held, err = TokenCount(), 0
     waiting = list(lengths)
     while flying or waiting:
         estimate = budget.estimate(request())

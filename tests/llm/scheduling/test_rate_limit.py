@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqit.llm.scheduling.rate_limit import BURST, Pace, backoff
+from seqit.llm.scheduling.rate_limit import BURST, RateLimiter, backoff
 
 
 class Clock:
@@ -28,13 +28,13 @@ def clock():
 
 
 def test_a_healthy_server_is_used_fully_at_once(clock):
-    pace = Pace(64, clock=clock)
+    pace = RateLimiter(64, clock=clock)
     assert [pace.allowance(in_flight) for in_flight in (0, 1, 63, 64, 70)] == [64, 63, 1, 0, 0]
     assert pace.next_time() is None
 
 
 def test_a_burst_cuts_once(clock):
-    pace = Pace(64, clock=clock)
+    pace = RateLimiter(64, clock=clock)
     sent = [pace.spend() for _ in range(64)]
     for each in sent:
         pace.overloaded(each)
@@ -49,7 +49,7 @@ def test_a_burst_cuts_once(clock):
 
 
 def test_one_request_may_always_go(clock):
-    pace = Pace(8, clock=clock)
+    pace = RateLimiter(8, clock=clock)
     for _ in range(10):
         pace.overloaded(pace.spend())
     assert pace.limit == 1
@@ -57,7 +57,7 @@ def test_one_request_may_always_go(clock):
 
 
 def test_it_grows_by_one_a_window_and_back_to_the_most(clock):
-    pace = Pace(8, clock=clock)
+    pace = RateLimiter(8, clock=clock)
     pace.overloaded(pace.spend())
     assert pace.limit == 4
     sent = pace.spend()
@@ -70,7 +70,7 @@ def test_it_grows_by_one_a_window_and_back_to_the_most(clock):
 
 
 def test_answers_to_what_was_sent_before_the_cut_say_nothing_of_the_new_limit(clock):
-    pace = Pace(8, clock=clock)
+    pace = RateLimiter(8, clock=clock)
     early = pace.spend()
     pace.overloaded(early)
     for _ in range(100):
@@ -79,7 +79,7 @@ def test_answers_to_what_was_sent_before_the_cut_say_nothing_of_the_new_limit(cl
 
 
 def test_a_retry_after_stops_everything_until_then(clock):
-    pace = Pace(8, clock=clock)
+    pace = RateLimiter(8, clock=clock)
     sent = pace.spend()
     pace.overloaded(sent, retry_after=5)
     pace.overloaded(sent, retry_after=2)  # a shorter one does not shorten it
@@ -91,7 +91,7 @@ def test_a_retry_after_stops_everything_until_then(clock):
 
 
 def test_a_retry_after_is_believed_for_ten_minutes(clock):
-    pace = Pace(8, clock=clock)
+    pace = RateLimiter(8, clock=clock)
     pace.overloaded(pace.spend(), retry_after=86_400)
     assert pace.next_time() == clock.now + 600
 
@@ -101,7 +101,7 @@ def test_a_retry_after_is_believed_for_ten_minutes(clock):
     events=st.lists(st.sampled_from(["sent", "succeeded", "overloaded"])),
 )
 def test_the_limit_stays_between_one_and_the_most(most, events):
-    pace = Pace(most)
+    pace = RateLimiter(most)
     flying = [pace.spend()]
     for event in events:
         before, cut = pace.limit, pace._cut
@@ -142,7 +142,7 @@ def busiest_minute(times):
 )
 def test_no_minute_has_more_than_rpm_and_the_burst(rpm, steps):
     clock = Clock()
-    times = sending(Pace(10_000, rpm=rpm, clock=clock), clock, steps)
+    times = sending(RateLimiter(10_000, rpm=rpm, clock=clock), clock, steps)
     assert times  # one may be sent at once
     assert busiest_minute(times) <= rpm + max(1, rpm * BURST / 60) + 1e-6
 
@@ -151,7 +151,7 @@ def test_no_minute_has_more_than_rpm_and_the_burst(rpm, steps):
 @given(rpm=st.floats(1, 1000), tokens=st.floats(1, 5000), tpm=st.floats(1, 100_000))
 def test_a_request_may_go_at_the_time_that_was_said(rpm, tokens, tpm):
     clock = Clock()
-    pace = Pace(10_000, rpm=rpm, tpm=tpm, clock=clock)
+    pace = RateLimiter(10_000, rpm=rpm, tpm=tpm, clock=clock)
     for _ in range(30):
         when = pace.next_time(tokens)
         if when is not None:
@@ -170,7 +170,7 @@ def test_a_request_may_go_at_the_time_that_was_said(rpm, tokens, tpm):
 def test_no_minute_has_more_tokens_than_tpm_the_burst_and_one_request(tpm, requests):
     """Estimates and what requests took in truth; the answer comes before the next is sent."""
     clock = Clock()
-    pace = Pace(10_000, tpm=tpm, clock=clock)
+    pace = RateLimiter(10_000, tpm=tpm, clock=clock)
     spent = []
     for estimated, used in requests:
         clock.now = pace.next_time(estimated) or clock.now
@@ -184,13 +184,13 @@ def test_no_minute_has_more_tokens_than_tpm_the_burst_and_one_request(tpm, reque
 
 
 def test_the_long_run_keeps_to_the_rate(clock):
-    pace = Pace(1000, rpm=600, clock=clock)
+    pace = RateLimiter(1000, rpm=600, clock=clock)
     times = sending(pace, clock, [0.05] * 12_000)  # ten minutes
     assert len(times) == pytest.approx(6000 + 30, abs=2)
 
 
 def test_one_a_minute(clock):
-    pace = Pace(5, rpm=1, clock=clock)
+    pace = RateLimiter(5, rpm=1, clock=clock)
     assert pace.allowance(0) == 1
     pace.spend()
     assert pace.allowance(0) == 0
@@ -198,7 +198,7 @@ def test_one_a_minute(clock):
 
 
 def test_a_request_larger_than_the_bucket_goes_when_it_is_full_and_is_paid_off(clock):
-    pace = Pace(5, tpm=600, clock=clock)  # ten a second, thirty at once
+    pace = RateLimiter(5, tpm=600, clock=clock)  # ten a second, thirty at once
     assert pace.allowance(0, 100) == 1
     pace.spend(100)
     assert pace.allowance(0, 10) == 0
@@ -207,7 +207,7 @@ def test_a_request_larger_than_the_bucket_goes_when_it_is_full_and_is_paid_off(c
 
 
 def test_tokens_are_corrected_when_they_are_known(clock):
-    pace = Pace(50, tpm=6000, clock=clock)  # three hundred at once
+    pace = RateLimiter(50, tpm=6000, clock=clock)  # three hundred at once
     pace.spend(300)
     assert pace.allowance(0, 100) == 0
     pace.settle(300, 0)  # it failed and took none
@@ -220,7 +220,7 @@ def test_tokens_are_corrected_when_they_are_known(clock):
 
 
 def test_the_smallest_of_all_limits_counts(clock):
-    pace = Pace(8, rpm=100, tpm=12_000, clock=clock)  # five, and six hundred tokens at once
+    pace = RateLimiter(8, rpm=100, tpm=12_000, clock=clock)  # five, and six hundred tokens at once
     assert pace.allowance(0) == 5
     assert pace.allowance(0, 200) == 3
     assert pace.allowance(6, 10) == 2

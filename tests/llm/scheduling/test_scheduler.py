@@ -12,11 +12,11 @@ from support.fake_backend import FakeBackend
 
 from seqit.errors import SeqitError
 from seqit.llm.cache.cache import Cache
-from seqit.llm.model_call import Unanswered, Unreadable, ask
-from seqit.llm.request import Completion, Failed, Request, Sampling
+from seqit.llm.model_call import CompletionFailed, ParseError, complete_with_retries
+from seqit.llm.request import Completion, FailedRequest, Request, Sampling
 from seqit.llm.scheduling.budget import Budget
-from seqit.llm.scheduling.rate_limit import Pace
-from seqit.llm.scheduling.scheduler import Dispatcher
+from seqit.llm.scheduling.rate_limit import RateLimiter
+from seqit.llm.scheduling.scheduler import Scheduler
 from seqit.llm.scheduling.sender import MOST_LOST, Sender
 
 
@@ -24,8 +24,10 @@ def dispatcher(backend, cache=None, concurrency=8, window=32, budget=None, **mor
     if cache:
         cache = Cache(cache, backend.identity())
     more = {"retries": 3} | more
-    sender = Sender(backend, cache=cache, pace=Pace(concurrency), budget=budget or Budget(), **more)
-    return Dispatcher(sender, window)
+    sender = Sender(
+        backend, cache=cache, pace=RateLimiter(concurrency), budget=budget or Budget(), **more
+    )
+    return Scheduler(sender, window)
 
 
 def question(text, stage="ask"):
@@ -38,7 +40,7 @@ def work_of(stages=2, read=str):
     def work(text):
         said = str(text)
         for number in range(stages):
-            said = yield from ask(question(said, f"stage{number}"), 7, read)
+            said = yield from complete_with_retries(question(said, f"stage{number}"), 7, read)
         return said
 
     return work
@@ -92,7 +94,7 @@ def test_a_failure_that_passes_is_tried_again_and_one_that_stays_fails_alone(mon
         text = request.messages[-1]["content"]
         times[text] += 1
         if text == "poison" or times[text] < 3:
-            return Failed("server-error", "the server had an error", retryable=True)
+            return FailedRequest("server-error", "the server had an error", retryable=True)
         return echo(request)
 
     items = ["a", "poison", "b"]
@@ -104,20 +106,22 @@ def test_a_failure_that_passes_is_tried_again_and_one_that_stays_fails_alone(mon
 
 
 def test_a_failure_that_does_not_pass_is_not_tried_again():
-    backend = FakeBackend(lambda request: Failed("too-long", "the prompt is too long"))
+    backend = FakeBackend(lambda request: FailedRequest("too-long", "the prompt is too long"))
     with dispatcher(backend) as running:
         [(_, failure)] = running.run(["a"], work_of())
     assert (failure.reason, failure.stage, len(backend.asked)) == ("too-long", "stage0", 1)
 
 
 def test_a_failure_that_meets_all_ends_the_run():
-    backend = FakeBackend(lambda request: Failed("config", "the key is wrong", fatal=True))
+    backend = FakeBackend(lambda request: FailedRequest("config", "the key is wrong", fatal=True))
     with dispatcher(backend) as running, pytest.raises(SeqitError, match="the key is wrong"):
         list(running.run("abc", work_of()))
 
 
 def test_a_server_that_is_gone_ends_the_run_and_does_not_fail_all_rows():
-    backend = FakeBackend(lambda request: Failed("connection", "no connection", retryable=True))
+    backend = FakeBackend(
+        lambda request: FailedRequest("connection", "no connection", retryable=True)
+    )
     done = []
     with dispatcher(backend, retries=0) as running, pytest.raises(SeqitError, match="goes on"):
         done += running.run(map(str, range(10_000)), work_of())
@@ -193,7 +197,7 @@ class TestCache:
     def test_attempts_that_led_to_an_answer_are_played_again(self, tmp_path):
         def read(text):
             if text == "<a>":
-                raise Unreadable("it is not what was asked for")
+                raise ParseError("it is not what was asked for")
             return "read"
 
         for asked in (2, 0):
@@ -204,7 +208,7 @@ class TestCache:
 
     def test_attempts_that_led_to_nothing_are_made_anew_by_the_next_run(self, tmp_path):
         def read(text):
-            raise Unreadable("it is not what was asked for")
+            raise ParseError("it is not what was asked for")
 
         for _ in range(2):
             backend = FakeBackend(echo)
@@ -215,7 +219,7 @@ class TestCache:
     def test_a_run_that_broke_off_keeps_even_those(self, tmp_path):
         def read(text):
             if text.startswith(("<a", "<That")):
-                raise Unreadable("it is not what was asked for")
+                raise ParseError("it is not what was asked for")
             return text
 
         for rows, asked in ((3, 3 + 1 + 1), (4, 1)):
@@ -228,7 +232,7 @@ class TestCache:
             assert len(backend.asked) == asked
 
     def test_failures_are_never_kept(self, tmp_path):
-        backend = FakeBackend(lambda request: Failed("refused", "the filter said no"))
+        backend = FakeBackend(lambda request: FailedRequest("refused", "the filter said no"))
         for _ in range(2):
             with dispatcher(backend, tmp_path / "c") as running:
                 list(running.run("a", work_of()))
@@ -238,7 +242,7 @@ class TestCache:
         backend = FakeBackend(lambda request: Completion("half an ans", "length"))
         with dispatcher(backend, tmp_path / "c") as running:
             [(_, failure)] = running.run("a", work_of())
-        assert isinstance(failure, Unanswered)
+        assert isinstance(failure, CompletionFailed)
         assert (failure.reason, failure.evidence["completion"]) == ("truncated", "half an ans")
 
 
@@ -247,7 +251,7 @@ def test_the_budget_stops_the_asking_and_says_so():
     budget = Budget(max_tokens=440)  # 400 are expected of the first completion; each takes 8
     with dispatcher(backend, concurrency=1, budget=budget) as running:
         results = list(running.run(map(str, range(100)), work_of(stages=1)))
-    answered = [said for _, said in results if not isinstance(said, Unanswered)]
+    answered = [said for _, said in results if not isinstance(said, CompletionFailed)]
     assert 50 <= len(answered) <= 55
     assert {said.reason for _, said in results[len(answered) :]} == {"budget"}
     assert len(backend.asked) == len(answered)

@@ -16,7 +16,7 @@ from seqit.errors import SeqitError
 from seqit.records.parquet import ParquetRecords
 from seqit.records.readers import rows as stream
 from seqit.records.readers import split
-from seqit.records.run_stats import Account, StrictError
+from seqit.records.run_stats import RunStats, StrictError
 from seqit.stores import sources
 from seqit.stores.sources import check_sources
 
@@ -26,7 +26,7 @@ JSONL = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
 
 def read(path: Path, *, strict: bool = False):
     rejects: list[dict] = []
-    account = Account("test", rejects.append, strict)
+    account = RunStats("test", rejects.append, strict)
     rows = list(stream.read_records([str(path)], account))
     account.written = len(rows)
     account.close()
@@ -90,7 +90,7 @@ def test_parquet_gives_the_same_records(pack, path):
 
 def test_a_record_that_passes_is_byte_for_byte_what_came(path):
     line = b'{"id": "a", "instruction":"x","input":"","output":"","lineage":{"root":"a","iteration":0,"operation":"seed"}}'  # fmt: skip  # noqa: E501
-    (row,) = stream.read_records([str(path(line + b"\n"))], Account("test"))
+    (row,) = stream.read_records([str(path(line + b"\n"))], RunStats("test"))
     assert row.raw == line
 
 

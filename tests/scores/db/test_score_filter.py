@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seqit.errors import SeqitError, UsageError
-from seqit.scores.db.score_filter import Scored
+from seqit.scores.db.score_filter import ScoreFilter
 
 SECRET = "nobody may read this"
 
@@ -50,7 +50,7 @@ def file(tmp_path):
 
 
 def answers(expression, *files, ids="abcd"):
-    with Scored(expression, files) as scored:
+    with ScoreFilter(expression, files) as scored:
         return {each: scored.find(each) for each in ids}
 
 

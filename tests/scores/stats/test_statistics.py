@@ -18,7 +18,7 @@ from seqit.scores.stats.length_adjusted import Sized, length_adjusted
 from seqit.scores.stats.paired import compare_pairs, mcnemar, permutation
 from seqit.scores.stats.power import items_needed, paired_deviation, smallest_difference
 from seqit.scores.stats.quantiles import binomial_two_sided, t_quantile, t_tail
-from seqit.scores.stats.runs import Part
+from seqit.scores.stats.runs import RootScores
 
 np = pytest.importorskip("numpy")
 
@@ -296,7 +296,7 @@ def gap(chance: Any, runs: tuple[int, int], of_run: float) -> Estimate:
         tables.append(np.array(values).reshape(200, count) + of_root[:, None])
     gaps = tables[1].mean(axis=1) - tables[0].mean(axis=1)
     arms = [
-        [Part(root, run, 1 / count, value / count)
+        [RootScores(root, run, 1 / count, value / count)
          for (root, run), value in np.ndenumerate(table)]
         for count, table in zip(runs, tables, strict=True)
     ]  # fmt: skip

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from support.chat_templates import CHATML, FAMILIES, IM, STYLES, Family, make_tokenizer
 
 from seqit.errors import SeqitError
-from seqit.llm.providers.local.chat_template import Template
+from seqit.llm.providers.local.chat_template import ChatTemplate
 from seqit.train.data.chat_encoder import TextEncoder
-from seqit.train.data.conversation import Unfit, conversation_of
+from seqit.train.data.conversation import UntrainableRow, conversation_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -28,14 +28,14 @@ def encoder(name, style, loss="assistant"):
     key = (name, style, loss)
     if key not in _made:
         tokenizer = make_tokenizer(FAMILIES[name], style)
-        _made[key] = TextEncoder(tokenizer, Template(None, None), loss, name)
+        _made[key] = TextEncoder(tokenizer, ChatTemplate(None, None), loss, name)
     return _made[key]
 
 
 def encoder_of(template, special=IM, end="<|im_end|>", **more):
     family = Family(template, str, special, end=end)
     return TextEncoder(
-        make_tokenizer(family, "bytes"), Template(None, None), "assistant", "this model", **more
+        make_tokenizer(family, "bytes"), ChatTemplate(None, None), "assistant", "this model", **more
     )
 
 
@@ -113,7 +113,7 @@ def test_what_is_learnt_is_what_the_assistant_says_and_its_end(name, style, row)
     using = encoder(name, style)
     try:
         encoded = using.encode(row)
-    except Unfit as unfit:
+    except UntrainableRow as unfit:
         # The alphabet of these tests holds whole control tokens of some families.
         assert unfit.reason == "control-token"
         return
@@ -172,7 +172,7 @@ def test_thoughts_are_learnt_where_they_are_shown():
     ],
 )
 def test_a_text_that_holds_a_control_token_is_refused(name, place, text):
-    with pytest.raises(Unfit, match="reads as a control token") as caught:
+    with pytest.raises(UntrainableRow, match="reads as a control token") as caught:
         encoder(name, "bytes").encode({**record("Yes."), place: text})
     assert caught.value.reason == "control-token"
 
@@ -186,20 +186,20 @@ def test_a_text_that_holds_a_control_token_is_refused(name, place, text):
     ],
 )
 def test_a_blank_answer_is_refused(row, field):
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(UntrainableRow) as caught:
         encoder("chatml", "bytes").encode(row)
     assert (caught.value.reason, caught.value.field) == ("no-answer", field)
 
 
 def test_images_are_refused():
-    with pytest.raises(Unfit, match="takes no images") as caught:
+    with pytest.raises(UntrainableRow, match="takes no images") as caught:
         encoder("chatml", "bytes").encode(record("Yes.", images=["a.png"]))
     assert caught.value.reason == "images"
 
 
 def test_a_template_that_refuses_a_row_says_so():
     odd = "{% if messages | length > 4 %}{{ raise_exception('too many') }}{% endif %}" + CHATML
-    with pytest.raises(Unfit, match="the chat template refuses it: too many"):
+    with pytest.raises(UntrainableRow, match="the chat template refuses it: too many"):
         encoder_of(odd).encode(record("Yes.", history=[["a", "b"], ["a", "b"]]))
 
 
@@ -236,7 +236,7 @@ def test_a_tokenizer_without_offsets_gets_a_sentence():
         is_fast = False
 
     with pytest.raises(SeqitError, match=r"Slow.*has no fast form"):
-        TextEncoder(Slow(), Template(None, None), "assistant", "this model")
+        TextEncoder(Slow(), ChatTemplate(None, None), "assistant", "this model")
 
 
 def test_a_template_of_a_file_takes_the_place_of_the_models(tmp_path):
@@ -244,7 +244,8 @@ def test_a_template_of_a_file_takes_the_place_of_the_models(tmp_path):
     file.write_text("{{ bos_token }}" + CHATML)
     tokenizer = make_tokenizer(FAMILIES["chatml"], "bytes")
     given, own = (
-        TextEncoder(tokenizer, Template(name, None), "assistant", "m") for name in (str(file), None)
+        TextEncoder(tokenizer, ChatTemplate(name, None), "assistant", "m")
+        for name in (str(file), None)
     )
     assert given.encode(record("Yes.")).ids == [
         tokenizer.bos_token_id,
@@ -258,8 +259,8 @@ def test_many_at_once_are_as_one_by_one():
     rows = [record("Yes."), record(" "), record("\n\nNo.", history=[["a", "b"]]), record("</s>")]
     together = using.encode_all(rows)
     for row, encoded in zip(rows, together, strict=True):
-        if isinstance(encoded, Unfit):
-            with pytest.raises(Unfit, match=str(encoded)):
+        if isinstance(encoded, UntrainableRow):
+            with pytest.raises(UntrainableRow, match=str(encoded)):
                 using.encode(row)
         else:
             assert encoded == using.encode(row)

@@ -18,7 +18,7 @@ from support.training import random_rows, write_rows
 
 from seqit.errors import SeqitError, UsageError
 from seqit.train.data.collator import IGNORED, collate
-from seqit.train.data.dataset import Example, Prepared
+from seqit.train.data.dataset import Example, PreparedDataset
 from seqit.train.loop.leakage import check_no_leakage
 from seqit.train.model.loading import check_packable
 
@@ -171,7 +171,7 @@ class Engine:
 def test_a_run_checks_that_its_attention_keeps_rows_apart(folder, tmp_path):
     from transformers import AutoModelForCausalLM
 
-    prepared = Prepared.open(write_rows(tmp_path, random_rows(3)))
+    prepared = PreparedDataset.open(write_rows(tmp_path, random_rows(3)))
     model = AutoModelForCausalLM.from_pretrained(folder)
 
     def make(bins):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.chat_templates import FAMILIES, make_tokenizer
 
-from seqit.llm.providers.local.chat_template import Template
+from seqit.llm.providers.local.chat_template import ChatTemplate
 from seqit.train.data.chat_encoder import TextEncoder
 from seqit.train.data.packing import efficiency, pack
 
@@ -82,7 +82,7 @@ def test_flancot_fills_its_sequences(data, seqit):
     assert len(rows) > 30_000
     texts = [f"{row['instruction']}\n{row['output']}" for row in rows[::10]]
     tokenizer = make_tokenizer(FAMILIES["llama-3"], "words", texts, 8000)
-    encoder = TextEncoder(tokenizer, Template(None, None), "assistant", "flancot")
+    encoder = TextEncoder(tokenizer, ChatTemplate(None, None), "assistant", "flancot")
     found = [
         each
         for at in range(0, len(rows), 1024)

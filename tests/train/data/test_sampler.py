@@ -9,8 +9,8 @@ pytest.importorskip("deepspeed", reason="seqit[train] is not installed")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqit.train.data.sampler import batches, deal, one_epoch
 from seqit.train.recipe import Data, Tuning
-from seqit.train.data.sampler import batches, deal, once
 
 LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=80)
 PACKED, LOOSE = Data(length=64), Data(length=64, packing=False)
@@ -147,7 +147,7 @@ def test_micro_batches_are_as_few_and_as_even_as_can_be():
 @settings(deadline=None)
 @given(LENGTHS, DATA, st.integers(1, 4), st.integers(1, 4))
 def test_an_evaluation_sees_every_row_once(lengths, data, micro, ranks):
-    dealt = once(lengths, Tuning(micro_batch=micro), data, ranks)
+    dealt = one_epoch(lengths, Tuning(micro_batch=micro), data, ranks)
     assert sorted(flat(shared(dealt))) == list(range(len(lengths)))
     assert len({len(micros) for micros in dealt}) == 1
 

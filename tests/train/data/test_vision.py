@@ -23,15 +23,15 @@ from support.tiny_vision import (
 
 from seqit.augment.caption import method as caption
 from seqit.errors import SeqitError, UsageError
-from seqit.llm.providers.local.chat_template import Template
-from seqit.records.normalize import adopt
-from seqit.records.run_stats import Account, Row
-from seqit.train.recipe import Recipe
-from seqit.train.data.conversation import Unfit
+from seqit.llm.providers.local.chat_template import ChatTemplate
+from seqit.records.normalize import normalize
+from seqit.records.run_stats import Row, RunStats
+from seqit.train.data.conversation import UntrainableRow
 from seqit.train.data.dataset import Example
-from seqit.train.data.vision import class_of, freeze, kind_of, load_processor, vision_encoder
+from seqit.train.data.vision import class_of, freeze, load_processor, vision_encoder, vision_kind
 from seqit.train.data.vision_chat import ChatVision
 from seqit.train.data.vision_instructblip import InstructBlip
+from seqit.train.recipe import TrainRecipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -50,9 +50,9 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoders(folders):
-    made = {k: vision_encoder(Recipe(model=folders[k], out="o")) for k in KINDS if k != "qwen"}
+    made = {k: vision_encoder(TrainRecipe(model=folders[k], out="o")) for k in KINDS if k != "qwen"}
     processor = qwen_processor(folders["qwen"])
-    return made | {"qwen": ChatVision(processor, Template(None, None), "assistant", "qwen")}
+    return made | {"qwen": ChatVision(processor, ChatTemplate(None, None), "assistant", "qwen")}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def rows(pictures):
     """Rows that describe an image before they answer, as `seqit augment --method caption` makes
     them, and one row without an image."""
     seeds = [
-        adopt(
+        normalize(
             {
                 "instruction": "Which colour is it?",
                 "output": colour,
@@ -75,10 +75,10 @@ def rows(pictures):
         )
         for path, colour in zip(pictures, COLOURS, strict=True)
     ]
-    account = Account("augment")
+    account = RunStats("augment")
     chained = [row.value for row in caption.augment((Row(s) for s in seeds), account, seed=0)]
     assert [row["lineage"]["operation"] for row in chained] == ["caption"] * len(COLOURS)
-    return [*chained, adopt({"instruction": "Name a river.", "output": "The Rhine."})]
+    return [*chained, normalize({"instruction": "Name a river.", "output": "The Rhine."})]
 
 
 def example(encoder, row):
@@ -170,7 +170,7 @@ words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 def test_any_conversation_is_learnt_to_the_letter(
     kind, encoders, pictures, question, answer, turns
 ):
-    row = adopt({"instruction": question, "output": answer, "images": [pictures[0]]})
+    row = normalize({"instruction": question, "output": answer, "images": [pictures[0]]})
     row |= {"history": [list(turn) for turn in turns]}
     encoder = encoders[kind]
     said = "".join(text + END for text in (*(turn[1] for turn in turns), row["output"]))
@@ -180,13 +180,13 @@ def test_any_conversation_is_learnt_to_the_letter(
 @settings(max_examples=60, deadline=None)
 @given(question=words, answer=words)
 def test_instructblip_learns_any_answer_to_the_letter(encoders, pictures, question, answer):
-    row = adopt({"instruction": question, "output": answer, "images": [pictures[0]]})
+    row = normalize({"instruction": question, "output": answer, "images": [pictures[0]]})
     encoder = encoders["instructblip"]
     assert learnt(encoder, encoder.encode(row)) == row["output"] + END
 
 
 def test_two_images_stand_in_the_first_turn(encoders, pictures):
-    row = adopt({"instruction": "Compare them.", "output": "No.", "images": pictures[:2]})
+    row = normalize({"instruction": "Compare them.", "output": "No.", "images": pictures[:2]})
     row["history"] = [["Look at these.", "I do."]]
     encoder = encoders["qwen"]
     encoded = encoder.encode(row)
@@ -210,16 +210,16 @@ def test_an_image_that_does_not_open_is_one_sentence(kind, fault, encoders, tmp_
         noise.save(path)
         path.write_bytes(path.read_bytes()[:400])
     name = "https://example.com/a.png" if fault == "elsewhere" else str(path)
-    row = adopt({"instruction": "Look.", "output": "I see.", "images": [name]})
+    row = normalize({"instruction": "Look.", "output": "I see.", "images": [name]})
     (found,) = encoders[kind].encode_all([row])
-    assert isinstance(found, Unfit)
+    assert isinstance(found, UntrainableRow)
     assert (found.reason, found.field) == ("images", "images")
     assert name in str(found) and "\n" not in str(found)
 
 
 def test_an_image_that_goes_while_training_is_one_sentence(encoders, tmp_path):
     (path,) = draw_images(tmp_path, ("red",))
-    row = adopt({"instruction": "Look.", "output": "I see.", "images": [path]})
+    row = normalize({"instruction": "Look.", "output": "I see.", "images": [path]})
     prepared = example(encoders["llava"], row)
     (tmp_path / "red.png").unlink()
     with pytest.raises(SeqitError, match=rf"row {row['id']}: .*red\.png.* --resume"):
@@ -228,7 +228,7 @@ def test_an_image_that_goes_while_training_is_one_sentence(encoders, tmp_path):
 
 def test_an_image_that_changes_its_size_is_one_sentence(encoders, tmp_path):
     (path,) = draw_images(tmp_path, ("red",))
-    row = adopt({"instruction": "Look.", "output": "I see.", "images": [path]})
+    row = normalize({"instruction": "Look.", "output": "I see.", "images": [path]})
     prepared = example(encoders["qwen"], row)
     Image.new("RGB", (64, 64)).save(path)
     with pytest.raises(SeqitError, match=rf"row {row['id']}: .*another size.*red\.png"):
@@ -240,33 +240,35 @@ def test_an_image_that_changes_its_size_is_one_sentence(encoders, tmp_path):
 )
 def test_a_text_that_stands_for_an_image_is_refused(kind, text, encoders, pictures):
     for change in ({"instruction": f"What is {text}?"}, {"output": f"It is {text}."}):
-        row = adopt({"instruction": "Look.", "output": "I see.", "images": pictures[:1]} | change)
-        with pytest.raises(Unfit) as unfit:
+        row = normalize(
+            {"instruction": "Look.", "output": "I see.", "images": pictures[:1]} | change
+        )
+        with pytest.raises(UntrainableRow) as unfit:
             encoders[kind].encode(row)
         assert unfit.value.reason == "control-token"
 
 
 def test_what_instructblip_does_not_take(encoders, pictures):
     encode = encoders["instructblip"].encode
-    row = adopt({"instruction": "Look.", "output": "I see.", "images": pictures[:1]})
-    with pytest.raises(Unfit, match="one image a row, not 2"):
+    row = normalize({"instruction": "Look.", "output": "I see.", "images": pictures[:1]})
+    with pytest.raises(UntrainableRow, match="one image a row, not 2"):
         encode(row | {"images": pictures[:2]})
-    with pytest.raises(Unfit, match="one turn"):
+    with pytest.raises(UntrainableRow, match="one turn"):
         encode(row | {"history": [["a", "b"]]})
-    with pytest.raises(Unfit, match="no answer"):
+    with pytest.raises(UntrainableRow, match="no answer"):
         encode(row | {"output": " "})
 
 
 def test_a_template_that_shows_no_image_is_refused(folders):
     deaf = TEMPLATE.replace("IMAGE_HERE", "")
-    template = Template(None, None)
+    template = ChatTemplate(None, None)
     template.text = deaf
     with pytest.raises(SeqitError, match="does not show images"):
         ChatVision(load_processor(folders["llava"]), template, "assistant", "m")
 
 
 def test_instructblip_has_no_chat_template(folders):
-    template = Template(None, None)
+    template = ChatTemplate(None, None)
     template.text = "x"
     with pytest.raises(UsageError, match="takes no chat template"):
         InstructBlip(load_processor(folders["instructblip"]), template, "assistant", "m")
@@ -280,13 +282,13 @@ def test_a_model_without_a_processor_is_named(tmp_path):
 
 
 def test_the_kind_of_a_model_is_in_its_configuration(folders, tmp_path):
-    kinds = {kind: kind_of(folder) for kind, folder in folders.items()}
+    kinds = {kind: vision_kind(folder) for kind, folder in folders.items()}
     vision = "chat-vision"
     assert kinds == {"llava": vision, "qwen": vision, "instructblip": "instructblip"}
-    assert kind_of(str(make_model(tmp_path))) == "text"
+    assert vision_kind(str(make_model(tmp_path))) == "text"
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(SeqitError, match=r"config\.json cannot be read"):
-        kind_of(str(tmp_path))
+        vision_kind(str(tmp_path))
 
 
 # --- training ------------------------------------------------------------------------------------

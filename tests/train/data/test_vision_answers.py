@@ -10,10 +10,10 @@ from support.tiny_vision import draw_images, make_instructblip, make_llava
 
 from seqit.errors import UsageError
 from seqit.llm.chat import chat_of
-from seqit.llm.providers.local.chat_template import Template
-from seqit.llm.providers.local.transformers import Transformers
+from seqit.llm.providers.local.chat_template import ChatTemplate
+from seqit.llm.providers.local.transformers import TransformersBackend
 from seqit.llm.request import Request, Sampling
-from seqit.records.normalize import adopt
+from seqit.records.normalize import normalize
 from seqit.train.data.dataset import Example
 from seqit.train.data.vision import class_of, load_processor
 from seqit.train.data.vision_chat import ChatVision
@@ -47,7 +47,7 @@ def asked(record, count=12):
 def rows(images):
     texts = ("Which colour?", "Say which colour the whole of this picture has, in one word.")
     return [
-        adopt({"instruction": text, "output": "red", "images": [image], "system": "Be brief."})
+        normalize({"instruction": text, "output": "red", "images": [image], "system": "Be brief."})
         for text in texts
         for image in images
     ]
@@ -57,7 +57,7 @@ def taught(folder, kind, record):
     """Return the prompt's tensors as training has them, and how many of its ids are the prompt."""
     import numpy as np
 
-    encoder = ENCODERS[kind](load_processor(folder), Template(None, None), "assistant", "tiny")
+    encoder = ENCODERS[kind](load_processor(folder), ChatTemplate(None, None), "assistant", "tiny")
     encoded = encoder.encode_all([record])[0]
     end = encoded.targets.index(True)
     example = Example(
@@ -69,7 +69,7 @@ def taught(folder, kind, record):
 def test_it_says_what_the_model_says_to_what_it_was_trained_on(kind, folders, images):
     import torch
 
-    session = Session(Transformers(folders[kind], batch_size=4))
+    session = Session(TransformersBackend(folders[kind], batch_size=4))
     model = class_of(folders[kind]).from_pretrained(folders[kind]).eval()
     answers = session.ask([asked(record) for record in rows(images)])
     for record, answer in zip(rows(images), answers, strict=True):
@@ -97,14 +97,14 @@ def test_it_says_what_the_model_says_to_what_it_was_trained_on(kind, folders, im
 
 def test_the_batch_decides_nothing(kind, folders, images):
     requests = [asked(record) for record in rows(images)]
-    together = Session(Transformers(folders[kind], batch_size=6)).ask(requests)
-    alone = Session(Transformers(folders[kind], batch_size=1)).ask(requests)
+    together = Session(TransformersBackend(folders[kind], batch_size=6)).ask(requests)
+    alone = Session(TransformersBackend(folders[kind], batch_size=1)).ask(requests)
     assert together == alone
 
 
 def test_a_llava_is_also_asked_without_an_image(folders, images):
-    session = Session(Transformers(folders["llava"], batch_size=2))
-    text = adopt({"instruction": "Name a river.", "output": "The Rhine."})
+    session = Session(TransformersBackend(folders["llava"], batch_size=2))
+    text = normalize({"instruction": "Name a river.", "output": "The Rhine."})
     both = session.ask([asked(text), asked(rows(images)[0])])
     assert both == [session.ask([asked(each)])[0] for each in (text, rows(images)[0])]
 
@@ -114,7 +114,9 @@ def test_a_llava_is_also_asked_without_an_image(folders, images):
 )
 def test_an_instructblip_takes_one_image(count, said, folders, images):
     record = {"instruction": "Which colour?", "output": "red", "images": images[:count]}
-    (answer,) = Session(Transformers(folders["instructblip"])).ask([asked(adopt(record))])
+    (answer,) = Session(TransformersBackend(folders["instructblip"])).ask(
+        [asked(normalize(record))]
+    )
     assert answer.reason == "bad-request" and said in answer.message
 
 
@@ -122,14 +124,14 @@ def test_an_image_that_is_not_there_is_named(kind, folders, images, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "gone.png")
     record = {"instruction": "Which?", "output": "red", "images": [str(tmp_path / "gone.png")]}
     (tmp_path / "gone.png").unlink()
-    session = Session(Transformers(folders[kind]))
-    gone, there = session.ask([asked(adopt(record)), asked(rows(images)[0])])
+    session = Session(TransformersBackend(folders[kind]))
+    gone, there = session.ask([asked(normalize(record)), asked(rows(images)[0])])
     assert gone.reason == "bad-image" and "gone.png" in gone.message
     assert there.text
 
 
 def test_an_instructblip_takes_no_template(folders, tmp_path):
     (tmp_path / "t.jinja").write_text("{{ messages[0].content }}")
-    backend = Transformers(folders["instructblip"], chat_template=str(tmp_path / "t.jinja"))
+    backend = TransformersBackend(folders["instructblip"], chat_template=str(tmp_path / "t.jinja"))
     with pytest.raises(UsageError, match="takes no chat_template"):
         backend.open(lambda answers: None)

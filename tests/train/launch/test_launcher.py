@@ -27,12 +27,12 @@ from support.training import (
 )
 
 from seqit.errors import SeqitError, UsageError
-from seqit.train.recipe import Launch, Lora, Memory, Recipe
 from seqit.train.launch import launcher as launch
 from seqit.train.launch.nodes import commands, read_hostfile
 from seqit.train.loop import extensions
 from seqit.train.loop.deepspeed_config import Settings, deepspeed_config
 from seqit.train.loop.trainer import zero_stage
+from seqit.train.recipe import Launch, Lora, Memory, TrainRecipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -41,9 +41,9 @@ import sys, orjson
 from pathlib import Path
 from seqit.errors import SeqitError
 from seqit.train.launch import train
-from seqit.train.recipe import Recipe
+from seqit.train.recipe import TrainRecipe
 try:
-    train(Recipe.from_dict(orjson.loads(Path(sys.argv[1]).read_bytes())))
+    train(TrainRecipe.from_dict(orjson.loads(Path(sys.argv[1]).read_bytes())))
 except SeqitError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -206,7 +206,7 @@ def test_a_rank_that_breaks_down_shows_the_end_of_its_log(base, tmp_path):
 
 
 def run(**changes):
-    return Recipe(model="m", out="/runs/a b", launch=Launch(**changes))
+    return TrainRecipe(model="m", out="/runs/a b", launch=Launch(**changes))
 
 
 def words(command):
@@ -310,11 +310,11 @@ def test_a_file_of_the_users_goes_over_ours_where_the_recipe_does_not_decide(tmp
 
 
 def test_the_stage_that_is_chosen():
-    assert zero_stage(Recipe(), 1) == 1 and zero_stage(Recipe(), 8) == 3
-    assert zero_stage(Recipe(lora=Lora()), 8) == 2
-    assert zero_stage(Recipe(memory=Memory(zero=1)), 8) == 1
-    assert zero_stage(Recipe(memory=Memory(offload="cpu")), 1) == 2
-    assert zero_stage(Recipe(memory=Memory(offload="nvme:/x")), 1) == 3
+    assert zero_stage(TrainRecipe(), 1) == 1 and zero_stage(TrainRecipe(), 8) == 3
+    assert zero_stage(TrainRecipe(lora=Lora()), 8) == 2
+    assert zero_stage(TrainRecipe(memory=Memory(zero=1)), 8) == 1
+    assert zero_stage(TrainRecipe(memory=Memory(offload="cpu")), 1) == 2
+    assert zero_stage(TrainRecipe(memory=Memory(offload="nvme:/x")), 1) == 3
 
 
 def test_nothing_is_compiled_but_for_nvme_and_a_stale_lock_is_no_harm(tmp_path, monkeypatch):

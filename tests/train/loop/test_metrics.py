@@ -14,9 +14,9 @@ from support.tiny_model import make_model
 from support.training import curve, logs, make_recipe, metrics, random_rows, said, train, write_rows
 
 from seqit.errors import SeqitError
-from seqit.train.recipe import Recipe, Tuning, Watching
 from seqit.train.loop.learning_rate import learning_rate
-from seqit.train.loop.metrics import Flops, Watch, Work, peak_flops, stop_at
+from seqit.train.loop.metrics import Flops, MetricsLogger, StepWork, peak_flops, stop_at
+from seqit.train.recipe import TrainRecipe, Tuning, Watching
 
 
 class Terminal(io.StringIO):
@@ -29,15 +29,15 @@ def row(step, loss=2.0):
 
 
 def test_rows_of_steps_that_are_done_again_are_dropped(tmp_path):
-    recipe = Recipe(out=str(tmp_path))
-    watch = Watch(recipe, 9, io.StringIO())
+    recipe = TrainRecipe(out=str(tmp_path))
+    watch = MetricsLogger(recipe, 9, io.StringIO())
     watch.open(0)
     for step in range(1, 6):
         watch.log(row(step, loss=nan if step == 5 else 2.0))
     watch.close()
     with (tmp_path / "metrics.jsonl").open("ab") as file:
         file.write(b'{"step":6,"lo')  # a kill came here
-    again = Watch(recipe, 9, io.StringIO())
+    again = MetricsLogger(recipe, 9, io.StringIO())
     again.open(3)
     again.log(row(4))
     again.close()
@@ -46,7 +46,7 @@ def test_rows_of_steps_that_are_done_again_are_dropped(tmp_path):
 
 def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(tmp_path):
     for stream in (Terminal(), io.StringIO()):
-        watch = Watch(Recipe(out=str(tmp_path)), 8, stream)
+        watch = MetricsLogger(TrainRecipe(out=str(tmp_path)), 8, stream)
         watch.open(4)
         watch.log({**row(5), "mfu": 0.512})
         watch.say("goes on")
@@ -61,8 +61,8 @@ def test_mfu_counts_weights_and_the_causal_half_of_attention():
     """Llama-3-8B at length 2048: 6 x 7.50e9 a token, and 6 x 32 x 4096 x 2048 of attention."""
     flops = Flops(weights=7_504_924_672, layers=32, width=4096, peak=989e12)
     done = 6 * 7_504_924_672 * 2048 + 6 * 32 * 4096 * 2048**2
-    assert flops.utilisation(Work(2048, 2048**2, 0.2)) == done / 0.2 / 989e12
-    assert 0.47 < flops.utilisation(Work(2048, 2048**2, 0.2)) < 0.49
+    assert flops.utilisation(StepWork(2048, 2048**2, 0.2)) == done / 0.2 / 989e12
+    assert 0.47 < flops.utilisation(StepWork(2048, 2048**2, 0.2)) < 0.49
     assert peak_flops("NVIDIA H100 80GB HBM3") == 989e12
     assert peak_flops("NVIDIA H100 PCIe") == 756e12
     assert peak_flops("Somebody's GPU") is None
@@ -133,6 +133,6 @@ def test_what_is_not_installed_is_named(tmp_path):
     for name in ("tensorboard", "wandb"):
         if find_spec(name):
             continue
-        recipe = Recipe(out=str(tmp_path), watching=Watching(**{name: "x"}))
+        recipe = TrainRecipe(out=str(tmp_path), watching=Watching(**{name: "x"}))
         with pytest.raises(SeqitError, match=f"pip install {name}"):
-            Watch(recipe, 1, io.StringIO())
+            MetricsLogger(recipe, 1, io.StringIO())

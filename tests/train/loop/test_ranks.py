@@ -20,8 +20,8 @@ from support.training import (
     write_rows,
 )
 
-from seqit.train.recipe import Lora
 from seqit.train.data.sampler import batches
+from seqit.train.recipe import Lora
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

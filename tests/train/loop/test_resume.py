@@ -29,8 +29,8 @@ from support.training import (
     write_rows,
 )
 
-from seqit.train.recipe import Lora
 from seqit.train.loop import checkpoints
+from seqit.train.recipe import Lora
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -12,15 +12,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqit.train.recipe import PROVENANCE_FILE, Data, Lora, Recipe, Tuning
 from seqit.train.model.card import CARD, About, model_card, read_record, write_card
+from seqit.train.recipe import PROVENANCE_FILE, Data, Lora, TrainRecipe, Tuning
 
 TEXT = About("text")
 
 
 def record_of(model="meta-llama/Meta-Llama-3-8B", source="sit.jsonl", **recipe):
     """Return a training.json as a run writes it."""
-    made = Recipe(model=model, out="runs/sit", data=Data(sources=(source,)), **recipe)
+    made = TrainRecipe(model=model, out="runs/sit", data=Data(sources=(source,)), **recipe)
     counts = {"rows": 90, "tokens": 30_000, "targets": 12_345}
     return json.loads(
         json.dumps(

@@ -13,7 +13,6 @@ from support.tiny_model import make_model
 from support.tiny_vision import make_instructblip, make_llava
 
 from seqit.errors import SeqitError, UsageError
-from seqit.train.recipe import Lora
 from seqit.train.model.lora import (
     PROJECTIONS,
     add_lora,
@@ -23,6 +22,7 @@ from seqit.train.model.lora import (
     save_adapter,
     targets_of,
 )
+from seqit.train.recipe import Lora
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from seqit.augment.form import Field, Form, Values
-from seqit.augment.seq_instruct.llm.question import Questions
-from seqit.augment.seq_instruct.llm.source import Source, beside
+from seqit.augment.form import AnswerField, TaggedForm, Values
+from seqit.augment.seq_instruct.llm.question import StageCaller
+from seqit.augment.seq_instruct.llm.source import RewriteSource, beside
 from seqit.augment.seq_instruct.teacher import CLASSIFIED, ChainOperation, Classified
-from seqit.llm.model_call import Asking
+from seqit.llm.model_call import ModelCall
 from seqit.records.record import Record
 
 STAGE = "classify"
@@ -17,17 +17,17 @@ OPTIONS: dict[str, ChainOperation | Literal["keep"]] = {
     "C": "suffix",
     "D": "keep",
 }
-FORM = Form((Field("thought"), Field("option", choices=tuple(OPTIONS))))
+FORM = TaggedForm((AnswerField("thought"), AnswerField("option", choices=tuple(OPTIONS))))
 
 
-def classify(questions: Questions, source: Source) -> Asking[Classified]:
+def classify(questions: StageCaller, source: RewriteSource) -> ModelCall[Classified]:
     """Ask which option fits; raises Unanswered. What cannot be read is no option, D included."""
 
     def judge(values: Values) -> Classified:
         return Classified(OPTIONS[values["option"]], values["thought"])
 
     shown = {"original": source.instruction, "beside": beside(questions.record, source)}
-    return (yield from questions.ask(STAGE, STAGE, shown, FORM, judge))
+    return (yield from questions.complete(STAGE, STAGE, shown, FORM, judge))
 
 
 def classified(record: Record) -> Classified | None:

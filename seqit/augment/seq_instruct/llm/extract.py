@@ -7,15 +7,15 @@ bytes are kept. So a rewrite cannot lose or change any of it.
 import re
 from dataclasses import replace
 
-from seqit.augment.form import Field, Form, Values
-from seqit.augment.seq_instruct.llm.question import Questions
-from seqit.augment.seq_instruct.llm.source import Source
+from seqit.augment.form import AnswerField, TaggedForm, Values
+from seqit.augment.seq_instruct.llm.question import StageCaller
+from seqit.augment.seq_instruct.llm.source import RewriteSource
 from seqit.checks.measures import spaced
-from seqit.llm.model_call import Asking, Unreadable
+from seqit.llm.model_call import ModelCall, ParseError
 from seqit.records.text.quotes import drop_quotes
 
 STAGE = "extract"
-FORM = Form((Field("thought"), Field("input", empty=True)))
+FORM = TaggedForm((AnswerField("thought"), AnswerField("input", empty=True)))
 
 _MANY_WORDS = 40
 _NEW_TOKENS = 1024
@@ -33,11 +33,11 @@ def may_hold_content(instruction: str) -> bool:
     return len(lines) > 1 or len(instruction.split()) > _MANY_WORDS
 
 
-def extract(questions: Questions) -> Asking[Source]:
+def extract(questions: StageCaller) -> ModelCall[RewriteSource]:
     """Ask for the content within the record's instruction; raises Unanswered."""
     text = questions.record["instruction"]
 
-    def judge(values: Values) -> Source:
+    def judge(values: Values) -> RewriteSource:
         return split(text, values["input"])
 
     # A token is seldom shorter than two bytes: the answer has room for all of the text.
@@ -47,30 +47,32 @@ def extract(questions: Questions) -> Asking[Source]:
     )
     questions = replace(questions, shape=_as_it_is)
     return (
-        yield from questions.ask(STAGE, STAGE, {"original": text}, FORM, judge, sampling=sampling)
+        yield from questions.complete(
+            STAGE, STAGE, {"original": text}, FORM, judge, sampling=sampling
+        )
     )
 
 
-def split(text: str, answer: str) -> Source:
+def split(text: str, answer: str) -> RewriteSource:
     """Return the text without the span that the answer is, and that span, in their order.
 
     White space at its ends and the kind of line ends may differ. What stands before and after the
-    span is the instruction together. Raises Unreadable unless the answer occurs once, and leaves
+    span is the instruction together. Raises ParseError unless the answer occurs once, and leaves
     something to be the instruction.
     """
     if not answer.strip():
-        return Source(text)
+        return RewriteSource(text)
     start, end = _widened(text, *_place(text, answer))
     before, content, after = text[:start], text[start:end], text[end:]
     if not any(map(str.isalnum, before + after)):
-        raise Unreadable("the input is all of the text, and nothing is left as the instruction")
+        raise ParseError("the input is all of the text, and nothing is left as the instruction")
     first = not before.strip()
     gap = after[: -len(after.lstrip())] if first else before[len(before.rstrip()) :]
     instruction = "\n".join(part.strip() for part in (before, after) if part.strip())
-    return Source(instruction, content, first, gap)
+    return RewriteSource(instruction, content, first, gap)
 
 
-def _as_it_is(form: Form) -> Form:
+def _as_it_is(form: TaggedForm) -> TaggedForm:
     return form
 
 
@@ -92,9 +94,9 @@ def _only_place(text: str, answer: str) -> tuple[int, int]:
             places.append(found.span())
         start = found.start() + 1
     if not places:
-        raise Unreadable("the input is no part of the text; copy it exactly", "not-a-span")
+        raise ParseError("the input is no part of the text; copy it exactly", "not-a-span")
     if len(places) > 1:
-        raise Unreadable(
+        raise ParseError(
             f"the input occurs {len(places)} times in the text; it must be a longer part",
             "ambiguous-span",
         )

@@ -4,46 +4,46 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from seqit.augment.form import AnswerForm, Form, Values
+from seqit.augment.form import AnswerForm, TaggedForm, Values
 from seqit.augment.prompt import load_prompt
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import ModelCall
 from seqit.llm.request import Sampling
-from seqit.records.identity import draw
+from seqit.records.identity import rng_for
 from seqit.records.record import Record
 
 T = TypeVar("T")
 
-Shape = Callable[[Form], AnswerForm]
+OutputFormat = Callable[[TaggedForm], AnswerForm]
 """Turns a form into the writing of it that the model is asked for."""
 
 
 @dataclass(frozen=True)
-class Questions:
+class StageCaller:
     """Asks about one record; every stage shares it."""
 
-    model: Model
+    model: ModelClient
     record: Record
     seed: int
-    shape: Shape
+    shape: OutputFormat
 
-    def ask(
+    def complete(
         self,
         stage: str,
         prompt: str,
         values: Mapping[str, str],
-        form: Form,
+        form: TaggedForm,
         judge: Callable[[Values], T],
         *,
         sampling: Sampling | None = None,
-    ) -> Asking[T]:
+    ) -> ModelCall[T]:
         """Ask until `judge`, which raises Unreadable or Unfit, accepts an answer's fields."""
         shaped = self.shape(form)
         structured = self.model.structured and shaped.schema is not None
         iteration = self.record["lineage"]["iteration"] + 1
-        lot = draw(self.seed, self.record["id"], iteration, f"{stage} examples")
+        lot = rng_for(self.seed, self.record["id"], iteration, f"{stage} examples")
         return (
-            yield from self.model.ask(
+            yield from self.model.complete(
                 self.record,
                 stage,
                 load_prompt(prompt).messages(values, shaped, structured, lot),

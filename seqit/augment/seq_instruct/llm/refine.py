@@ -1,41 +1,41 @@
 """The refine stage: a second look at a chain, which mends what the first one missed."""
 
-from seqit.augment.form import Field, Form, Values
-from seqit.augment.seq_instruct.llm.chain import Chain, check_chain
-from seqit.augment.seq_instruct.llm.question import Questions
-from seqit.augment.seq_instruct.llm.source import Source, beside, numbered
+from seqit.augment.form import AnswerField, TaggedForm, Values
+from seqit.augment.seq_instruct.llm.chain import RewrittenChain, check_chain
+from seqit.augment.seq_instruct.llm.question import StageCaller
+from seqit.augment.seq_instruct.llm.source import RewriteSource, beside, numbered
 from seqit.augment.seq_instruct.teacher import ChainOperation
-from seqit.llm.model_call import Asking, Unreadable
+from seqit.llm.model_call import ModelCall, ParseError
 
 STAGE = "refine"
 COMPLETE, INCOMPLETE = "complete", "incomplete"
-FORM = Form(
+FORM = TaggedForm(
     (
-        Field("thought"),
-        Field("verdict", choices=(COMPLETE, INCOMPLETE)),
-        Field("instruction", empty=True),
-        Field("steps", several=True, empty=True),
+        AnswerField("thought"),
+        AnswerField("verdict", choices=(COMPLETE, INCOMPLETE)),
+        AnswerField("instruction", empty=True),
+        AnswerField("steps", several=True, empty=True),
     )
 )
 
 
 def refine(
-    questions: Questions, source: Source, chain: Chain, operation: ChainOperation
-) -> Asking[Chain]:
+    questions: StageCaller, source: RewriteSource, chain: RewrittenChain, operation: ChainOperation
+) -> ModelCall[RewrittenChain]:
     """Ask whether the chain is complete; return it, or the mended one. Raises Unanswered."""
     record = questions.record
 
-    def judge(values: Values) -> Chain:
-        mended = Chain.of(values)
+    def judge(values: Values) -> RewrittenChain:
+        mended = RewrittenChain.of(values)
         same = mended.instruction in ("", chain.instruction)
         if values["verdict"] == COMPLETE:
             if not same:
-                raise Unreadable("the verdict is complete, but another instruction is given")
+                raise ParseError("the verdict is complete, but another instruction is given")
             return chain
         if same and mended.steps in ([], chain.steps):
-            raise Unreadable("the verdict is incomplete, but no mended instruction is given")
+            raise ParseError("the verdict is incomplete, but no mended instruction is given")
         if not mended.instruction or (chain.steps and not mended.steps):
-            raise Unreadable("the mended chain lacks its instruction or its steps")
+            raise ParseError("the mended chain lacks its instruction or its steps")
         return check_chain(mended, record, source, operation)
 
     shown = {
@@ -44,4 +44,4 @@ def refine(
         "chain": chain.instruction,
         "tasks": numbered(chain.steps),
     }
-    return (yield from questions.ask(STAGE, STAGE, shown, FORM, judge))
+    return (yield from questions.complete(STAGE, STAGE, shown, FORM, judge))

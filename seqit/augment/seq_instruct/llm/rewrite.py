@@ -1,22 +1,26 @@
 """The rewrite stage: the instruction becomes a chain by the option that was chosen."""
 
-from seqit.augment.form import Field, Form, Values
-from seqit.augment.seq_instruct.llm.chain import Chain, check_chain
-from seqit.augment.seq_instruct.llm.question import Questions
-from seqit.augment.seq_instruct.llm.source import Source, beside
+from seqit.augment.form import AnswerField, TaggedForm, Values
+from seqit.augment.seq_instruct.llm.chain import RewrittenChain, check_chain
+from seqit.augment.seq_instruct.llm.question import StageCaller
+from seqit.augment.seq_instruct.llm.source import RewriteSource, beside
 from seqit.augment.seq_instruct.teacher import ChainOperation
-from seqit.llm.model_call import Asking
+from seqit.llm.model_call import ModelCall
 
 STAGE = "rewrite"
-FORM = Form((Field("thought"), Field("instruction"), Field("steps", several=True)))
+FORM = TaggedForm(
+    (AnswerField("thought"), AnswerField("instruction"), AnswerField("steps", several=True))
+)
 
 
-def rewrite(questions: Questions, source: Source, operation: ChainOperation) -> Asking[Chain]:
+def rewrite(
+    questions: StageCaller, source: RewriteSource, operation: ChainOperation
+) -> ModelCall[RewrittenChain]:
     """Ask for the chain, until one passes the checks; raises Unanswered."""
     record = questions.record
 
-    def judge(values: Values) -> Chain:
-        return check_chain(Chain.of(values), record, source, operation)
+    def judge(values: Values) -> RewrittenChain:
+        return check_chain(RewrittenChain.of(values), record, source, operation)
 
     shown = {"original": source.instruction, "beside": beside(record, source)}
-    return (yield from questions.ask(STAGE, operation, shown, FORM, judge))
+    return (yield from questions.complete(STAGE, operation, shown, FORM, judge))

@@ -7,7 +7,7 @@ from seqit.records.record import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RewriteSource:
     """The part of a record's instruction that is rewritten, and the content that is not.
 
     `content` is a span of the instruction, byte for byte; `content_first` says that it stands
@@ -29,17 +29,17 @@ class Source:
         return f"{instruction}{gap}{self.content}"
 
 
-def material(record: Record, source: Source) -> str:
+def material(record: Record, source: RewriteSource) -> str:
     """Return the text that stays beside the rewritten instruction."""
     return record["input"] or source.content
 
 
-def steps_of(record: Record, source: Source) -> list[str]:
+def steps_of(record: Record, source: RewriteSource) -> list[str]:
     """Return the tasks of which the instruction consists already; itself where it is no chain."""
     return [step["instruction"] for step in record.get("steps", ())] or [source.instruction]
 
 
-def beside(record: Record, source: Source) -> str:
+def beside(record: Record, source: RewriteSource) -> str:
     """Return all that belongs to the instruction, in full, each part in tags of its own."""
     turns = [f"User: {user}\nAssistant: {said}" for user, said in record.get("history", ())]
     images = len(record.get("images", ()))

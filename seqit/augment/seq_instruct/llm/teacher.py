@@ -10,27 +10,27 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
-from seqit.augment.form import AnswerForm, Form
+from seqit.augment.form import AnswerForm, TaggedForm
 from seqit.augment.prompt import prompts_version
 from seqit.augment.respond import respond
-from seqit.augment.seq_instruct.llm.chain import Chain
+from seqit.augment.seq_instruct.llm.chain import RewrittenChain
 from seqit.augment.seq_instruct.llm.classify import classified, classify
 from seqit.augment.seq_instruct.llm.extract import extract, may_hold_content
-from seqit.augment.seq_instruct.llm.question import Questions, Shape
+from seqit.augment.seq_instruct.llm.question import OutputFormat, StageCaller
 from seqit.augment.seq_instruct.llm.refine import refine
 from seqit.augment.seq_instruct.llm.rewrite import rewrite
-from seqit.augment.seq_instruct.llm.source import Source
-from seqit.augment.seq_instruct.teacher import ChainOperation, Keep, Outcome, Rewrite
+from seqit.augment.seq_instruct.llm.source import RewriteSource
+from seqit.augment.seq_instruct.teacher import ChainOperation, KeepUnchanged, Outcome, Rewrite
 from seqit.errors import UsageError
-from seqit.llm.client import Model
-from seqit.llm.model_call import Asking
+from seqit.llm.client import ModelClient
+from seqit.llm.model_call import ModelCall
 from seqit.records.record import Record, Step
 
 Extract = Literal["auto", "never", "always"]
 Until = Literal["classify", "rewrite", "respond"]
 
 
-def own_form(form: Form) -> AnswerForm:
+def default_format(form: TaggedForm) -> AnswerForm:
     """Ask for a form as it is: the shape that is used by default."""
     return form
 
@@ -49,12 +49,12 @@ class LanguageTeacher:
     Raises UsageError for a value that is none of these.
     """
 
-    model: Model
+    model: ModelClient
     extract: Extract = "auto"
     refine: bool = True
     until: Until = "respond"
     answer_kept: bool = False
-    shape: Shape = own_form
+    shape: OutputFormat = default_format
 
     def __post_init__(self) -> None:
         for name, kind in (("extract", Extract), ("until", Until)):
@@ -76,10 +76,10 @@ class LanguageTeacher:
             names += [*get_args(ChainOperation), *(["refine"] if self.refine else [])]
         return prompts_version(*names)
 
-    def rewrite(self, record: Record, seed: int) -> Asking[Outcome]:
+    def rewrite(self, record: Record, seed: int) -> ModelCall[Outcome]:
         """Ask for one iteration of one record, stage by stage; raises Unanswered."""
-        questions = Questions(self.model, record, seed, self.shape)
-        source = Source(record["instruction"])
+        questions = StageCaller(self.model, record, seed, self.shape)
+        source = RewriteSource(record["instruction"])
         if self._extracts(record):
             source = yield from extract(questions)
         found = None if self.until == "classify" else classified(record)
@@ -98,15 +98,20 @@ class LanguageTeacher:
             return False
         return self.extract == "always" or may_hold_content(record["instruction"])
 
-    def _keep(self, record: Record, seed: int, thought: str) -> Asking[Outcome]:
+    def _keep(self, record: Record, seed: int, thought: str) -> ModelCall[Outcome]:
         own = record["lineage"].get("teacher") == self.name and record["output"]
         if not self.answer_kept or own or self.until != "respond":
-            return Keep(thought)
-        return Keep(thought, (yield from respond(self.model, record, seed)))
+            return KeepUnchanged(thought)
+        return KeepUnchanged(thought, (yield from respond(self.model, record, seed)))
 
     def _finish(
-        self, record: Record, seed: int, operation: ChainOperation, source: Source, chain: Chain
-    ) -> Asking[Outcome]:
+        self,
+        record: Record,
+        seed: int,
+        operation: ChainOperation,
+        source: RewriteSource,
+        chain: RewrittenChain,
+    ) -> ModelCall[Outcome]:
         instruction = source.lay_out(chain.instruction)
         output = ""
         if self.until == "respond":

@@ -1,4 +1,4 @@
-"""Answers in the reference implementation's format, in place of a Form: `--parser paper`.
+"""Answers in the reference implementation's format, in place of a TaggedForm: `--parser paper`.
 
 They are read strictly (format.py); where the reference implementation would have
 read something else is counted, and shown for the first few.
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqit.augment.form import Field, Form, Values
+from seqit.augment.form import AnswerField, TaggedForm, Values
 from seqit.augment.seq_instruct.paper.format import (
     OPTIONS,
     gives_instruction,
@@ -22,7 +22,7 @@ from seqit.augment.seq_instruct.paper.reference import (
     option_difference,
     refinement_difference,
 )
-from seqit.records.reading_comparison import Comparison, Difference
+from seqit.records.reading_comparison import ReadingComparison, ReadingDifference
 
 _THOUGHT, _INSTRUCTION = "thought", "instruction"
 _READERS = {
@@ -35,15 +35,15 @@ _READERS = {
 class PaperParser:
     """Makes forms of the reference format, and counts what they read.
 
-    `counts` is for the account: see Comparison; what is read is an "option", an "instruction" or
+    `counts` is for the account: see ReadingComparison; what is read is an "option", an "instruction" or
     a "refinement".
     """
 
     def __init__(self) -> None:
-        self._comparison = Comparison()
+        self._comparison = ReadingComparison()
         self.counts: dict[str, Any] = self._comparison.counts
 
-    def shape(self, form: Form) -> "PaperForm":
+    def shape(self, form: TaggedForm) -> "PaperForm":
         """Return a form in the reference format for those fields that have a place there."""
         return PaperForm.of(form, self._comparison.notice)
 
@@ -56,13 +56,13 @@ class PaperForm:
     first one means yes), `instruction` its new instruction. It has no place for steps.
     """
 
-    fields: tuple[Field, ...]
+    fields: tuple[AnswerField, ...]
     left_out: tuple[str, ...] = ()
-    notice: Callable[[str, Difference | None], None] | None = None
+    notice: Callable[[str, ReadingDifference | None], None] | None = None
 
     @classmethod
     def of(
-        cls, form: Form, notice: Callable[[str, Difference | None], None] | None = None
+        cls, form: TaggedForm, notice: Callable[[str, ReadingDifference | None], None] | None = None
     ) -> "PaperForm":
         """Return the form for those fields of another that have a place here.
 
@@ -113,7 +113,7 @@ class PaperForm:
             return "option"
         return "refinement" if self._choice(2) else "instruction"
 
-    def difference(self, text: str) -> Difference | None:
+    def difference(self, text: str) -> ReadingDifference | None:
         """Return how the reference implementation reads the answer, where it reads it otherwise."""
         return _READERS[self.reading](text)
 
@@ -124,17 +124,17 @@ class PaperForm:
             return ""  # nothing is to be refined
         return read_instruction(text)
 
-    def _choice(self, number: int) -> Field | None:
+    def _choice(self, number: int) -> AnswerField | None:
         return next((each for each in self.fields if len(each.choices) == number), None)
 
-    def _part(self, each: Field, value: str) -> str:
+    def _part(self, each: AnswerField, value: str) -> str:
         if each.choices:
             return self._verdict(each, value)
         if each.name == _THOUGHT:
             return f"#Explanation#:\n{value}"
         return f"#New Instruction#:\n{value}###"
 
-    def _verdict(self, each: Field, value: str) -> str:
+    def _verdict(self, each: AnswerField, value: str) -> str:
         """Return the choice as it is written; all of them where the value is none."""
         chosen = [n for n, choice in enumerate(each.choices) if value in (choice, f"({each.name})")]
         if len(each.choices) == len(OPTIONS):

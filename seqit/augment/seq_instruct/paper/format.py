@@ -9,7 +9,7 @@ the completion is unreadable; nothing is guessed, and nothing becomes "keep".
 import re
 
 from seqit.errors import RowError
-from seqit.llm.model_call import Unreadable
+from seqit.llm.model_call import ParseError
 from seqit.records.paper import answer as paper_answer
 from seqit.records.paper import instruction as paper_instruction
 from seqit.records.paper.answer import GAP, code_in, look, outside
@@ -21,12 +21,12 @@ OPTIONS = "ABCD"  # decompose, prefix, suffix, keep
 def read_instruction(text: str) -> str:
     """Return the new instruction that stands between its marker and its end marker.
 
-    Raises Unreadable, for the reasons that are told at paper_instruction.read_instruction.
+    Raises ParseError, for the reasons that are told at paper_instruction.read_instruction.
     """
     try:
         return paper_instruction.read_instruction(text)
     except RowError as error:
-        raise Unreadable(str(error)) from None
+        raise ParseError(str(error)) from None
 
 
 def gives_instruction(text: str) -> bool:
@@ -53,7 +53,7 @@ def _answer_of(text: str) -> str:
     try:
         return paper_answer.answer_of(text)
     except RowError as error:
-        raise Unreadable(str(error), "truncated") from None
+        raise ParseError(str(error), "truncated") from None
 
 
 # --- verdicts --------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ _LISTED = re.compile(rf"\s*{_OPEN}[A-D][.):]")
 def read_option(text: str) -> str:
     """Return the verdict of a classification: "A", "B", "C" or "D".
 
-    Raises Unreadable unless the last sentence ``The option is …``, or the part ``#Option#``, names
+    Raises ParseError unless the last sentence ``The option is …``, or the part ``#Option#``, names
     one option and no other one contradicts it. A letter anywhere else in the text is no verdict.
     """
     text = look(_answer_of(text))
@@ -98,12 +98,12 @@ def read_option(text: str) -> str:
     ends = [*(match.start() for match in found), len(text)][1:]
     verdicts = [_letter(text[m.end() : end]) for m, end in zip(found, ends, strict=True)]
     if not verdicts:
-        raise Unreadable('the verdict "So the option is: …" is not given')
+        raise ParseError('the verdict "So the option is: …" is not given')
     last = verdicts[-1]
     if last is None or last not in OPTIONS:
-        raise Unreadable('"So the option is: …" does not name one of A, B, C and D')
+        raise ParseError('"So the option is: …" does not name one of A, B, C and D')
     if {each for each in verdicts if each} != {last}:
-        raise Unreadable('"So the option is: …" is given more than once, with different options')
+        raise ParseError('"So the option is: …" is given more than once, with different options')
     return last
 
 
@@ -136,7 +136,7 @@ _ANSWER = re.compile(
 def read_verdict(text: str) -> bool:
     """Return whether a refinement says that the new instruction retains all that is needed.
 
-    Raises Unreadable unless the whole word yes or no stands after ``Answer:`` or begins the text.
+    Raises ParseError unless the whole word yes or no stands after ``Answer:`` or begins the text.
     """
     text = look(_answer_of(text))
     places = [match.start() for match in outside(code_in(text), NEW[0], text)]
@@ -146,5 +146,5 @@ def read_verdict(text: str) -> bool:
     }
     if len(verdicts) != 1:
         problem = "is not given" if not verdicts else "is both yes and no"
-        raise Unreadable(f'the verdict "Answer: Yes" or "Answer: No" {problem}')
+        raise ParseError(f'the verdict "Answer: Yes" or "Answer: No" {problem}')
     return verdicts == {"yes"}

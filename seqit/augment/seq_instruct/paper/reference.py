@@ -11,25 +11,25 @@ from seqit.augment.seq_instruct.paper.format import (
     read_option,
     read_verdict,
 )
-from seqit.llm.model_call import Reader, Unreadable
-from seqit.records.reading_comparison import Difference, difference
+from seqit.llm.model_call import ParseError, Parser
+from seqit.records.reading_comparison import ReadingDifference, reading_difference
 
 _MARKERS = ("#new instruction#", "new instruction")
 _WORDS = {"prefix task": "B", "suffix task": "C", "decompose": "A"}
 _FIRST_WORDS = 10
 
 
-def instruction_difference(text: str) -> Difference | None:
+def instruction_difference(text: str) -> ReadingDifference | None:
     """Return how our reading of a rewrite differs from the reference implementation's."""
     return _difference(text, read_instruction, reference_instruction(text))
 
 
-def option_difference(text: str) -> Difference | None:
+def option_difference(text: str) -> ReadingDifference | None:
     """Return how our reading of a classification differs from the reference implementation's."""
     return _difference(text, read_option, reference_option(text))
 
 
-def refinement_difference(text: str) -> Difference | None:
+def refinement_difference(text: str) -> ReadingDifference | None:
     """Return how our reading of a refinement differs from the reference implementation's."""
     theirs = "yes" if reference_refinement(text) is None else "no"
     verdict = _difference(text, lambda answer: "yes" if read_verdict(answer) else "no", theirs)
@@ -38,11 +38,11 @@ def refinement_difference(text: str) -> Difference | None:
     return _difference(text, read_instruction, reference_refinement(text))
 
 
-def _difference(text: str, read: Reader[str], theirs: str | None) -> Difference | None:
+def _difference(text: str, read: Parser[str], theirs: str | None) -> ReadingDifference | None:
     try:
-        return difference(read(text), theirs)
-    except Unreadable as error:
-        return difference(None, theirs, str(error))
+        return reading_difference(read(text), theirs)
+    except ParseError as error:
+        return reading_difference(None, theirs, str(error))
 
 
 def reference_instruction(text: str) -> str | None:

@@ -8,8 +8,8 @@ reaches the other cell by two file descriptors.
 import os
 
 from seqit.evaluate.sandbox.worker import kernel
-from seqit.evaluate.sandbox.worker.namespaces import confine, enclose
-from seqit.evaluate.sandbox.worker.pipe import Closed, Wire
+from seqit.evaluate.sandbox.worker.namespaces import confine, enter_namespaces
+from seqit.evaluate.sandbox.worker.pipe import MessagePipe, PipeClosed
 from seqit.evaluate.sandbox.worker.roles import candidate, tester
 
 
@@ -17,11 +17,11 @@ def main(arguments: list[str]) -> None:
     """Run one cell; what goes wrong before it is shut is told on standard output."""
     enclosed, role = arguments[0] == "enclosed", arguments[1]
     seconds, memory, scratch, *others = map(int, arguments[2:])
-    wire = Wire(os.dup(0), os.dup(1))
+    wire = MessagePipe(os.dup(0), os.dup(1))
     try:
         kernel.die_with_parent()
         if not enclosed:
-            enclose(scratch)
+            enter_namespaces(scratch)
         for descriptor in range(3):  # what is printed goes nowhere
             os.dup2(os.open("/dev/null", os.O_RDWR), descriptor)
         confine(seconds, memory, scratch)
@@ -32,6 +32,6 @@ def main(arguments: list[str]) -> None:
         if role == "candidate":
             candidate(wire)
         else:
-            tester(wire, Wire(*others))
-    except Closed:
+            tester(wire, MessagePipe(*others))
+    except PipeClosed:
         pass

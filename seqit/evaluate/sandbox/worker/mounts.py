@@ -10,7 +10,7 @@ _SHARED = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/nix/store", "/etc/ld.so
 _PACKAGES = ("site-packages", "dist-packages")  # hidden: an answer has the standard library alone
 
 
-class Plan(NamedTuple):
+class MountPlan(NamedTuple):
     """Paths that stand in the cell where they stand outside."""
 
     shown: tuple[str, ...]  # directories and files, read-only
@@ -18,7 +18,7 @@ class Plan(NamedTuple):
     hidden: tuple[str, ...]  # directories below those shown that are empty in the cell
 
 
-def plan_of(prefix: str) -> Plan:
+def mount_plan(prefix: str) -> MountPlan:
     """Return the plan for the Python installed under `prefix` (sys.base_prefix)."""
     wanted = [path for path in _SHARED if Path(path).exists()]
     library = str(Path(os.__file__).parent)
@@ -29,4 +29,4 @@ def plan_of(prefix: str) -> Plan:
     linked = {path for path, _ in links}
     shown = tuple(path for path in wanted if path not in linked)
     below = (Path(library) / name for name in _PACKAGES)
-    return Plan(shown, links, tuple(str(path) for path in below if path.is_dir()))
+    return MountPlan(shown, links, tuple(str(path) for path in below if path.is_dir()))

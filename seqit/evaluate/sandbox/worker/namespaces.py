@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from seqit.evaluate.sandbox.worker import kernel, seccomp
-from seqit.evaluate.sandbox.worker.mounts import DEVICES, SCRATCH, plan_of
+from seqit.evaluate.sandbox.worker.mounts import DEVICES, SCRATCH, mount_plan
 
 _KINDS = ("mount", "pid", "net", "ipc", "uts", "cgroup")
 _ROOT = "/proc"  # a directory that is always there; in the cell it becomes the root
@@ -15,7 +15,7 @@ _NOBODY = 65534
 _FILES, _THREADS = 64, 32
 
 
-def enclose(scratch: int) -> None:
+def enter_namespaces(scratch: int) -> None:
     """Go on as the first process of new namespaces, with a file system of its own.
 
     `scratch` bytes can be written, below SCRATCH, and to nowhere else. The process that was there
@@ -25,7 +25,7 @@ def enclose(scratch: int) -> None:
     Raises OSError where the machine does not allow it.
     """
     is_root = _leave_namespaces()
-    _furnish(scratch)
+    _mount_root(scratch)
     if child := os.fork():
         os.closerange(0, 1024)
         _, status = os.waitpid(child, 0)
@@ -77,9 +77,9 @@ def _leave_namespaces() -> bool:
     return False
 
 
-def _furnish(scratch: int) -> None:
+def _mount_root(scratch: int) -> None:
     """Build the cell's file system and change into it."""
-    plan = plan_of(sys.base_prefix)
+    plan = mount_plan(sys.base_prefix)
     locked = kernel.READ_ONLY | kernel.NO_SUID | kernel.NO_DEVICES
     devices = kernel.READ_ONLY | kernel.NO_SUID | kernel.NO_PROGRAMS
     kernel.make_mounts_private()

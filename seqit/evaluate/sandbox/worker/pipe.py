@@ -11,11 +11,11 @@ MOST_BYTES = 8 << 20
 """Of one message."""
 
 
-class Closed(Exception):
+class PipeClosed(Exception):
     """The other side is gone, or says too much or nothing that can be read."""
 
 
-class Foreign:
+class OpaqueValue:
     """Stands for a value that is of no plain kind: it equals nothing."""
 
     def __init__(self, kind: str) -> None:
@@ -25,7 +25,7 @@ class Foreign:
         return f"<{self.kind}>"
 
 
-class Wire:
+class MessagePipe:
     """One JSON text a line, over two file descriptors."""
 
     def __init__(self, source: int, target: int) -> None:
@@ -34,31 +34,31 @@ class Wire:
         self._rest = b""
 
     def send(self, message: Any) -> None:
-        """Send a message; raises Closed where nobody reads."""
+        """Send a message; raises PipeClosed where nobody reads."""
         data = json.dumps(message).encode() + b"\n"
         try:
             while data:
                 data = data[os.write(self._target, data) :]
         except OSError as error:
-            raise Closed(str(error)) from None
+            raise PipeClosed(str(error)) from None
 
     def receive(self) -> Any:
-        """Return the next message; raises Closed."""
+        """Return the next message; raises PipeClosed."""
         parts = [self._rest]
         size = len(self._rest)
         while b"\n" not in parts[-1]:
             part = os.read(self._source, 1 << 16)
             size += len(part)
             if not part:
-                raise Closed("the program ended before it returned")
+                raise PipeClosed("the program ended before it returned")
             if size > MOST_BYTES:
-                raise Closed("the program returned more than can be read")
+                raise PipeClosed("the program returned more than can be read")
             parts.append(part)
         line, _, self._rest = b"".join(parts).partition(b"\n")
         try:
             return json.loads(line)
         except (ValueError, RecursionError):
-            raise Closed("the program sent what is no answer") from None
+            raise PipeClosed("the program sent what is no answer") from None
 
 
 def pack(value: Any) -> Any:
@@ -93,11 +93,11 @@ _PACKED: dict[type, Callable[[Any], Any]] = {
 
 
 def unpack(packed: Any) -> Any:
-    """Return the value; raises Closed where it is not what `pack` makes."""
+    """Return the value; raises PipeClosed where it is not what `pack` makes."""
     try:
         return _unpacked(packed)
     except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RecursionError):
-        raise Closed("the program sent what is no value") from None
+        raise PipeClosed("the program sent what is no value") from None
 
 
 def _unpacked(packed: Any) -> Any:
@@ -122,5 +122,5 @@ _SINGLE: dict[str, Any] = {
     "bytearray": bytearray.fromhex,
     "Fraction": Fraction,
     "Decimal": Decimal,
-    "foreign": Foreign,
+    "foreign": OpaqueValue,
 }

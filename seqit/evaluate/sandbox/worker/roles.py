@@ -7,7 +7,7 @@ verdict in reach: all it can do is to return values, which the tester compares.
 import builtins
 from typing import Any
 
-from seqit.evaluate.sandbox.worker.pipe import Closed, Wire, pack, unpack
+from seqit.evaluate.sandbox.worker.pipe import MessagePipe, PipeClosed, pack, unpack
 
 _MOST_SAID = 300  # characters of an error
 
@@ -16,7 +16,7 @@ class CandidateError(Exception):
     """An error of the answer's code that is of no built-in kind."""
 
 
-def candidate(wire: Wire) -> None:
+def candidate(wire: MessagePipe) -> None:
     """Load the program that is sent, then answer calls until nobody asks."""
     wire.send({"ready": True})
     job = wire.receive()
@@ -44,7 +44,7 @@ def _outcome(work: Any) -> dict[str, Any]:
         return {"error": type(error).__name__, "message": str(error)[:_MOST_SAID]}
 
 
-def tester(seqit: Wire, other: Wire) -> None:
+def tester(seqit: MessagePipe, other: MessagePipe) -> None:
     """Run the tests of the job that seqit sends on the function in the other cell; say how it was.
 
     Sent back are {"started": true} when both cells are shut, and at the end a verdict.
@@ -58,7 +58,7 @@ def tester(seqit: Wire, other: Wire) -> None:
     seqit.send(_verdict(job, other))
 
 
-def _verdict(job: Any, other: Wire) -> dict[str, Any]:
+def _verdict(job: Any, other: MessagePipe) -> dict[str, Any]:
     try:
         namespace = _tests(job)
     except Exception as error:
@@ -74,7 +74,7 @@ def _verdict(job: Any, other: Wire) -> dict[str, Any]:
 
         namespace[job["entry_point"]] = function
         namespace["check"](function)
-    except Closed as error:
+    except PipeClosed as error:
         return _failed("ended", str(error))
     except AssertionError as error:
         return _failed("wrong", str(error)[:_MOST_SAID] or "a test does not hold")
@@ -105,7 +105,7 @@ def _tests(job: Any) -> dict[str, Any]:
 def _value(outcome: Any) -> Any:
     """Return what the function returned, or raise what it raised."""
     if not isinstance(outcome, dict):
-        raise Closed("the program sent what is no answer")
+        raise PipeClosed("the program sent what is no answer")
     if "error" not in outcome:
         return unpack(outcome.get("value"))
     name, message = str(outcome["error"]), str(outcome.get("message"))[:_MOST_SAID]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError, UsageError
-from seqit.llm.request import Failed, ImagePart, Message, Sampling, TextPart
+from seqit.llm.request import FailedRequest, ImagePart, Message, Sampling, TextPart
 
 TOP_K = 50
 """Where the request leaves it open: as in the paper's own runs with vLLM (arXiv 2403.07794)."""
@@ -19,7 +19,7 @@ Render = Callable[[list[Message]], str]
 """Returns the whole prompt as text, or raises whatever the template raises."""
 
 
-class Drawing(NamedTuple):
+class ResolvedSampling(NamedTuple):
     """How a token is drawn; temperature 0: greedy, top_k 0: among all."""
 
     temperature: float
@@ -27,7 +27,7 @@ class Drawing(NamedTuple):
     top_k: int
 
 
-def drawing(sampling: Sampling) -> Drawing:
+def resolve_sampling(sampling: Sampling) -> ResolvedSampling:
     """Return the settings, with what is left open filled in: 1, 1 and TOP_K.
 
     What the model's generation_config.json says of sampling is never taken. Raises ValueError for
@@ -40,10 +40,10 @@ def drawing(sampling: Sampling) -> Drawing:
         raise ValueError(
             f"temperature is 0 or more, top_p in (0, 1], max_new_tokens 1 or more: {sampling}"
         )
-    return Drawing(temperature, top_p, top_k)
+    return ResolvedSampling(temperature, top_p, top_k)
 
 
-class Template:
+class ChatTemplate:
     """A model's chat template, applied once; `options` are its own variables.
 
     text: the template's text where the user gave one; None: the model's own.
@@ -111,11 +111,11 @@ def plain_text(content: str | list[TextPart | ImagePart]) -> str:
     return "\n".join(texts)
 
 
-def too_long(prompt: int, new: int, limit: int) -> Failed | None:
+def too_long(prompt: int, new: int, limit: int) -> FailedRequest | None:
     """Return the failure where prompt and answer do not fit into the model; counts of tokens."""
     if prompt + new <= limit:
         return None
-    return Failed(
+    return FailedRequest(
         "too-long",
         f"the prompt has {prompt} tokens and the answer may have {new}; the model takes {limit} "
         "together",

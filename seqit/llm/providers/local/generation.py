@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from seqit.llm.providers.local.chat_template import drawing
-from seqit.llm.providers.local.vision import Seen, together
+from seqit.llm.providers.local.chat_template import resolve_sampling
+from seqit.llm.providers.local.vision import VisionPrompt, collate
 from seqit.llm.request import Completion, Request
 
 BYTES_A_CHARACTER = 4
 """So many tokens at most make one character of a text."""
 
 
-class Prompt(NamedTuple):
+class EncodedPrompt(NamedTuple):
     """A request, its prompt's token ids, and what the model takes with them (its images)."""
 
     ticket: int
@@ -21,7 +21,7 @@ class Prompt(NamedTuple):
 
 
 def generate(
-    model: Any, tokenizer: Any, ends: frozenset[int], label: str, prompts: Sequence[Prompt]
+    model: Any, tokenizer: Any, ends: frozenset[int], label: str, prompts: Sequence[EncodedPrompt]
 ) -> list[Completion]:
     """Return each prompt's completion. `ends`: tokens that end a turn; `label`: who answered.
 
@@ -37,14 +37,16 @@ def generate(
         ids[row, width - len(prompt.ids) :] = torch.tensor(prompt.ids)
         mask[row, width - len(prompt.ids) :] = 1
     requests = [prompt.request for prompt in prompts]
-    drawer = Drawer(requests, model.device)
-    stopper = Stopper(requests, tokenizer, ends)
+    drawer = Sampler(requests, model.device)
+    stopper = StopTracker(requests, tokenizer, ends)
     longest = max(request.sampling.max_new_tokens for request in requests)
     with torch.inference_mode():
         model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
-            **together([Seen(prompt.ids, prompt.tensors) for prompt in prompts], width, model),
+            **collate(
+                [VisionPrompt(prompt.ids, prompt.tensors) for prompt in prompts], width, model
+            ),
             generation_config=GenerationConfig(
                 do_sample=False, max_new_tokens=longest, pad_token_id=0
             ),
@@ -64,7 +66,7 @@ def generate(
     ]
 
 
-class Drawer:
+class Sampler:
     """A logits processor that draws: it adds noise to the logits, and the likeliest then wins.
 
     Noise of the Gumbel distribution makes that a draw from the softmax. It comes from each row's
@@ -74,7 +76,7 @@ class Drawer:
     def __init__(self, requests: Sequence[Request], device: Any) -> None:
         import torch
 
-        settings = [drawing(request.sampling) for request in requests]
+        settings = [resolve_sampling(request.sampling) for request in requests]
         self._generators = [
             torch.Generator(device).manual_seed(request.seed) if each.temperature > 0 else None
             for request, each in zip(requests, settings, strict=True)
@@ -129,7 +131,7 @@ class Drawer:
         return -waits.log()
 
 
-class Stopper:
+class StopTracker:
     """A stopping criterion that keeps of each row what it said until it ended, and why it did."""
 
     def __init__(self, requests: Sequence[Request], tokenizer: Any, ends: frozenset[int]) -> None:

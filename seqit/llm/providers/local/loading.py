@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError
-from seqit.llm.providers.local.model_files import library
+from seqit.llm.providers.local.model_files import installed_version
 
 UNLIMITED = 1 << 30
 
@@ -23,9 +23,9 @@ def load_model(folder: str, adapter: str | None, loading: Loading) -> Any:
     Raises SeqitError with the library's own sentence where that fails.
     """
     if adapter:
-        library("peft", "train")
+        installed_version("peft", "train")
     if loading.bits:
-        library("bitsandbytes", "train")
+        installed_version("bitsandbytes", "train")
     import torch
     from transformers import (
         AutoConfig,

@@ -15,7 +15,7 @@ SLICES, SLICE = 256, 4096
 """How many slices of how many bytes are taken of a larger file."""
 
 
-class Found(NamedTuple):
+class LocatedModel(NamedTuple):
     """A model: a folder, or a name on the hub; `revision` is its content's or its commit's."""
 
     model: str
@@ -36,7 +36,7 @@ class Found(NamedTuple):
         return snapshot_download(self.model, revision=self.revision)
 
 
-def find_model(model: str, revision: str | None, marker: str = "config.json") -> Found:
+def find_model(model: str, revision: str | None, marker: str = "config.json") -> LocatedModel:
     """Return which model a folder or a hub name stands for; needs huggingface_hub for the latter.
 
     A name on the hub is resolved to its commit once, without the network to the one that was
@@ -46,7 +46,7 @@ def find_model(model: str, revision: str | None, marker: str = "config.json") ->
     if folder.is_dir():
         if not (folder / marker).is_file():
             raise SeqitError(f"{model} is a folder without {marker}, so it holds no model")
-        return Found(model, fingerprint(folder), True)
+        return LocatedModel(model, fingerprint(folder), True)
     from huggingface_hub import hf_hub_download
 
     try:
@@ -56,7 +56,7 @@ def find_model(model: str, revision: str | None, marker: str = "config.json") ->
         raise SeqitError(
             f"{model} is no folder here, and the hub gives no model of that name: {error}"
         ) from error
-    return Found(model, Path(file).parent.name, False)
+    return LocatedModel(model, Path(file).parent.name, False)
 
 
 def fingerprint(folder: Path) -> str:
@@ -82,7 +82,7 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def library(module: str, extra: str) -> str:
+def installed_version(module: str, extra: str) -> str:
     """Return "DISTRIBUTION VERSION" of an installed library, without importing it.
 
     Raises SeqitError that names the extra where it is not installed.
@@ -95,7 +95,7 @@ def library(module: str, extra: str) -> str:
     return f"{names[0]} {version(names[0])}"
 
 
-def keep_quiet() -> None:
+def silence_libraries() -> None:
     """Before a library is imported: no telemetry, no progress bars, warnings to standard error.
 
     What the user has set stays.
@@ -112,24 +112,24 @@ def keep_quiet() -> None:
         os.environ.setdefault(name, value)
 
 
-class Source:
+class ModelSource:
     """The model and the adapter that a backend was asked for; looked up once, when needed."""
 
     def __init__(self, model: str, revision: str | None, adapter: str | None) -> None:
         self._asked = (model, revision)
         self._adapter = adapter
-        self._model_found: Found | None = None
-        self._adapter_found: Found | None = None
+        self._model_found: LocatedModel | None = None
+        self._adapter_found: LocatedModel | None = None
 
     @property
-    def model(self) -> Found:
+    def model(self) -> LocatedModel:
         """The model; raises SeqitError where there is none of that name."""
         if self._model_found is None:
             self._model_found = find_model(*self._asked)
         return self._model_found
 
     @property
-    def adapter(self) -> Found | None:
+    def adapter(self) -> LocatedModel | None:
         """The LoRA adapter, if one was asked for; raises SeqitError."""
         if self._adapter and self._adapter_found is None:
             self._adapter_found = find_model(self._adapter, None, "adapter_config.json")

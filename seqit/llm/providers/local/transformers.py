@@ -6,12 +6,22 @@ from typing import Any
 
 from seqit.errors import RowError, SeqitError, UsageError
 from seqit.llm.backend import Deliver
-from seqit.llm.providers.local.chat_template import Template, drawing, plain_text, too_long
-from seqit.llm.providers.local.generation import Prompt, generate
+from seqit.llm.providers.local.chat_template import (
+    ChatTemplate,
+    plain_text,
+    resolve_sampling,
+    too_long,
+)
+from seqit.llm.providers.local.generation import EncodedPrompt, generate
 from seqit.llm.providers.local.loading import Loading, load_model, take_settings
-from seqit.llm.providers.local.model_files import Source, keep_quiet, library
-from seqit.llm.providers.local.vision import Reader, Seen, reader_of, sees
-from seqit.llm.request import Answer, Failed, Message, Request
+from seqit.llm.providers.local.model_files import ModelSource, installed_version, silence_libraries
+from seqit.llm.providers.local.vision import (
+    VisionPrompt,
+    VisionPromptBuilder,
+    is_vision_model,
+    prompt_builder_for,
+)
+from seqit.llm.request import FailedRequest, Message, Request, RequestOutcome
 
 OPTIONS: dict[str, type] = {
     "batch_size": int,
@@ -32,7 +42,7 @@ AHEAD = 4
 """Batches' worth of requests to choose from, so that those of a length go together."""
 
 
-class Transformers:
+class TransformersBackend:
     """Answers with a model's own `generate`, batch by batch; images where the model takes them.
 
     model, lora: a folder or a hub name; no code of theirs is run. dtype auto: the checkpoint's,
@@ -66,19 +76,19 @@ class Transformers:
         if batch_size < 1:
             raise UsageError("batch_size is at least 1")
         self.name = f"transformers:{model}"
-        self._source = Source(model, revision, lora)
-        self._template = Template(chat_template, chat_template_kwargs)
+        self._source = ModelSource(model, revision, lora)
+        self._template = ChatTemplate(chat_template, chat_template_kwargs)
         bits = 4 if load_in_4bit else 8 if load_in_8bit else None
         self._loading = Loading(dtype, device_map, bits, attn_implementation)
         self._limit = max_model_len or 0
         self._batch_size = batch_size
         self._model: Any = None
         self._tokenizer: Any = None
-        self._reader: Reader | None = None
+        self._reader: VisionPromptBuilder | None = None
         self._ends: frozenset[int] = frozenset()
         self._deliver: Deliver | None = None
         self._arrived: deque[tuple[int, Request]] = deque()
-        self._queue: list[Prompt] = []
+        self._queue: list[EncodedPrompt] = []
         self._woken = threading.Event()
 
     @property
@@ -90,7 +100,7 @@ class Transformers:
         """Return what decides an answer; raises SeqitError where library or model is missing."""
         return {
             "kind": "transformers",
-            "library": library("transformers", "train"),
+            "library": installed_version("transformers", "train"),
             **self._source.identity(**self._template.identity()),
             "dtype": self._loading.dtype,
             "bits": self._loading.bits,
@@ -100,11 +110,13 @@ class Transformers:
     def open(self, deliver: Deliver) -> None:
         """Load the model; raises SeqitError where that fails."""
         for module in ("torch", "transformers", "accelerate"):
-            library(module, "train")
+            installed_version(module, "train")
         self._deliver = deliver
-        keep_quiet()
+        silence_libraries()
         folder = self._source.model.folder()
-        self._reader = reader_of(folder, self._template) if sees(folder) else None
+        self._reader = (
+            prompt_builder_for(folder, self._template) if is_vision_model(folder) else None
+        )
         self._tokenizer = self._reader.tokenizer if self._reader else _tokenizer_of(folder)
         if not (self._reader and self._reader.takes_no_template):
             self._template.probe(self._as_text, self._source.model.model)
@@ -136,7 +148,7 @@ class Transformers:
         self._queue.clear()
         self._model = self._tokenizer = self._reader = None
 
-    def _seen(self, turns: list[Message]) -> Seen:
+    def _seen(self, turns: list[Message]) -> VisionPrompt:
         """Return the prompt; the template alone sets special tokens."""
         if self._reader:
             return self._reader.prompt(turns)
@@ -145,33 +157,33 @@ class Transformers:
             chat_template=self._template.text,
             **self._template.options | {"add_generation_prompt": True, "return_dict": False},
         )
-        return Seen(ids, {})
+        return VisionPrompt(ids, {})
 
     def _as_text(self, turns: list[Message]) -> str:
         text: str = self._tokenizer.decode(self._seen(turns).ids)
         return text
 
-    def _admitted(self) -> list[tuple[int, Answer]]:
+    def _admitted(self) -> list[tuple[int, RequestOutcome]]:
         """Move what has arrived to the queue; return what cannot be answered."""
-        refused: list[tuple[int, Answer]] = []
+        refused: list[tuple[int, RequestOutcome]] = []
         while self._arrived:
             ticket, request = self._arrived.popleft()
             try:
-                drawing(request.sampling)
+                resolve_sampling(request.sampling)
                 seen = self._seen(self._template.turns(request.messages))
             except RowError as error:
-                failed: Failed | None = Failed("bad-image", str(error))
+                failed: FailedRequest | None = FailedRequest("bad-image", str(error))
             except Exception as error:  # whatever the template raises for these messages
-                failed = Failed("bad-request", f"that cannot be asked: {error}")
+                failed = FailedRequest("bad-request", f"that cannot be asked: {error}")
             else:
                 failed = too_long(len(seen.ids), request.sampling.max_new_tokens, self._limit)
             if failed:
                 refused.append((ticket, failed))
             else:
-                self._queue.append(Prompt(ticket, request, *seen))
+                self._queue.append(EncodedPrompt(ticket, request, *seen))
         return refused
 
-    def _next_batch(self) -> list[Prompt]:
+    def _next_batch(self) -> list[EncodedPrompt]:
         """Take the oldest prompt from the queue, and those nearest to it in length."""
         if not self._queue:
             return []
@@ -184,7 +196,7 @@ class Transformers:
         self._queue = [each for place, each in enumerate(self._queue) if place not in taken]
         return batch
 
-    def _answered(self, batch: list[Prompt]) -> list[tuple[int, Answer]]:
+    def _answered(self, batch: list[EncodedPrompt]) -> list[tuple[int, RequestOutcome]]:
         """Return the answers to a batch, in two halves where the memory does not hold it."""
         import torch
 
@@ -197,13 +209,15 @@ class Transformers:
         except torch.OutOfMemoryError as error:
             message = str(error)
         except Exception as error:  # the model is one for all: every request fails with it
-            broken = Failed("server-error", f"the model broke down: {error}", fatal=True)
+            broken = FailedRequest("server-error", f"the model broke down: {error}", fatal=True)
             return [(prompt.ticket, broken) for prompt in batch]
         # Here, and not above: the error held on to what had filled the memory.
         if torch.accelerator.is_available():
             torch.accelerator.empty_cache()
         if len(batch) == 1:
-            failed = Failed("too-long", f"the device's memory does not hold it alone: {message}")
+            failed = FailedRequest(
+                "too-long", f"the device's memory does not hold it alone: {message}"
+            )
             return [(batch[0].ticket, failed)]
         self._batch_size = max(len(batch) // 2, 1)
         half = self._batch_size

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from seqit.errors import SeqitError, UsageError
 from seqit.llm.images import read_image
-from seqit.llm.providers.local.chat_template import Template
-from seqit.llm.providers.local.model_files import library
+from seqit.llm.providers.local.chat_template import ChatTemplate
+from seqit.llm.providers.local.model_files import installed_version
 from seqit.llm.request import ImagePart, Message, TextPart
 
 MOST_ASKED = 512
@@ -24,24 +24,24 @@ _OF_TOKENS = ("token_type_ids", "mm_token_type_ids")
 _OF_QUESTION = ("qformer_input_ids", "qformer_attention_mask")
 
 
-class Seen(NamedTuple):
+class VisionPrompt(NamedTuple):
     """A prompt: its token ids, those of images among them, and what goes with them."""
 
     ids: list[int]
     tensors: dict[str, Any]
 
 
-class Reader(Protocol):
+class VisionPromptBuilder(Protocol):
     """Makes prompts of chats."""
 
     tokenizer: Any
     takes_no_template: bool
 
-    def prompt(self, turns: list[Message]) -> Seen:
+    def prompt(self, turns: list[Message]) -> VisionPrompt:
         """Return the prompt; raises ValueError for a chat that cannot be asked."""
 
 
-def sees(folder: str) -> bool:
+def is_vision_model(folder: str) -> bool:
     """Tell by its config.json whether a model takes images; raises SeqitError."""
     path = Path(folder) / "config.json"
     try:
@@ -50,9 +50,9 @@ def sees(folder: str) -> bool:
         raise SeqitError(f"{path} cannot be read: {error}") from None
 
 
-def reader_of(folder: str, template: Template) -> Reader:
+def prompt_builder_for(folder: str, template: ChatTemplate) -> VisionPromptBuilder:
     """Return the reader of a model that takes images; raises SeqitError or UsageError."""
-    library("PIL", "train")
+    installed_version("PIL", "train")
     from transformers import AutoProcessor
 
     try:
@@ -74,12 +74,12 @@ class _Chat:
 
     takes_no_template = False
 
-    def __init__(self, processor: Any, template: Template) -> None:
+    def __init__(self, processor: Any, template: ChatTemplate) -> None:
         self.tokenizer = processor.tokenizer
         self._processor = processor
         self._template = template
 
-    def prompt(self, turns: list[Message]) -> Seen:
+    def prompt(self, turns: list[Message]) -> VisionPrompt:
         """Return the prompt; the template alone sets special tokens."""
         options = self._template.options | {"add_generation_prompt": True, "tokenize": False}
         text = self.tokenizer.apply_chat_template(
@@ -94,7 +94,7 @@ class _Chat:
             return_tensors="pt",
         )
         ids: list[int] = made["input_ids"][0].tolist()
-        return Seen(ids, {key: made[key] for key in made if key not in _TEXT})
+        return VisionPrompt(ids, {key: made[key] for key in made if key not in _TEXT})
 
 
 class _InstructBlip:
@@ -107,7 +107,7 @@ class _InstructBlip:
         self._processor = processor
         self._image = self.tokenizer.convert_tokens_to_ids(str(processor.image_token))
 
-    def prompt(self, turns: list[Message]) -> Seen:
+    def prompt(self, turns: list[Message]) -> VisionPrompt:
         """Return the prompt of a question about one image."""
         images = _images(turns)
         if len(images) != 1 or any(turn["role"] == "assistant" for turn in turns):
@@ -124,7 +124,7 @@ class _InstructBlip:
         )
         pixels = self._processor.image_processor(images, return_tensors="pt")["pixel_values"]
         image = [self._image] * self._processor.num_query_tokens
-        return Seen(
+        return VisionPrompt(
             image + self.tokenizer(asked).input_ids,
             {
                 "pixel_values": pixels,
@@ -134,7 +134,7 @@ class _InstructBlip:
         )
 
 
-def together(prompts: Sequence[Seen], width: int, model: Any) -> dict[str, Any]:
+def collate(prompts: Sequence[VisionPrompt], width: int, model: Any) -> dict[str, Any]:
     """Return the tensors of a batch, whose ids are padded on the left to `width`."""
     import torch
     from torch.nn.functional import pad

@@ -6,10 +6,10 @@ from collections import deque
 from typing import Any
 
 from seqit.llm.backend import Deliver
-from seqit.llm.providers.local.chat_template import Template
-from seqit.llm.providers.local.model_files import Source, library
-from seqit.llm.providers.local.vllm_engine import Engine
-from seqit.llm.request import Answer, Failed, Request
+from seqit.llm.providers.local.chat_template import ChatTemplate
+from seqit.llm.providers.local.model_files import ModelSource, installed_version
+from seqit.llm.providers.local.vllm_engine import VLLMEngine
+from seqit.llm.request import FailedRequest, Request, RequestOutcome
 
 OPTIONS: dict[str, type] = {
     "tensor_parallel_size": int,
@@ -32,7 +32,7 @@ AHEAD = 4
 USUAL_SEQUENCES = 256
 
 
-class VLLM:
+class VLLMBackend:
     """Answers with a vLLM engine of its own; prefix caching is on.
 
     model, lora: a folder or a hub name. chat_template: a file, in place of the model's own;
@@ -61,8 +61,8 @@ class VLLM:
         enforce_eager: bool = False,
     ) -> None:
         self.name = f"vllm:{model}"
-        self._source = Source(model, revision, lora)
-        self._template = Template(chat_template, chat_template_kwargs)
+        self._source = ModelSource(model, revision, lora)
+        self._template = ChatTemplate(chat_template, chat_template_kwargs)
         settings: dict[str, Any] = {
             "tensor_parallel_size": tensor_parallel_size,
             "pipeline_parallel_size": pipeline_parallel_size,
@@ -74,11 +74,11 @@ class VLLM:
             "enforce_eager": enforce_eager,
         }
         self._settings = {name: value for name, value in settings.items() if value is not None}
-        self._engine: Engine | None = None
+        self._engine: VLLMEngine | None = None
         self._deliver: Deliver | None = None
         self._arrived: deque[tuple[int, Request]] = deque()
         self._woken = threading.Event()
-        self._dead: Failed | None = None
+        self._dead: FailedRequest | None = None
 
     @property
     def capacity(self) -> int:
@@ -90,7 +90,7 @@ class VLLM:
         """Return what decides an answer; raises SeqitError where vLLM or the model is missing."""
         return {
             "kind": "vllm",
-            "library": library("vllm", "vllm"),
+            "library": installed_version("vllm", "vllm"),
             **self._source.identity(**self._template.identity()),
             "dtype": self._settings["dtype"],
             "quantization": self._settings.get("quantization"),
@@ -98,9 +98,9 @@ class VLLM:
 
     def open(self, deliver: Deliver) -> None:
         """Load the model; raises SeqitError where that fails."""
-        library("vllm", "vllm")
+        installed_version("vllm", "vllm")
         self._deliver, self._dead = deliver, None
-        self._engine = Engine(self._source, self._template, self._settings)
+        self._engine = VLLMEngine(self._source, self._template, self._settings)
 
     def submit(self, batch: list[tuple[int, Request]]) -> None:
         """Queue requests; the next `wait` gives them to the engine."""
@@ -131,14 +131,14 @@ class VLLM:
             self._engine.close()
             self._engine = None
 
-    def _hand_over(self, answers: list[tuple[int, Answer]]) -> bool:
+    def _hand_over(self, answers: list[tuple[int, RequestOutcome]]) -> bool:
         if answers and self._deliver:
             self._deliver(answers)
         return bool(answers)
 
-    def _admitted(self) -> list[tuple[int, Answer]]:
+    def _admitted(self) -> list[tuple[int, RequestOutcome]]:
         """Give all that has arrived to the engine; return what it cannot take."""
-        refused: list[tuple[int, Answer]] = []
+        refused: list[tuple[int, RequestOutcome]] = []
         while self._arrived:
             ticket, request = self._arrived.popleft()
             failed = self._dead or (self._engine and self._engine.add(ticket, request))
@@ -146,10 +146,12 @@ class VLLM:
                 refused.append((ticket, failed))
         return refused
 
-    def _stepped(self) -> list[tuple[int, Answer]]:
+    def _stepped(self) -> list[tuple[int, RequestOutcome]]:
         assert self._engine
         try:
             return self._engine.step()
         except Exception as error:  # the engine is one for all: every request fails with it
-            self._dead = Failed("server-error", f"vLLM's engine broke down: {error}", fatal=True)
+            self._dead = FailedRequest(
+                "server-error", f"vLLM's engine broke down: {error}", fatal=True
+            )
             return [(ticket, self._dead) for ticket in self._engine.drop()]

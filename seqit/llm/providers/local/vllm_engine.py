@@ -9,10 +9,10 @@ from typing import Any
 
 from seqit.errors import SeqitError
 from seqit.llm.images import as_data_url
-from seqit.llm.providers.local.chat_template import Template, drawing, too_long
-from seqit.llm.providers.local.model_files import Source, keep_quiet
+from seqit.llm.providers.local.chat_template import ChatTemplate, resolve_sampling, too_long
+from seqit.llm.providers.local.model_files import ModelSource, silence_libraries
 from seqit.llm.providers.local.vllm_guard import start_guard
-from seqit.llm.request import Answer, Completion, Failed, Message, Request
+from seqit.llm.request import Completion, FailedRequest, Message, Request, RequestOutcome
 
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks that vLLM makes room for."""
@@ -20,15 +20,17 @@ LONGEST_SIDE = 2048
 """Pixels of a local picture; what a model takes of it is its own processor's business."""
 
 
-class Engine:
+class VLLMEngine:
     """A vLLM engine with one model; takes requests at any time.
 
     at_once: how many it computes together. inside: the requests that it has, by ticket.
     """
 
-    def __init__(self, source: Source, template: Template, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, source: ModelSource, template: ChatTemplate, settings: dict[str, Any]
+    ) -> None:
         model, adapter = source.model, source.adapter
-        keep_quiet()
+        silence_libraries()
         # A copy of this process would hold its open files, and its pipes would never end.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         from vllm import LLM
@@ -64,7 +66,7 @@ class Engine:
             self.close()
             raise
 
-    def add(self, ticket: int, request: Request) -> Failed | None:
+    def add(self, ticket: int, request: Request) -> FailedRequest | None:
         """Take a request into the batch, or return why it cannot be taken."""
         try:
             prompt = self._render(self._template.turns(request.messages))
@@ -75,11 +77,11 @@ class Engine:
                 str(ticket), prompt, _params(request), lora_request=self._lora
             )
         except Exception as error:  # a template, a picture, a schema: whatever is wrong with one
-            return Failed("bad-request", f"vLLM cannot take the request: {error}")
+            return FailedRequest("bad-request", f"vLLM cannot take the request: {error}")
         self.inside[ticket] = request
         return None
 
-    def step(self) -> list[tuple[int, Answer]]:
+    def step(self) -> list[tuple[int, RequestOutcome]]:
         """Compute one token for each in the batch; return those that are done."""
         done = [output for output in self._llm.llm_engine.step() if output.finished]
         return [(int(output.request_id), self._answer(output)) for output in done]
@@ -123,11 +125,13 @@ class Engine:
         text: str = self._llm.get_tokenizer().decode(self._render(turns)["prompt_token_ids"])
         return text
 
-    def _answer(self, output: Any) -> Answer:
+    def _answer(self, output: Any) -> RequestOutcome:
         request = self.inside.pop(int(output.request_id))
         (made,) = output.outputs
         if made.finish_reason not in ("stop", "length"):
-            return Failed("server-error", f"vLLM gave up: {made.finish_reason}", retryable=True)
+            return FailedRequest(
+                "server-error", f"vLLM gave up: {made.finish_reason}", retryable=True
+            )
         return Completion(
             made.text,
             made.finish_reason,
@@ -142,7 +146,7 @@ def _params(request: Request) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-    temperature, top_p, top_k = drawing(request.sampling)
+    temperature, top_p, top_k = resolve_sampling(request.sampling)
     return SamplingParams(
         temperature=temperature,
         top_p=top_p,

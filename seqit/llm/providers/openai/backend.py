@@ -1,4 +1,4 @@
-"""The backend for every OpenAI-compatible server, over one connection pool in a thread of its own.
+"""The backend for every OpenAIBackend-compatible server, over one connection pool in a thread of its own.
 
 aiohttp rather than the official client, which is bound by the CPU near 220 requests a second;
 what a request costs here is aiohttp's own work and little else.
@@ -20,7 +20,7 @@ from seqit.llm.images import as_data_url
 from seqit.llm.providers.openai.chat import chat_body, check_extra_body, has_images, read_completion
 from seqit.llm.providers.openai.errors import failure_of_exception, failure_of_status
 from seqit.llm.providers.openai.server import find_server
-from seqit.llm.request import Answer, Completion, Failed, Request
+from seqit.llm.request import Completion, FailedRequest, Request, RequestOutcome
 from seqit.records.validation import shorten
 
 _CONNECTING = 30.0
@@ -34,8 +34,8 @@ _LARGE = 1 << 20
 """Bytes from which aiohttp wants a body as a file."""
 
 
-class OpenAI:
-    """Asks a model at an OpenAI-compatible server; see seqit.llm.backend.Backend.
+class OpenAIBackend:
+    """Asks a model at an OpenAIBackend-compatible server; see seqit.llm.backend.Backend.
 
     base_url, api_key: OPENAI_BASE_URL and OPENAI_API_KEY where not given. timeout: seconds for
     one answer. extra_body: merged into every request; null leaves a key out. structured: whether
@@ -66,7 +66,7 @@ class OpenAI:
         self._thread: threading.Thread | None = None
         self._broken: Exception | None = None  # what ended the thread before its time
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._done: list[tuple[int, Answer]] = []
+        self._done: list[tuple[int, RequestOutcome]] = []
 
     def identity(self) -> dict[str, Any]:
         """Return what decides an answer: server, model, extra body, size of images."""
@@ -78,7 +78,7 @@ class OpenAI:
             "image_side": self._image_side,
         }
 
-    def body_of(self, request: Request) -> dict[str, Any] | Failed:
+    def body_of(self, request: Request) -> dict[str, Any] | FailedRequest:
         """Return the body that asks for a completion; Failed where an image cannot be sent."""
         try:
             return chat_body(
@@ -90,13 +90,13 @@ class OpenAI:
                 limit="max_completion_tokens" if self.server.is_openai else "max_tokens",
             )
         except RowError as error:
-            return Failed("bad-image", str(error))
+            return FailedRequest("bad-image", str(error))
         except SeqitError as error:  # Pillow is missing
-            return Failed("config", str(error), fatal=True)
+            return FailedRequest("config", str(error), fatal=True)
 
     def answer_of(
         self, status: int, headers: Mapping[str, str], raw: bytes, body: Mapping[str, Any]
-    ) -> Answer:
+    ) -> RequestOutcome:
         """Return what the server's answer to `body` says."""
         success = 200 <= status < 300
         if success:
@@ -109,7 +109,7 @@ class OpenAI:
         else:
             failed = failure_of_status(status, headers, raw, body, self.model)
         said = {"status": status, "response": shorten(raw.decode("utf-8", "replace"), 500)}
-        return replace(failed, evidence=said) if isinstance(failed, Failed) else failed
+        return replace(failed, evidence=said) if isinstance(failed, FailedRequest) else failed
 
     def open(self, deliver: Deliver) -> None:
         """Start the thread; the first request connects. Raises UsageError without a key."""
@@ -206,20 +206,20 @@ class OpenAI:
             self._broken = error
         self._news.set()
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> RequestOutcome:
         if has_images(request.messages):
             body = await asyncio.to_thread(self.body_of, request)
         else:
             body = self.body_of(request)
-        if isinstance(body, Failed):
+        if isinstance(body, FailedRequest):
             return body
         try:
             data = orjson.dumps(body)
         except orjson.JSONEncodeError as error:
-            return Failed("bad-request", f"the request cannot be written as JSON: {error}")
+            return FailedRequest("bad-request", f"the request cannot be written as JSON: {error}")
         return await self._exchange(data, body)
 
-    async def _exchange(self, data: bytes, body: dict[str, Any]) -> Answer:
+    async def _exchange(self, data: bytes, body: dict[str, Any]) -> RequestOutcome:
         from aiohttp import ClientError
 
         sent = data if len(data) < _LARGE else io.BytesIO(data)

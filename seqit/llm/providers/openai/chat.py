@@ -12,7 +12,7 @@ import orjson
 
 from seqit.errors import UsageError
 from seqit.llm.providers.openai.errors import ErrorBody, error_of, failure_of_status
-from seqit.llm.request import Answer, Completion, Failed, Message, Request
+from seqit.llm.request import Completion, FailedRequest, Message, Request, RequestOutcome
 from seqit.records.validation import describe, shorten
 
 _RESERVED = ("model", "messages", "stream", "n")
@@ -100,7 +100,7 @@ def _messages(messages: list[Message], image_url: Callable[[str], str]) -> list[
     return shown
 
 
-def read_completion(raw: bytes, model: str) -> Answer:
+def read_completion(raw: bytes, model: str) -> RequestOutcome:
     """Return what a server answered with success; Failed where that is no completion.
 
     `model` is the one that was asked for: another's answer is none.
@@ -116,7 +116,7 @@ def read_completion(raw: bytes, model: str) -> Answer:
     served = value.get("model")
     served = served if isinstance(served, str) else ""
     if served and not same_model(model, served):
-        return Failed(
+        return FailedRequest(
             "wrong-model",
             f"the server answered with {served!r} where {model!r} was asked for; if that is the "
             f"model you mean, ask for it by this name",
@@ -128,12 +128,12 @@ def read_completion(raw: bytes, model: str) -> Answer:
         return _malformed(f"has not the shape of a chat completion ({_place(error)})")
 
 
-def _reported(error: ErrorBody, raw: bytes, model: str) -> Failed:
+def _reported(error: ErrorBody, raw: bytes, model: str) -> FailedRequest:
     """Return the failure that OpenRouter and others report under the status of success."""
     if isinstance(error.code, int) and 400 <= error.code < 600:
         return failure_of_status(error.code, {}, raw, {}, model)
     said = shorten(error.message, 300)
-    return Failed("server-error", f"the server reported an error: {said}", retryable=True)
+    return FailedRequest("server-error", f"the server reported an error: {said}", retryable=True)
 
 
 def same_model(asked: str, served: str) -> bool:
@@ -146,7 +146,7 @@ def same_model(asked: str, served: str) -> bool:
     return served == asked or not rest or _REVISION.fullmatch(rest) is not None
 
 
-def _completion(value: dict[str, Any], served: str) -> Answer:
+def _completion(value: dict[str, Any], served: str) -> RequestOutcome:
     choice = value["choices"][0]
     message = choice["message"]
     finish = choice.get("finish_reason")
@@ -187,8 +187,8 @@ def _logprobs(given: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _malformed(problem: str) -> Failed:
-    return Failed("malformed-response", f"the server's answer {problem}", retryable=True)
+def _malformed(problem: str) -> FailedRequest:
+    return FailedRequest("malformed-response", f"the server's answer {problem}", retryable=True)
 
 
 def _place(error: Exception) -> str:

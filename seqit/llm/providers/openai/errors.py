@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from seqit.llm.request import Failed
+from seqit.llm.request import FailedRequest
 from seqit.records.validation import shorten
 
 
@@ -88,7 +88,7 @@ def error_of(value: Any) -> ErrorBody:
 
 def failure_of_status(
     status: int, headers: Mapping[str, str], raw: bytes, body: Mapping[str, Any], model: str
-) -> Failed:
+) -> FailedRequest:
     """Return why a request failed that was answered with an error's status.
 
     `raw` is the answer, `body` what was sent: a parameter that was not sent cannot be at fault.
@@ -102,45 +102,45 @@ def failure_of_status(
     if text:
         said += f": {shorten(text, 300).rstrip('.')}"
     if error.code in _CONTEXT or error.kind in _CONTEXT:
-        return Failed("too-long", said)
+        return FailedRequest("too-long", said)
     if status == 429:
         return _rate_limited(said, error, headers)
     if status in (408, 409, 425) or status >= 500:
         overloaded = status in _OVERLOADED
         wait = _retry_after(headers)
-        return Failed("server-error", said, True, overloaded=overloaded, retry_after=wait)
+        return FailedRequest("server-error", said, True, overloaded=overloaded, retry_after=wait)
     if failed := _rejected(status, said, text, error, body):
         return failed
     if advice := _advice(status, headers, model):
-        return Failed("config", f"{said}. {advice}", fatal=True)
-    return Failed("bad-request", said)
+        return FailedRequest("config", f"{said}. {advice}", fatal=True)
+    return FailedRequest("bad-request", said)
 
 
-def _rate_limited(said: str, error: ErrorBody, headers: Mapping[str, str]) -> Failed:
+def _rate_limited(said: str, error: ErrorBody, headers: Mapping[str, str]) -> FailedRequest:
     if error.code in _QUOTA or error.kind in _QUOTA:
-        return Failed("config", f"{said}. The account has no quota left", fatal=True)
+        return FailedRequest("config", f"{said}. The account has no quota left", fatal=True)
     wait = _retry_after(headers)
-    return Failed("rate-limited", said, retryable=True, overloaded=True, retry_after=wait)
+    return FailedRequest("rate-limited", said, retryable=True, overloaded=True, retry_after=wait)
 
 
 def _rejected(
     status: int, said: str, text: str, error: ErrorBody, body: Mapping[str, Any]
-) -> Failed | None:
+) -> FailedRequest | None:
     """Return what a server has against the content of a request, if it says so."""
     if status not in (400, 403, 413, 422):
         return None
     if _WITHHELD.search(f"{error.code} {error.kind} {text}"):
-        return Failed("refused", said)
+        return FailedRequest("refused", said)
     limit_alone = error.param in _LIMITS and not _OF_PROMPT.search(text)
     if status == 413 or (_TOO_LONG.search(f"{error.code} {text}") and not limit_alone):
-        return Failed("too-long", said)
+        return FailedRequest("too-long", said)
     # A message may quote the prompt, which may speak of anything: only its start is read.
     start = error.message[:200]
     if "response_format" in body and _STRUCTURE.search(error.param or start):
-        return Failed("config", f"{said}. Add --no-structured", fatal=True)
+        return FailedRequest("config", f"{said}. Add --no-structured", fatal=True)
     for key in body:
         if key not in ("model", "messages") and _is_about(key, error.param, start):
-            return Failed("config", f"{said}. {_advice_on(key, body, text)}", fatal=True)
+            return FailedRequest("config", f"{said}. {_advice_on(key, body, text)}", fatal=True)
     return None
 
 
@@ -199,27 +199,27 @@ def _plain_text(raw: bytes) -> str:
     return re.sub(r"<(?:style|script).*?</|<[^>]*>", " ", raw[:4000].decode("utf-8", "replace"))
 
 
-def failure_of_exception(error: Exception, base_url: str, timeout: float) -> Failed:
+def failure_of_exception(error: Exception, base_url: str, timeout: float) -> FailedRequest:
     """Return why a request got no answer, or not a whole one."""
     import aiohttp
 
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         message = f"{base_url} cannot be reached: no connection came about in time"
-        return Failed("timeout", message, retryable=True)
+        return FailedRequest("timeout", message, retryable=True)
     if isinstance(error, TimeoutError):
         message = f"{base_url} gave no answer within {timeout:g} seconds"
-        return Failed("timeout", message, retryable=True)
+        return FailedRequest("timeout", message, retryable=True)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         message = f"{base_url} cannot be reached safely: {_cause(error)}"
-        return Failed("config", message, fatal=True)
+        return FailedRequest("config", message, fatal=True)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         message = f"the proxy for {base_url} answered {error.status}"
-        return Failed(
+        return FailedRequest(
             "connection", message, retryable=error.status != 407, fatal=error.status == 407
         )
     if isinstance(error, aiohttp.ClientResponseError):
         message = f"what {base_url} answered is not HTTP"
-        return Failed("malformed-response", message, retryable=True)
+        return FailedRequest("malformed-response", message, retryable=True)
     if isinstance(error, aiohttp.ClientPayloadError):
         message = f"{base_url} cut the connection in the middle of an answer"
     elif isinstance(error, aiohttp.ClientProxyConnectionError):
@@ -228,7 +228,7 @@ def failure_of_exception(error: Exception, base_url: str, timeout: float) -> Fai
         message = f"{base_url} cannot be reached: {_cause(error)}"
     else:
         message = f"{base_url} cut the connection before it answered"
-    return Failed("connection", message, retryable=True)
+    return FailedRequest("connection", message, retryable=True)
 
 
 def _cause(error: Exception) -> str:

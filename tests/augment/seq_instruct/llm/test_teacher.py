@@ -7,17 +7,17 @@ import pytest
 from support.scripted import scripted_model
 
 from seqit.augment import regenerate
-from seqit.augment.form import Form
+from seqit.augment.form import TaggedForm
 from seqit.augment.seq_instruct.llm import classify, extract, refine, rewrite
 from seqit.augment.seq_instruct.llm.teacher import LanguageTeacher
 from seqit.augment.seq_instruct.method import augment, option_shares, shares_lines
 from seqit.augment.seq_instruct.paper.form import PaperForm
 from seqit.errors import UsageError
 from seqit.llm.chat import chat_of
-from seqit.llm.model_call import Unreadable
-from seqit.llm.request import Completion, Failed
+from seqit.llm.model_call import ParseError
+from seqit.llm.request import Completion, FailedRequest
 from seqit.records.identity import content_id
-from seqit.records.run_stats import Account, Row
+from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 FORMS = {
@@ -70,7 +70,7 @@ def run(row, script, structured=False, iterations=1, seed=0, thaw=False, **optio
         script.structured = structured
     model = scripted_model(script, structured)
     rejects = []
-    account = Account("augment", rejects.append)
+    account = RunStats("augment", rejects.append)
     account.read = 1
     out = list(
         augment(
@@ -481,7 +481,7 @@ def test_a_span_loses_nothing_wherever_it_stands():
         for end in range(start + 1, len(words) + 1):
             part = " ".join(words[start:end])
             if part == text:
-                with pytest.raises(Unreadable, match="nothing is left"):
+                with pytest.raises(ParseError, match="nothing is left"):
                     extract.split(text, part)
                 continue
             source = extract.split(text, part)
@@ -538,7 +538,7 @@ def test_the_output_is_the_completion():
         ("<think>It is Tanganyika, or", "truncated"),
         ("<think>It is Tanganyika.</think>\n", "empty"),
         ("THIS EVALUATION FAILED AFTER 5 ATTEMPTS.", "placeholder"),
-        (Failed("timeout", "no answer within 600 s", evidence={"tries": 7}), "timeout"),
+        (FailedRequest("timeout", "no answer within 600 s", evidence={"tries": 7}), "timeout"),
     ],
 )
 def test_a_failed_response_is_no_answer(said, reason):
@@ -625,7 +625,7 @@ def test_until_rewrite_leaves_the_answer_to_another():
 
 def test_a_chain_without_an_answer_is_answered_by_regenerate():
     chain = run(record(), good(), until="rewrite")[0]
-    account = Account("augment")
+    account = RunStats("augment")
     [row] = regenerate.augment(
         iter([Row(chain)]), account, seed=0, model=scripted_model(lambda request: "1470 m.")
     )
@@ -774,5 +774,5 @@ def test_the_reference_format_has_no_steps(structured):
 
 
 def test_the_form_is_asked_for_as_it_is_by_default():
-    form = Form(())
+    form = TaggedForm(())
     assert LanguageTeacher(scripted_model(good())).shape(form) is form

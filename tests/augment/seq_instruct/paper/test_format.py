@@ -10,7 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from support.paths import ROOT
 
-from seqit.augment.form import Field, Form
+from seqit.augment.form import AnswerField, TaggedForm
 from seqit.augment.seq_instruct.paper.form import PaperForm, PaperParser
 from seqit.augment.seq_instruct.paper.format import (
     read_explanation,
@@ -27,10 +27,10 @@ from seqit.augment.seq_instruct.paper.reference import (
     refinement_difference,
 )
 from seqit.errors import RowError
-from seqit.llm.model_call import Unreadable
+from seqit.llm.model_call import ParseError
 from seqit.records.identity import content_id
 from seqit.records.paper import instruction as paper_instruction
-from seqit.records.reading_comparison import Difference, difference
+from seqit.records.reading_comparison import ReadingDifference, reading_difference
 
 HEAD = "#Explanation#:\nA step before it helps.\n\n#New Instruction#:\n"
 EXAMPLE = (
@@ -42,9 +42,9 @@ EXAMPLE = (
 def compare(text, published):
     """Return how our reading of a completion differs from the published one, if it does."""
     try:
-        return difference(read_instruction(text), published)
-    except Unreadable as error:
-        return difference(None, published, str(error))
+        return reading_difference(read_instruction(text), published)
+    except ParseError as error:
+        return reading_difference(None, published, str(error))
 
 
 # --- real completions ------------------------------------------------------------------------
@@ -300,7 +300,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_guesses_at_nothing(name):
     completion, problem = UNREADABLE[name]
-    with pytest.raises(Unreadable, match=problem):
+    with pytest.raises(ParseError, match=problem):
         read_instruction(completion)
 
 
@@ -348,7 +348,7 @@ def test_any_text_is_read_or_refused(text, piece):
     for read in (read_instruction, read_option, read_verdict):
         try:
             read(completion)
-        except Unreadable as error:
+        except ParseError as error:
             assert str(error) and error.reason == "unparseable"
 
 
@@ -356,7 +356,7 @@ def test_any_text_is_read_or_refused(text, piece):
 def test_no_text_takes_its_length_squared(piece):
     long = piece * (300_000 // len(piece))  # squared, it would take longer than a test may
     for read, begin in ((read_instruction, HEAD), (read_option, "So the option is: A")):
-        with suppress(Unreadable):
+        with suppress(ParseError):
             read(f"{begin}{long}b###")
 
 
@@ -448,7 +448,7 @@ def test_reads_an_option_from_its_verdict_alone(text, echo):
     if OPTIONS[text]:
         assert read_option(echo + text) == OPTIONS[text]
     else:
-        with pytest.raises(Unreadable, match=r"the option is"):
+        with pytest.raises(ParseError, match=r"the option is"):
             read_option(echo + text)
 
 
@@ -460,7 +460,7 @@ def test_what_was_thought_before_the_answer_is_none():
 @given(st.lists(st.sampled_from([*"ABCD.:\n ()", "option ", "prefix task "])).map("".join))
 def test_no_verdict_is_no_option(text):
     assume(not re.search(r"(?m)^\s*option\s*:", text))
-    with pytest.raises(Unreadable):
+    with pytest.raises(ParseError):
         read_option(text)
 
 
@@ -490,7 +490,7 @@ VERDICTS = {
 @pytest.mark.parametrize("text", VERDICTS)
 def test_reads_a_verdict_by_its_whole_word(text):
     if VERDICTS[text] is None:
-        with pytest.raises(Unreadable, match="verdict"):
+        with pytest.raises(ParseError, match="verdict"):
             read_verdict(text)
     else:
         assert read_verdict(text) is VERDICTS[text]
@@ -515,9 +515,9 @@ def test_reads_a_verdict_by_its_whole_word(text):
 )
 def test_where_the_reference_reads_another_instruction(completion, theirs, kind):
     assert reference_instruction(completion) == theirs
-    difference = instruction_difference(completion)
-    assert (difference and difference.kind) == kind
-    assert difference is None or difference.theirs == theirs
+    reading_difference = instruction_difference(completion)
+    assert (reading_difference and reading_difference.kind) == kind
+    assert reading_difference is None or reading_difference.theirs == theirs
 
 
 @pytest.mark.parametrize(
@@ -531,8 +531,8 @@ def test_where_the_reference_reads_another_instruction(completion, theirs, kind)
 )
 def test_where_the_reference_reads_another_option(completion, theirs, kind):
     assert reference_option(completion) == theirs
-    difference = option_difference(completion)
-    assert (difference and difference.kind) == kind
+    reading_difference = option_difference(completion)
+    assert (reading_difference and reading_difference.kind) == kind
 
 
 @pytest.mark.parametrize(
@@ -546,27 +546,29 @@ def test_where_the_reference_reads_another_option(completion, theirs, kind):
 )
 def test_where_the_reference_reads_another_refinement(completion, theirs, kind):
     assert reference_refinement(completion) == theirs
-    difference = refinement_difference(completion)
-    assert (difference and difference.kind) == kind
+    reading_difference = refinement_difference(completion)
+    assert (reading_difference and reading_difference.kind) == kind
 
 
 def test_a_difference_tells_both_readings():
-    assert compare(HEAD + "Do X.\n###", "Do  X.") == Difference("form", "Do X.", "Do  X.")
-    assert compare("?", "Do X.") == Difference(
+    assert compare(HEAD + "Do X.\n###", "Do  X.") == ReadingDifference("form", "Do X.", "Do  X.")
+    assert compare("?", "Do X.") == ReadingDifference(
         "unreadable", None, "Do X.", "#New Instruction# is not given at the beginning of a line"
     )
 
 
 # --- the form --------------------------------------------------------------------------------
 
-REWRITE_FORM = Form((Field("thought"), Field("instruction"), Field("steps", several=True)))
-CLASSIFY_FORM = Form((Field("thought"), Field("option", tuple("ABCD"))))
-REFINE_FORM = Form(
+REWRITE_FORM = TaggedForm(
+    (AnswerField("thought"), AnswerField("instruction"), AnswerField("steps", several=True))
+)
+CLASSIFY_FORM = TaggedForm((AnswerField("thought"), AnswerField("option", tuple("ABCD"))))
+REFINE_FORM = TaggedForm(
     (
-        Field("thought"),
-        Field("verdict", ("complete", "incomplete")),
-        Field("instruction", empty=True),
-        Field("steps", several=True, empty=True),
+        AnswerField("thought"),
+        AnswerField("verdict", ("complete", "incomplete")),
+        AnswerField("instruction", empty=True),
+        AnswerField("steps", several=True, empty=True),
     )
 )
 REWRITE, CLASSIFY, REFINE = map(PaperForm.of, (REWRITE_FORM, CLASSIFY_FORM, REFINE_FORM))
@@ -605,7 +607,7 @@ def test_a_complete_refinement_tells_of_the_instruction_that_it_gives():
 
 
 def test_an_incomplete_refinement_needs_its_instruction():
-    with pytest.raises(Unreadable, match="not given"):
+    with pytest.raises(ParseError, match="not given"):
         REFINE.read("Answer: No")
 
 
@@ -616,7 +618,7 @@ def test_the_parser_counts_where_the_reference_reads_something_else():
         form, values = VALUES[number]
         shaped = {"instruction": rewrite, "option": classify, "refinement": refine}[form.reading]
         assert shaped.read(form.show(values)) == values
-    with pytest.raises(Unreadable):
+    with pytest.raises(ParseError):
         classify.read("I cannot tell.")
     differences = parser.counts.pop("differences")
     assert parser.counts == {

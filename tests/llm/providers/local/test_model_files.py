@@ -8,11 +8,20 @@ import pytest
 from seqit.errors import SeqitError, UsageError
 from seqit.llm.providers.local import model_files as local_model
 from seqit.llm.providers.local import transformers, vllm
-from seqit.llm.providers.local.chat_template import TOP_K, Template, drawing, plain_text, too_long
+from seqit.llm.providers.local.chat_template import (
+    TOP_K,
+    ChatTemplate,
+    plain_text,
+    resolve_sampling,
+    too_long,
+)
 from seqit.llm.providers.local.model_files import SLICE, WHOLE, find_model, fingerprint
 from seqit.llm.request import Sampling
 
-BACKENDS = [(vllm, vllm.VLLM, "vllm"), (transformers, transformers.Transformers, "train")]
+BACKENDS = [
+    (vllm, vllm.VLLMBackend, "vllm"),
+    (transformers, transformers.TransformersBackend, "train"),
+]
 
 
 @pytest.mark.parametrize(("module", "backend", "extra"), BACKENDS)
@@ -61,7 +70,7 @@ def chat(system, user="Go."):
 
 
 def test_a_system_message_goes_as_it_is_where_the_template_shows_it():
-    template = Template(None, None)
+    template = ChatTemplate(None, None)
     template.probe(strict, "m")
     assert template.turns(chat("Be brief.")) == chat("Be brief.")
     assert template.turns(chat("")) == template.turns(chat("\n ")) == chat("")[1:]
@@ -70,7 +79,7 @@ def test_a_system_message_goes_as_it_is_where_the_template_shows_it():
 
 @pytest.mark.parametrize("render", [refusing, dropping])
 def test_a_system_message_opens_the_first_turn_where_the_template_loses_it(render):
-    template = Template(None, None)
+    template = ChatTemplate(None, None)
     template.probe(render, "m")
     assert template.turns(chat("Be brief.")) == [{"role": "user", "content": "Be brief.\n\nGo."}]
     image = {"type": "image", "image": "a.png"}
@@ -86,26 +95,26 @@ def test_a_template_that_renders_nothing_is_refused():
         raise ValueError("no chat template")
 
     with pytest.raises(SeqitError, match=r"/models/base has no chat template that works \(no chat"):
-        Template(None, None).probe(broken, "/models/base")
+        ChatTemplate(None, None).probe(broken, "/models/base")
 
 
 def test_the_options_of_a_template_are_an_object(tmp_path):
-    assert Template(None, '{"enable_thinking": false}').options == {"enable_thinking": False}
+    assert ChatTemplate(None, '{"enable_thinking": false}').options == {"enable_thinking": False}
     for text in ("[]", "{", "thinking"):
         with pytest.raises(UsageError, match="JSON object"):
-            Template(None, text)
+            ChatTemplate(None, text)
     with pytest.raises(UsageError, match="cannot be read"):
-        Template(str(tmp_path / "absent.jinja"), None)
+        ChatTemplate(str(tmp_path / "absent.jinja"), None)
 
 
 def test_sampling_that_is_left_open_is_filled_in():
-    assert drawing(Sampling()) == (1.0, 0.9, TOP_K)
-    assert drawing(Sampling(temperature=None, top_p=None)) == (1.0, 1.0, TOP_K)
-    assert drawing(Sampling(temperature=0, top_k=0)) == (0, 0.9, 0)
-    assert drawing(Sampling(top_k=-1)).top_k == 0
+    assert resolve_sampling(Sampling()) == (1.0, 0.9, TOP_K)
+    assert resolve_sampling(Sampling(temperature=None, top_p=None)) == (1.0, 1.0, TOP_K)
+    assert resolve_sampling(Sampling(temperature=0, top_k=0)) == (0, 0.9, 0)
+    assert resolve_sampling(Sampling(top_k=-1)).top_k == 0
     for wrong in ({"temperature": -0.1}, {"top_p": 0}, {"top_p": 1.1}, {"max_new_tokens": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            drawing(Sampling(**wrong))
+            resolve_sampling(Sampling(**wrong))
 
 
 def test_prompt_and_answer_must_fit_together():

@@ -8,7 +8,7 @@ from support.local_backend import Session, mixed_requests, request
 from support.tiny_model import BOS, END, NO_SYSTEM, TEMPLATE, make_model, say_greedily
 
 from seqit.errors import SeqitError, UsageError
-from seqit.llm.request import Completion, Failed, Request, Sampling
+from seqit.llm.request import Completion, FailedRequest, Request, Sampling
 
 if not all(map(find_spec, ("torch", "transformers", "accelerate", "peft", "bitsandbytes"))):
     pytest.skip(
@@ -16,8 +16,8 @@ if not all(map(find_spec, ("torch", "transformers", "accelerate", "peft", "bitsa
     )
 
 from seqit.llm.providers.local import transformers as backend_module
-from seqit.llm.providers.local.generation import Drawer, Stopper, cut
-from seqit.llm.providers.local.transformers import Transformers
+from seqit.llm.providers.local.generation import Sampler, StopTracker, cut
+from seqit.llm.providers.local.transformers import TransformersBackend
 
 # The libraries' own deprecations are no fault of a test.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -40,7 +40,7 @@ def tokenizer(folder):
 
 @pytest.fixture(scope="module")
 def session(folder):
-    session = Session(Transformers(str(folder), batch_size=8))
+    session = Session(TransformersBackend(str(folder), batch_size=8))
     yield session
     session.backend.close()
     session.backend.close()  # harmless
@@ -71,7 +71,7 @@ def test_answers_do_not_depend_on_the_batch_or_the_order(session, folder):
     together = session.ask(requests)
     backwards = session.ask(requests[::-1])[::-1]
     assert together == backwards
-    alone = Session(Transformers(str(folder), batch_size=1)).ask(requests[:20])
+    alone = Session(TransformersBackend(str(folder), batch_size=1)).ask(requests[:20])
     assert alone == together[:20]
     assert len({answer.text for answer in together}) > 50
 
@@ -97,7 +97,7 @@ def test_many_requests_with_slots_refilled(session):
 
 
 def test_prompts_of_a_length_share_a_batch(folder):
-    session = Session(Transformers(str(folder), batch_size=4))
+    session = Session(TransformersBackend(str(folder), batch_size=4))
     short, long = [request("a", max_new_tokens=2)] * 4, [request("a" * 90, max_new_tokens=2)] * 4
     pairs = [each for pair in zip(short, long, strict=True) for each in pair]
     session.ask(pairs)
@@ -108,7 +108,9 @@ def test_a_prompt_that_is_too_long_fails_alone(session):
     fine = request("List three rivers.")
     before, failed, after = session.ask([fine, request("x " * 2_000), fine])
     assert before == after and isinstance(before, Completion)
-    assert isinstance(failed, Failed) and failed.reason == "too-long" and not failed.retryable
+    assert (
+        isinstance(failed, FailedRequest) and failed.reason == "too-long" and not failed.retryable
+    )
     assert failed.evidence["limit"] == 512 and failed.evidence["prompt_tokens"] > 512
     (failed,) = session.ask([request("short", max_new_tokens=512)])
     assert failed.reason == "too-long"
@@ -186,9 +188,9 @@ def test_memory_that_does_not_hold_a_batch_halves_it(folder, monkeypatch):
         return generate(model, tokenizer, ends, label, prompts)
 
     requests = mixed_requests(12)
-    expected = Session(Transformers(str(folder), batch_size=8)).ask(requests)
+    expected = Session(TransformersBackend(str(folder), batch_size=8)).ask(requests)
     monkeypatch.setattr(backend_module, "generate", limited)
-    session = Session(Transformers(str(folder), batch_size=8))
+    session = Session(TransformersBackend(str(folder), batch_size=8))
     assert session.ask(requests) == expected
     assert sizes[:3] == [8, 4, 2] and set(sizes[3:]) <= {1, 2, 4}
     assert session.backend.capacity == 8
@@ -202,7 +204,7 @@ def test_a_model_that_breaks_down_fails_every_request_of_the_batch(folder, monke
         raise RuntimeError("device-side assert")
 
     monkeypatch.setattr(backend_module, "generate", broken)
-    answers = Session(Transformers(str(folder))).ask(mixed_requests(3))
+    answers = Session(TransformersBackend(str(folder))).ask(mixed_requests(3))
     assert [answer.reason for answer in answers] == ["server-error"] * 3
     assert all(answer.fatal and "device-side" in answer.message for answer in answers)
 
@@ -223,7 +225,7 @@ def test_a_template_without_system_messages_gets_the_text_in_the_first_turn(fold
     dropping = TEMPLATE.replace("for message in messages", "for message in messages[-1:]")
     for template in (NO_SYSTEM, dropping):
         file.write_text(template)
-        session = Session(Transformers(str(folder), chat_template=str(file)))
+        session = Session(TransformersBackend(str(folder), chat_template=str(file)))
         folded, joined = session.ask(
             [request("Go.", system="Be brief."), request("Be brief.\n\nGo.")]
         )
@@ -233,12 +235,12 @@ def test_a_template_without_system_messages_gets_the_text_in_the_first_turn(fold
 def test_a_model_without_template_is_refused_unless_one_is_named(folder, tmp_path):
     bare = make_model(tmp_path / "bare", template=None)
     with pytest.raises(SeqitError, match="chat_template=FILE"):
-        Session(Transformers(str(bare)))
+        Session(TransformersBackend(str(bare)))
     file = tmp_path / "template.jinja"
     file.write_text(TEMPLATE)
     asked = [request("List three rivers.", seed=1)]
-    named = Session(Transformers(str(bare), chat_template=str(file))).ask(asked)
-    own = Session(Transformers(str(folder))).ask(asked)
+    named = Session(TransformersBackend(str(bare), chat_template=str(file))).ask(asked)
+    own = Session(TransformersBackend(str(folder))).ask(asked)
     assert [answer.text for answer in named] == [answer.text for answer in own]
 
 
@@ -247,7 +249,9 @@ def test_variables_reach_the_template(folder, tmp_path):
     file.write_text("{% if loud %}LOUD LOUD LOUD{% endif %}" + TEMPLATE)
     counts = []
     for options in (None, '{"loud": true}'):
-        backend = Transformers(str(folder), chat_template=str(file), chat_template_kwargs=options)
+        backend = TransformersBackend(
+            str(folder), chat_template=str(file), chat_template_kwargs=options
+        )
         (answer,) = Session(backend).ask([request("Go.")])
         counts.append(answer.prompt_tokens)
     assert counts[1] > counts[0]
@@ -264,20 +268,24 @@ def test_identity_tells_every_setting_that_decides_an_answer(folder, tmp_path):
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1  # one bit of one number
     weights.write_bytes(data)
-    plain = Transformers(str(folder))
+    plain = TransformersBackend(str(folder))
     identities = [
         plain.identity(),
-        Transformers(str(other)).identity(),
-        Transformers(str(folder), dtype="bfloat16").identity(),
-        Transformers(str(folder), load_in_4bit=True).identity(),
-        Transformers(str(folder), chat_template=str(file)).identity(),
-        Transformers(str(folder), chat_template_kwargs='{"a": 1}').identity(),
-        Transformers(str(folder), attn_implementation="eager").identity(),
+        TransformersBackend(str(other)).identity(),
+        TransformersBackend(str(folder), dtype="bfloat16").identity(),
+        TransformersBackend(str(folder), load_in_4bit=True).identity(),
+        TransformersBackend(str(folder), chat_template=str(file)).identity(),
+        TransformersBackend(str(folder), chat_template_kwargs='{"a": 1}').identity(),
+        TransformersBackend(str(folder), attn_implementation="eager").identity(),
     ]
     assert all(a != b for at, a in enumerate(identities) for b in identities[:at])
     assert identities[1]["revision"] != identities[0]["revision"]
     session = Session(plain)
-    assert plain.identity() == identities[0] == Transformers(str(folder), batch_size=2).identity()
+    assert (
+        plain.identity()
+        == identities[0]
+        == TransformersBackend(str(folder), batch_size=2).identity()
+    )
     (answer,) = session.ask([request("Go.")])
     assert answer.model == f"{folder}@{identities[0]['revision'][:12]}"
 
@@ -292,7 +300,7 @@ def test_an_adapter_changes_the_answers(folder, tmp_path, session):
     config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
     requests = mixed_requests(10)
-    adapted = Transformers(str(folder), lora=str(tmp_path / "adapter"))
+    adapted = TransformersBackend(str(folder), lora=str(tmp_path / "adapter"))
     texts = [answer.text for answer in Session(adapted).ask(requests)]
     assert texts != [answer.text for answer in session.ask(requests)]
     assert adapted.identity()["adapter"][0] == str(tmp_path / "adapter")
@@ -300,7 +308,7 @@ def test_an_adapter_changes_the_answers(folder, tmp_path, session):
 
 @pytest.mark.parametrize("option", ["load_in_4bit", "load_in_8bit"])
 def test_quantised_weights_answer(folder, option):
-    session = Session(Transformers(str(folder), **{option: True}))
+    session = Session(TransformersBackend(str(folder), **{option: True}))
     linear = session.backend._model.model.layers[0].mlp.up_proj
     assert "bitsandbytes" in type(linear).__module__
     answers = session.ask([request("List three rivers.", seed=seed) for seed in range(4)])
@@ -310,17 +318,17 @@ def test_quantised_weights_answer(folder, option):
 def test_what_cannot_be_loaded_is_said(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SeqitError, match=r"without config\.json"):
-        Transformers(str(tmp_path / "empty")).identity()
+        TransformersBackend(str(tmp_path / "empty")).identity()
     broken = make_model(tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(SeqitError, match="cannot load"):
-        Session(Transformers(str(broken)))
+        Session(TransformersBackend(str(broken)))
     with pytest.raises(UsageError, match="exclude each other"):
-        Transformers("m", load_in_4bit=True, load_in_8bit=True)
+        TransformersBackend("m", load_in_4bit=True, load_in_8bit=True)
     with pytest.raises(UsageError, match="JSON object"):
-        Transformers("m", chat_template_kwargs="[1]")
+        TransformersBackend("m", chat_template_kwargs="[1]")
     with pytest.raises(UsageError, match="cannot be read"):
-        Transformers("m", chat_template=str(tmp_path / "absent"))
+        TransformersBackend("m", chat_template=str(tmp_path / "absent"))
 
 
 def test_a_model_that_is_nowhere_is_said(monkeypatch):
@@ -328,7 +336,7 @@ def test_a_model_that_is_nowhere_is_said(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(SeqitError, match="no folder here"):
-        Transformers("seqit-nobody/no-such-model").identity()
+        TransformersBackend("seqit-nobody/no-such-model").identity()
 
 
 # --- drawing and stopping --------------------------------------------------------------------
@@ -339,7 +347,7 @@ def drawn(logits, requests):
     import torch
 
     rows = torch.tensor([logits] * len(requests))
-    return Drawer(requests, torch.device("cpu"))(None, rows)
+    return Sampler(requests, torch.device("cpu"))(None, rows)
 
 
 def test_tokens_are_drawn_with_the_softmax_probabilities():
@@ -394,7 +402,9 @@ def test_a_stop_string_is_seen_across_tokens_and_characters(tokenizer):
     text = "Städte: 三条河流 und 🏙️ so"
     tokens = tokenizer(text, add_special_tokens=False).input_ids
     for stop in ("ä", "条河", "🏙️", ": 三", "so", "Städte: 三条河流"):
-        stopper = Stopper([request("", stop=(stop,), max_new_tokens=99)], tokenizer, frozenset())
+        stopper = StopTracker(
+            [request("", stop=(stop,), max_new_tokens=99)], tokenizer, frozenset()
+        )
         for length in range(1, len(tokens) + 1):
             if bool(stopper(torch.tensor([tokens[:length]]), None)[0]):
                 break

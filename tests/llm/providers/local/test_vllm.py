@@ -13,8 +13,8 @@ from support.paths import ROOT
 from support.tiny_model import BOS, END, make_model, say_greedily
 
 from seqit.errors import SeqitError
-from seqit.llm.providers.local.vllm import VLLM
-from seqit.llm.request import Completion, Failed, Request, Sampling
+from seqit.llm.providers.local.vllm import VLLMBackend
+from seqit.llm.request import Completion, FailedRequest, Request, Sampling
 
 if not find_spec("vllm"):
     pytest.skip(
@@ -55,7 +55,7 @@ def session(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("HF_HUB_OFFLINE", "1")
-        backend = VLLM(str(folder), dtype="float32", enforce_eager=True, max_num_seqs=16)
+        backend = VLLMBackend(str(folder), dtype="float32", enforce_eager=True, max_num_seqs=16)
         session = Session(backend)
         yield session
         backend.close()
@@ -122,7 +122,9 @@ def test_a_prompt_that_is_too_long_fails_alone(session):
     fine = request("List three rivers.")
     before, failed, after = session.ask([fine, request("x " * 2_000), fine])
     assert before == after and isinstance(before, Completion)
-    assert isinstance(failed, Failed) and failed.reason == "too-long" and not failed.retryable
+    assert (
+        isinstance(failed, FailedRequest) and failed.reason == "too-long" and not failed.retryable
+    )
     assert failed.evidence["limit"] == 512 and failed.evidence["prompt_tokens"] > 2_000
     (failed,) = session.ask([request("short", max_new_tokens=512)])
     assert failed.reason == "too-long"
@@ -232,14 +234,14 @@ def test_identity_tells_every_setting_that_decides_an_answer(session, folder, tm
     file.write_text("{{ messages[0].content }}")
     identities = [
         session.backend.identity(),
-        VLLM(str(folder)).identity(),
-        VLLM(str(folder), dtype="float32", quantization="fp8").identity(),
-        VLLM(str(folder), dtype="float32", chat_template=str(file)).identity(),
+        VLLMBackend(str(folder)).identity(),
+        VLLMBackend(str(folder), dtype="float32", quantization="fp8").identity(),
+        VLLMBackend(str(folder), dtype="float32", chat_template=str(file)).identity(),
     ]
     assert all(a != b for at, a in enumerate(identities) for b in identities[:at])
-    assert VLLM(str(folder), dtype="float32", max_num_seqs=2).identity() == identities[0]
+    assert VLLMBackend(str(folder), dtype="float32", max_num_seqs=2).identity() == identities[0]
     with pytest.raises(SeqitError, match=r"without config\.json"):
-        VLLM(str(tmp_path)).identity()
+        VLLMBackend(str(tmp_path)).identity()
 
 
 CHILD = "import time; print('up', flush=True); time.sleep(300)"

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from support.answering_server import Answering
 
 from seqit.errors import UsageError
-from seqit.llm.providers.openai.backend import OpenAI
+from seqit.llm.providers.openai.backend import OpenAIBackend
 from seqit.llm.providers.openai.chat import read_completion, same_model
 from seqit.llm.providers.openai.errors import failure_of_status
 from seqit.llm.registry import make_backend
-from seqit.llm.request import Completion, Failed, Request, Sampling
+from seqit.llm.request import Completion, FailedRequest, Request, Sampling
 
 KEY = "sk-nobody-may-see-this"
 SCHEMA = {"type": "object", "properties": {"option": {"type": "string"}}, "required": ["option"]}
@@ -80,7 +80,7 @@ class Collector:
 
 def ask(server, *prompts, **options):
     options.setdefault("timeout", 20.0)
-    with Collector(OpenAI("a-model", base_url=server.url, **options)) as collector:
+    with Collector(OpenAIBackend("a-model", base_url=server.url, **options)) as collector:
         return collector.ask([request(prompt) for prompt in prompts])
 
 
@@ -102,7 +102,7 @@ def test_the_body_of_a_request(server):
         schema=SCHEMA,
         logprobs=2,
     )
-    with Collector(OpenAI("a-model", base_url=server.url)) as collector:
+    with Collector(OpenAIBackend("a-model", base_url=server.url)) as collector:
         (answer,) = collector.ask([asked])
     headers, body = server.last()
     assert body == {
@@ -134,7 +134,7 @@ def test_the_body_of_a_request(server):
 
 def test_what_is_not_set_is_left_to_the_server(server):
     sampling = Sampling(temperature=None, top_p=None)
-    with Collector(OpenAI("a-model", base_url=server.url, structured=False)) as collector:
+    with Collector(OpenAIBackend("a-model", base_url=server.url, structured=False)) as collector:
         collector.ask([request("Hello", 0, sampling, schema=SCHEMA)])
     _, body = server.last()
     assert sorted(body) == ["max_tokens", "messages", "model", "seed"]
@@ -151,7 +151,7 @@ def test_extra_body_comes_last_and_null_leaves_out(server):
 @pytest.mark.parametrize("key", ["messages", "model", "stream", "n"])
 def test_extra_body_cannot_set_what_seqit_decides(key):
     with pytest.raises(UsageError, match=key):
-        OpenAI("a-model", extra_body={key: 1})
+        OpenAIBackend("a-model", extra_body={key: 1})
 
 
 def test_the_environment_is_that_of_the_official_client(server, monkeypatch):
@@ -178,8 +178,8 @@ def test_the_environment_is_that_of_the_official_client(server, monkeypatch):
 
 def test_openai_itself_needs_a_key_and_names_its_limit_otherwise():
     with pytest.raises(UsageError, match="OPENAI_API_KEY"):
-        OpenAI("gpt-4o").open(print)
-    backend = OpenAI("gpt-4o", api_key=KEY)
+        OpenAIBackend("gpt-4o").open(print)
+    backend = OpenAIBackend("gpt-4o", api_key=KEY)
     assert backend.identity()["base_url"] == "https://api.openai.com/v1"
     assert backend.body_of(request("Hello"))["max_completion_tokens"] == 2048
 
@@ -187,12 +187,12 @@ def test_openai_itself_needs_a_key_and_names_its_limit_otherwise():
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://a.b", "http://", "http://a:b/v1"])
 def test_a_base_url_that_is_none_gets_a_sentence(url):
     with pytest.raises(UsageError, match="the base URL"):
-        OpenAI("a-model", base_url=url)
+        OpenAIBackend("a-model", base_url=url)
 
 
 def test_a_key_that_no_header_can_hold_gets_a_sentence_without_it():
     with pytest.raises(UsageError, match="OPENAI_API_KEY") as raised:
-        OpenAI("a-model", api_key="sk-\nsecret")
+        OpenAIBackend("a-model", api_key="sk-\nsecret")
     assert "secret" not in str(raised.value)
 
 
@@ -205,7 +205,7 @@ def test_images_go_as_urls_beside_the_text(server):
     lost = Request(
         [{"role": "user", "content": [{"type": "image", "image": "no.png"}]}], Sampling(), 1
     )
-    with Collector(OpenAI("a-model", base_url=server.url)) as collector:
+    with Collector(OpenAIBackend("a-model", base_url=server.url)) as collector:
         answer, failed = collector.ask([asked, lost])
     _, body = server.last()
     assert body["messages"][0]["content"] == [
@@ -348,7 +348,7 @@ def test_a_failure_keeps_what_the_server_said(server):
 
 
 def test_a_server_without_structured_output_is_named_only_where_it_was_asked(server):
-    with Collector(OpenAI("a-model", base_url=server.url)) as collector:
+    with Collector(OpenAIBackend("a-model", base_url=server.url)) as collector:
         with_schema, without = collector.ask(
             [request("[fault:no-schema]", schema=SCHEMA), request("[fault:no-schema]")]
         )
@@ -367,7 +367,7 @@ def test_the_servers_wish_to_wait_is_handed_on(server):
 def test_nobody_there_is_a_connection_that_failed():
     with Answering() as gone:
         url = gone.url
-    with Collector(OpenAI("a-model", base_url=url)) as collector:
+    with Collector(OpenAIBackend("a-model", base_url=url)) as collector:
         (failed,) = collector.ask([request("Hello")])
     assert (failed.reason, failed.retryable) == ("connection", True)
     assert "Connection refused" in failed.message or "Connect call failed" in failed.message
@@ -477,7 +477,7 @@ def test_no_answer_of_a_server_is_more_than_a_failure(value):
 
 @given(st.binary(max_size=60), st.integers(300, 599), st.text(max_size=9))
 def test_no_bytes_and_no_header_are_more_than_a_failure(raw, status, wait):
-    assert isinstance(read_completion(raw, "m"), Failed)
+    assert isinstance(read_completion(raw, "m"), FailedRequest)
     failed = failure_of_status(status, {"retry-after": wait}, raw, {}, "m")
     assert failed.retry_after is None or failed.retry_after >= 0
 
@@ -486,7 +486,7 @@ def test_no_bytes_and_no_header_are_more_than_a_failure(raw, status, wait):
 
 
 def test_the_key_is_nowhere_but_in_its_header(server):
-    backend = OpenAI("a-model", base_url=server.url, api_key=KEY)
+    backend = OpenAIBackend("a-model", base_url=server.url, api_key=KEY)
     with Collector(backend) as collector:
         (failed,) = collector.ask([request("[fault:401]")])
     headers, _ = server.last()
@@ -498,7 +498,7 @@ def test_the_key_is_nowhere_but_in_its_header(server):
 
 def test_what_a_url_hides_is_sent_and_not_shown(server):
     url = server.url.replace("://", "://me:pass%2Fword@") + "?api-key=hidden-key&version=3"
-    backend = OpenAI("a-model", base_url=url, api_key=KEY)
+    backend = OpenAIBackend("a-model", base_url=url, api_key=KEY)
     with Collector(backend) as collector:
         (failed,) = collector.ask([request("[fault:401]")])
     headers, _ = server.last()
@@ -515,7 +515,7 @@ def test_what_a_url_hides_is_sent_and_not_shown(server):
 def test_a_proxy_is_used_but_for_hosts_that_need_none(server, monkeypatch):
     proxy = server.url.replace("://", "://me:word@").removesuffix("/v1")
     monkeypatch.setenv("HTTP_PROXY", proxy)
-    with Collector(OpenAI("a-model", base_url="http://model.invalid/v1")) as collector:
+    with Collector(OpenAIBackend("a-model", base_url="http://model.invalid/v1")) as collector:
         (answer,) = collector.ask([request("Hello")])
     assert answer.text == "seed 1 answers: Hello"
     assert server.last()[0]["host"] == "model.invalid"
@@ -527,7 +527,7 @@ def test_a_proxy_is_used_but_for_hosts_that_need_none(server, monkeypatch):
 def test_a_proxy_that_is_not_spoken_gets_a_sentence(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://localhost:1080")
     with pytest.raises(UsageError, match=r"socks5.*NO_PROXY"):
-        OpenAI("a-model", base_url="http://model.invalid/v1")
+        OpenAIBackend("a-model", base_url="http://model.invalid/v1")
 
 
 # The thread
@@ -536,7 +536,7 @@ def test_a_proxy_that_is_not_spoken_gets_a_sentence(monkeypatch):
 def test_every_ticket_gets_its_own_answer_over_few_connections():
     requests = [request(f"Prompt {n % 20}", seed=n % 7) for n in range(3000)]
     with Answering("--jitter", "0.02") as answering:
-        backend = OpenAI("a-model", base_url=answering.url)
+        backend = OpenAIBackend("a-model", base_url=answering.url)
         with Collector(backend) as collector:
             answers = collector.ask(requests, at_once=128)
         stats = answering.stats()
@@ -549,10 +549,10 @@ def test_every_ticket_gets_its_own_answer_over_few_connections():
 def test_bad_requests_fail_alone_among_many():
     requests = [request(f"Prompt {n}") for n in range(2000)]
     with Answering("--faults", "0.3", "--fault-kinds", "500,cut-body,too-long,429") as answering:
-        with Collector(OpenAI("a-model", base_url=answering.url)) as collector:
+        with Collector(OpenAIBackend("a-model", base_url=answering.url)) as collector:
             answers = collector.ask(requests)
         faults = answering.stats()["faults"]
-    reasons = Counter(a.reason for a in answers if isinstance(a, Failed))
+    reasons = Counter(a.reason for a in answers if isinstance(a, FailedRequest))
     assert reasons == {
         "server-error": faults["500"],
         "connection": faults["cut-body"],
@@ -566,7 +566,7 @@ def test_bad_requests_fail_alone_among_many():
 
 def test_answers_are_delivered_while_nobody_waits(server):
     delivered = threading.Event()
-    backend = OpenAI("a-model", base_url=server.url)
+    backend = OpenAIBackend("a-model", base_url=server.url)
     backend.open(lambda answers: delivered.set())
     try:
         backend.submit([(7, request("Hello"))])
@@ -577,7 +577,7 @@ def test_answers_are_delivered_while_nobody_waits(server):
 
 
 def test_wake_ends_a_wait_that_has_begun_or_is_to_come(server):
-    backend = OpenAI("a-model", base_url=server.url)
+    backend = OpenAIBackend("a-model", base_url=server.url)
     with Collector(backend):
         backend.wake()
         backend.wait(None)
@@ -593,7 +593,7 @@ def test_what_breaks_the_delivery_reaches_who_waits(server):
     def full(answers):
         raise OSError(28, "No space left on device")
 
-    backend = OpenAI("a-model", base_url=server.url)
+    backend = OpenAIBackend("a-model", base_url=server.url)
     backend.open(full)
     try:
         backend.submit([(1, request("Hello"))])
@@ -606,7 +606,7 @@ def test_what_breaks_the_delivery_reaches_who_waits(server):
 def test_close_drops_what_is_in_flight_and_may_be_repeated():
     delivered = []
     with Answering() as answering:
-        backend = OpenAI("a-model", base_url=answering.url)
+        backend = OpenAIBackend("a-model", base_url=answering.url)
         backend.open(delivered.extend)
         backend.submit([(n, request(f"[fault:hang] {n}")) for n in range(20)])
         while answering.stats()["in_flight"] < 20:
@@ -622,7 +622,7 @@ def test_close_drops_what_is_in_flight_and_may_be_repeated():
 
 QUIET = """
 import sys
-from seqit.llm.providers.openai.backend import OpenAI
+from seqit.llm.providers.openai.backend import OpenAIBackend
 from seqit.llm.request import Request, Sampling
 
 backend = OpenAI("m", base_url=sys.argv[1])

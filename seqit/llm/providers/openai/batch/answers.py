@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from seqit.llm.providers.openai.backend import OpenAI
-from seqit.llm.providers.openai.batch.api import BatchAPI, Uncertain
-from seqit.llm.request import Answer, Failed, Request
+from seqit.llm.providers.openai.backend import OpenAIBackend
+from seqit.llm.providers.openai.batch.api import BatchAPI, UnknownResult
+from seqit.llm.request import FailedRequest, Request, RequestOutcome
 from seqit.records.validation import shorten
 
 _READINGS = 3
@@ -49,7 +49,7 @@ def lines_of(
     """Yield the lines of an ended batch's files that answer a wanted request, with its key.
 
     What is yielded is taken out of `wanted`: what is left there in the end was not answered.
-    Raises Uncertain where a file cannot be read to its end.
+    Raises UnknownResult where a file cannot be read to its end.
     """
     for name in ("output_file_id", "error_file_id"):
         for reading in range(_READINGS if batch.get(name) else 0):
@@ -60,7 +60,7 @@ def lines_of(
                         wanted.remove(key)
                         yield key, line
                 break
-            except Uncertain:  # cut off: what was read of it is not wanted any more
+            except UnknownResult:  # cut off: what was read of it is not wanted any more
                 if reading == _READINGS - 1:
                     raise
 
@@ -73,23 +73,23 @@ def _key_of(line: Any) -> bytes:
         return b""
 
 
-def read_line(line: Mapping[str, Any], asks: OpenAI, request: Request) -> Answer:
+def read_line(line: Mapping[str, Any], asks: OpenAIBackend, request: Request) -> RequestOutcome:
     """Return the answer to a request in its line of an output or error file."""
     error, response = line.get("error"), line.get("response")
     if isinstance(response, dict) and isinstance(response.get("status_code"), int):
         body = asks.body_of(request)
-        sent = {} if isinstance(body, Failed) else body  # an image that is there no more
+        sent = {} if isinstance(body, FailedRequest) else body  # an image that is there no more
         raw = orjson.dumps(response.get("body"))
         return asks.answer_of(response["status_code"], {}, raw, sent)
     if isinstance(error, dict):
         said = shorten(str(error.get("message") or error.get("code")), 300)
         expired = error.get("code") == "batch_expired"
-        return Failed("timeout" if expired else "server-error", said, retryable=True)
+        return FailedRequest("timeout" if expired else "server-error", said, retryable=True)
     said = "the batch's line for this request has neither a response nor an error"
-    return Failed("malformed-response", said, retryable=True)
+    return FailedRequest("malformed-response", said, retryable=True)
 
 
-def no_line(status: str) -> Failed:
+def no_line(status: str) -> FailedRequest:
     """Return the failure of a request that an ended batch says nothing about."""
     said = f"the batch ended ({status}) without an answer to this request"
-    return Failed("timeout" if status == "expired" else "server-error", said, retryable=True)
+    return FailedRequest("timeout" if status == "expired" else "server-error", said, retryable=True)

@@ -31,22 +31,22 @@ _CLOCKS = 24 * 3600
 """Seconds by which the provider's clock and ours differ at most."""
 
 
-class Refused(SeqitError):
+class RequestRefused(SeqitError):
     """The provider will not do it, and asking again would not help."""
 
 
-class NotThere(Refused):
+class NotFound(RequestRefused):
     """The provider knows no such thing."""
 
 
-class Uncertain(SeqitError):
+class UnknownResult(SeqitError):
     """No answer came: what was asked may have been done, or not."""
 
 
 class BatchAPI:
     """Uploads, submits, finds and reads batches of one model; `timeout` is seconds without a byte.
 
-    Every call may raise Refused or Uncertain, with a sentence.
+    Every call may raise RequestRefused or UnknownResult, with a sentence.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class BatchAPI:
         for pause in self._pauses:
             try:
                 return str(self._object("POST", "files", body(), form)["id"])
-            except Uncertain:  # a file that is there twice costs nothing
+            except UnknownResult:  # a file that is there twice costs nothing
                 time.sleep(pause)
         return str(self._object("POST", "files", body(), form)["id"])
 
@@ -120,7 +120,7 @@ class BatchAPI:
             query["after"] = batches[-1]["id"]
 
     def batch(self, batch_id: str) -> dict[str, Any]:
-        """Return a batch as it stands; raises NotThere where the provider has forgotten it."""
+        """Return a batch as it stands; raises NotFound where the provider has forgotten it."""
         return self._get(f"batches/{urllib.parse.quote(batch_id)}")
 
     def lines(self, file_id: str) -> Iterator[Any]:
@@ -131,7 +131,7 @@ class BatchAPI:
                 for line in _lines(reply):
                     if line.strip():
                         yield orjson.loads(line)
-        except NotThere:
+        except NotFound:
             return
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class BatchAPI:
         with self._told(path):
             value = orjson.loads(reply.read())
         if not isinstance(value, dict):
-            raise Uncertain(f"{self._server.base_url}/{path} answered with no JSON object")
+            raise UnknownResult(f"{self._server.base_url}/{path} answered with no JSON object")
         return value
 
     def _retried(self, path: str, query: Mapping[str, str] | None = None) -> IO[bytes]:
@@ -160,7 +160,7 @@ class BatchAPI:
         for pause in self._pauses:
             try:
                 return self._send("GET", path, query)
-            except Uncertain:
+            except UnknownResult:
                 time.sleep(pause)
         return self._send("GET", path, query)
 
@@ -192,10 +192,16 @@ class BatchAPI:
                 raw = self._server.redact(_rest(error))
             headers = {name.lower(): value for name, value in error.headers.items()}
             failed = failure_of_status(error.code, headers, raw, {}, self._model)
-            kind = NotThere if error.code == 404 else Uncertain if failed.retryable else Refused
+            kind = (
+                NotFound
+                if error.code == 404
+                else UnknownResult
+                if failed.retryable
+                else RequestRefused
+            )
             raise kind(f"{where}: {failed.message}") from None
         except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
-            raise Uncertain(f"{where}: {_cause(error)}") from None
+            raise UnknownResult(f"{where}: {_cause(error)}") from None
 
 
 class _StayHere(urllib.request.HTTPRedirectHandler):

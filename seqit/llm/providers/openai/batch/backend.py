@@ -16,13 +16,13 @@ from typing import Any
 from seqit.errors import SeqitError
 from seqit.llm.backend import Deliver
 from seqit.llm.cache.cache import Cache
-from seqit.llm.providers.openai.backend import OpenAI
+from seqit.llm.providers.openai.backend import OpenAIBackend
 from seqit.llm.providers.openai.batch.answers import has_ended, status_of
-from seqit.llm.providers.openai.batch.api import PAUSES, BatchAPI, NotThere, Uncertain
-from seqit.llm.providers.openai.batch.collecting import Collector, Lying
-from seqit.llm.providers.openai.batch.posting import Poster
-from seqit.llm.providers.openai.batch.requests import Delivery, Requests
-from seqit.llm.providers.openai.batch.store import Ledger
+from seqit.llm.providers.openai.batch.api import PAUSES, BatchAPI, NotFound, UnknownResult
+from seqit.llm.providers.openai.batch.collecting import Collector, SubmittedBatch
+from seqit.llm.providers.openai.batch.posting import Submitter
+from seqit.llm.providers.openai.batch.requests import Delivery, PendingRequests
+from seqit.llm.providers.openai.batch.store import BatchStore
 from seqit.llm.providers.openai.batch.writing import MOST_REQUESTS, write_batch
 from seqit.llm.request import Request
 
@@ -30,14 +30,14 @@ FIRST_LOOK, LAST_LOOK = 5.0, 60.0
 """Seconds between two looks at the batches when waiting, growing from the one to the other."""
 
 
-class Pending(SeqitError):
+class BatchPending(SeqitError):
     """All that is asked lies with the provider: nothing is lost, the same command collects it."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
-class OpenAIBatch:
-    """Asks a model by batches; see Backend for the methods, OpenAI for the other options.
+class OpenAIBatchBackend:
+    """Asks a model by batches; see Backend for the methods, OpenAIBackend for the other options.
 
     `wait` closes the wave: what was submitted until then goes into batches, so the dispatcher is
     to gather all the rows that its window holds first. Where no batch has ended `wait` raises
@@ -62,7 +62,7 @@ class OpenAIBatch:
         pauses: tuple[float, ...] = PAUSES,
         **options: Any,
     ) -> None:
-        self._asks = OpenAI(model, **options)
+        self._asks = OpenAIBackend(model, **options)
         self.name, self.structured = self._asks.name, self._asks.structured
         self.capacity = 0
         self._cache = cache
@@ -71,9 +71,9 @@ class OpenAIBatch:
         self._most_requests = most_requests
         self._settle = settle
         self._api = BatchAPI(self._asks.server, model, pauses=pauses)
-        self._requests = Requests()
-        self._lying: dict[int, Lying] = {}
-        self._ended: deque[Lying] = deque()
+        self._requests = PendingRequests()
+        self._lying: dict[int, SubmittedBatch] = {}
+        self._ended: deque[SubmittedBatch] = deque()
         self._incoming: Iterator[Delivery] = iter(())
         self._at_hand: Delivery = []  # answers that come from no batch
         self._interval, self._next_look = FIRST_LOOK, 0.0
@@ -81,17 +81,17 @@ class OpenAIBatch:
         self._is_open = False
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides an answer, as OpenAI has it: a completion is the same to both."""
+        """Return what decides an answer, as OpenAIBackend has it: a completion is the same to both."""
         return self._asks.identity()
 
     def open(self, deliver: Deliver) -> None:
         """Open the ledger; raises UsageError without a key, SeqitError without a cache's file."""
         self._asks.server.check_key()
         self._deliver = deliver
-        self._ledger = Ledger(self._cache, self._asks.server.base_url, self._asks.model)
+        self._ledger = BatchStore(self._cache, self._asks.server.base_url, self._asks.model)
         self._known = Cache(self._cache, self.identity())
         self._is_open = True
-        self._poster = Poster(self._api, self._ledger, self._cache, self._settle, self._tell)
+        self._poster = Submitter(self._api, self._ledger, self._cache, self._settle, self._tell)
         self._collector = Collector(self._requests, self._ledger, self._api, self._asks)
 
     def submit(self, batch: list[tuple[int, Request]]) -> None:
@@ -102,7 +102,7 @@ class OpenAIBatch:
     def wait(self, timeout: float | None) -> None:
         """Deliver a part of what has ended; before that, submit what is new and look.
 
-        Raises Pending where nothing has ended and it is not to stay; SeqitError where the
+        Raises BatchPending where nothing has ended and it is not to stay; SeqitError where the
         provider cannot be reached or refuses a batch.
         """
         while not self._hand_over():
@@ -111,7 +111,7 @@ class OpenAIBatch:
             elif self._lying and time.monotonic() >= self._next_look:
                 self._look()
             elif self._requests.open and not self._stay:
-                raise Pending(self._account())
+                raise BatchPending(self._account())
             else:
                 self._rest(timeout)
                 return
@@ -172,7 +172,7 @@ class OpenAIBatch:
             self._requests.fresh.append(key)
             return
         if place.number not in self._lying:
-            self._lying[place.number] = Lying(self._ledger.batch(place.number))
+            self._lying[place.number] = SubmittedBatch(self._ledger.batch(place.number))
             self._next_look = 0.0
         self._lying[place.number].keys.add(key)
         asked = self._requests.open[key]
@@ -195,7 +195,7 @@ class OpenAIBatch:
             tries = [(key, self._requests.open[key].tries + 1) for key in keys]
             batch = self._poster.post(tries, file)
         self._requests.submitted(keys)
-        self._lying[batch.number] = Lying(batch, set(keys))
+        self._lying[batch.number] = SubmittedBatch(batch, set(keys))
         self._interval = FIRST_LOOK
 
     def _look(self) -> None:
@@ -203,9 +203,9 @@ class OpenAIBatch:
         for number, lying in list(self._lying.items()):
             try:
                 lying.seen = self._api.batch(lying.batch.id or "")
-            except NotThere:  # deleted, and its files too
+            except NotFound:  # deleted, and its files too
                 lying.seen = {"status": "cancelled"}
-            except Uncertain as error:
+            except UnknownResult as error:
                 if not self._stay:
                     raise
                 self._tell(f"{error}; the batches go on, and are looked at again")
@@ -233,7 +233,7 @@ class OpenAIBatch:
         )
 
 
-def _standing(lying: Lying) -> str:
+def _standing(lying: SubmittedBatch) -> str:
     """Return a batch's id and how it stands, as in ``batch_1 (in progress, 20 of 50)``."""
     said = status_of(lying.seen).replace("_", " ") if lying.seen else "submitted"
     counts = lying.seen.get("request_counts") or {}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seqit.llm.providers.openai.backend import OpenAI
+from seqit.llm.providers.openai.backend import OpenAIBackend
 from seqit.llm.providers.openai.batch.answers import (
     errors_of,
     lines_of,
@@ -15,15 +15,15 @@ from seqit.llm.providers.openai.batch.answers import (
     status_of,
 )
 from seqit.llm.providers.openai.batch.api import BatchAPI
-from seqit.llm.providers.openai.batch.requests import Delivery, Requests
-from seqit.llm.providers.openai.batch.store import Batch, Ledger
-from seqit.llm.request import Answer, Failed
+from seqit.llm.providers.openai.batch.requests import Delivery, PendingRequests
+from seqit.llm.providers.openai.batch.store import Batch, BatchStore
+from seqit.llm.request import FailedRequest, RequestOutcome
 
 _CHUNK = 256  # answers
 
 
 @dataclass(slots=True)
-class Lying:
+class SubmittedBatch:
     """A batch at the provider: its requests that are open, and how it stood when last seen."""
 
     batch: Batch
@@ -35,12 +35,12 @@ class Lying:
 class Collector:
     """Reads ended batches; what may succeed later becomes fresh again."""
 
-    requests: Requests
-    ledger: Ledger
+    requests: PendingRequests
+    ledger: BatchStore
     api: BatchAPI
-    asks: OpenAI
+    asks: OpenAIBackend
 
-    def collect(self, lying: Lying) -> Iterator[Delivery]:
+    def collect(self, lying: SubmittedBatch) -> Iterator[Delivery]:
         """Yield the answers of an ended batch in chunks, some of them empty.
 
         Raises Uncertain where a file cannot be read to its end; what was yielded is right.
@@ -49,10 +49,10 @@ class Collector:
             yield from self._not_accepted(lying)
             return
         chunk: Delivery = []
-        fatal: list[tuple[bytes, Answer]] = []
+        fatal: list[tuple[bytes, RequestOutcome]] = []
         for key, line in lines_of(self.api, lying.seen, lying.keys):
             answer = self._read(lying.batch, key, line)
-            if isinstance(answer, Failed) and answer.fatal:
+            if isinstance(answer, FailedRequest) and answer.fatal:
                 fatal.append((key, answer))
                 continue
             chunk += self.requests.settle(key, answer)
@@ -64,7 +64,7 @@ class Collector:
         yield chunk
         yield self._given_up(fatal)  # last: it ends the run
 
-    def _not_accepted(self, lying: Lying) -> Iterator[Delivery]:
+    def _not_accepted(self, lying: SubmittedBatch) -> Iterator[Delivery]:
         """Yield the failures of a batch of which nothing was done."""
         errors = errors_of(lying.seen)
         keys = self.requests.in_order(lying.keys)
@@ -77,24 +77,24 @@ class Collector:
         if not bad:
             said = f"batch {lying.batch.id} was not accepted: {sentence(errors)}"
             full = queue_is_full(errors)
-            failed = Failed("rate-limited" if full else "config", said, fatal=not full)
+            failed = FailedRequest("rate-limited" if full else "config", said, fatal=not full)
             yield self._given_up([(key, failed) for key in keys])
             return
         for key in keys:
             if key in bad:
                 said = sentence([faults[self.requests.open[key].line]])
-                yield self.requests.finish(key, Failed("bad-request", said))
+                yield self.requests.finish(key, FailedRequest("bad-request", said))
             else:
                 self.requests.open[key].tries -= 1  # it had no part in it
                 self.requests.fresh.append(key)
 
-    def _given_up(self, failures: list[tuple[bytes, Answer]]) -> Delivery:
+    def _given_up(self, failures: list[tuple[bytes, RequestOutcome]]) -> Delivery:
         """Forget at once what is wrong with all of the run: it may be mended before the next."""
         self.ledger.forget(key for key, _ in failures)
         return [each for key, answer in failures for each in self.requests.finish(key, answer)]
 
-    def _read(self, batch: Batch, key: bytes, line: dict[str, Any]) -> Answer:
+    def _read(self, batch: Batch, key: bytes, line: dict[str, Any]) -> RequestOutcome:
         answer = read_line(line, self.asks, self.requests.open[key].request)
-        if isinstance(answer, Failed):
+        if isinstance(answer, FailedRequest):
             return replace(answer, evidence={**answer.evidence, "batch": batch.id})
         return answer

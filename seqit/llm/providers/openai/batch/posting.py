@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from seqit.errors import SeqitError
-from seqit.llm.providers.openai.batch.api import BatchAPI, Refused, Uncertain
-from seqit.llm.providers.openai.batch.store import Batch, Ledger
+from seqit.llm.providers.openai.batch.api import BatchAPI, RequestRefused, UnknownResult
+from seqit.llm.providers.openai.batch.store import Batch, BatchStore
 
 _CREATIONS = 5
 _LISTED_EVERY = 2.0  # seconds
 
 
-class Poster:
+class Submitter:
     """Sends batches off, and finds those that a killed run sent off.
 
     settle: seconds after which a batch that was sent off without an answer, and is not listed,
@@ -25,7 +25,7 @@ class Poster:
     def __init__(
         self,
         api: BatchAPI,
-        ledger: Ledger,
+        ledger: BatchStore,
         cache: Path,
         settle: float,
         tell: Callable[[str], None],
@@ -65,7 +65,7 @@ class Poster:
         try:
             file_id = self._api.upload(file, f"seqit-{batch.token}.jsonl")
             created = self._create(batch.number, file_id)
-        except Refused as error:
+        except RequestRefused as error:
             self._ledger.drop(batch.number)
             raise SeqitError(
                 f"a batch of {len(requests):,} requests was refused: {error}"
@@ -76,12 +76,12 @@ class Poster:
 
     def _create(self, number: int, file_id: str) -> dict[str, Any]:
         """Create the batch; where no answer comes, look whether it is there before trying again."""
-        last: Uncertain | None = None
+        last: UnknownResult | None = None
         for _ in range(_CREATIONS):
             batch = self._ledger.posting(number, file_id)
             try:
                 return self._api.create(file_id, batch.token)
-            except Uncertain as error:
+            except UnknownResult as error:
                 last = error
             if found := self._find(batch, time.time() + self._settle):
                 return found

@@ -4,17 +4,17 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from seqit.llm.request import Answer, Completion, Failed, Request
+from seqit.llm.request import Completion, FailedRequest, Request, RequestOutcome
 
 TRIES = 3
 """How often a request is submitted when it may succeed later: its batch expired, say."""
 
-Delivery = list[tuple[int, Answer]]
+Delivery = list[tuple[int, RequestOutcome]]
 """(ticket, answer) pairs."""
 
 
 @dataclass(slots=True)
-class Asked:
+class PendingRequest:
     """One request, and all the tickets that wait for its answer."""
 
     request: Request
@@ -23,11 +23,11 @@ class Asked:
     tries: int = 0  # how often it was submitted
 
 
-class Requests:
+class PendingRequests:
     """Requests by the cache's key: open until they are finished, fresh while no batch has them."""
 
     def __init__(self) -> None:
-        self.open: dict[bytes, Asked] = {}
+        self.open: dict[bytes, PendingRequest] = {}
         self.new: list[bytes] = []  # just asked: an earlier run may have put them into a batch
         self.fresh: deque[bytes] = deque()
         self.failed: list[bytes] = []
@@ -36,7 +36,7 @@ class Requests:
     def ask(self, key: bytes, request: Request, ticket: int) -> None:
         """Take a request; who asks the same shares its answer."""
         if key not in self.open:
-            self.open[key] = Asked(request)
+            self.open[key] = PendingRequest(request)
             self.new.append(key)
         self.open[key].tickets.append(ticket)
 
@@ -50,10 +50,10 @@ class Requests:
         """Return keys of one batch in the order of its lines."""
         return sorted(keys, key=lambda key: self.open[key].line)
 
-    def settle(self, key: bytes, answer: Answer) -> Delivery:
+    def settle(self, key: bytes, answer: RequestOutcome) -> Delivery:
         """Return what to deliver; nothing where the request is to be submitted again."""
         tries = self.open[key].tries
-        if isinstance(answer, Failed) and answer.retryable:
+        if isinstance(answer, FailedRequest) and answer.retryable:
             if tries < TRIES:
                 self.fresh.append(key)
                 return []
@@ -61,7 +61,7 @@ class Requests:
             answer = replace(answer, message=said, retryable=False, overloaded=False)
         return self.finish(key, answer)
 
-    def finish(self, key: bytes, answer: Answer) -> Delivery:
+    def finish(self, key: bytes, answer: RequestOutcome) -> Delivery:
         """Return the answer for each of the tickets; the request is open no more."""
         (self.completed if isinstance(answer, Completion) else self.failed).append(key)
         return [(ticket, answer) for ticket in self.open.pop(key).tickets]

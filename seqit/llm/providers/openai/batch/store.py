@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     id: str | None  # None: not known
 
 
-class Place(NamedTuple):
+class BatchPosition(NamedTuple):
     """Where a request lies: its batch, its line there (from 1), and how often it was submitted."""
 
     number: int
@@ -45,7 +45,7 @@ class Place(NamedTuple):
     tries: int
 
 
-class Ledger:
+class BatchStore:
     """The batches of one model at one provider; raises SeqitError for a file it cannot use."""
 
     def __init__(self, path: Path, base_url: str, model: str) -> None:
@@ -57,12 +57,12 @@ class Ledger:
             for statement in (*_TABLES, _KEPT):
                 self._db.execute(statement)
 
-    def place(self, key: bytes) -> Place | None:
+    def place(self, key: bytes) -> BatchPosition | None:
         """Return where a request lies; None where it is not submitted."""
         query = "SELECT number, line, tries FROM batch_requests WHERE key = ?"
         with trouble(self._path):
             row = self._db.execute(query, (key,)).fetchone()
-        return Place(*row) if row else None
+        return BatchPosition(*row) if row else None
 
     def is_kept(self, key: bytes) -> bool:
         """Say whether the cache has a request's completion."""

@@ -12,12 +12,12 @@ from support.batch_server import BatchServer
 
 from seqit.errors import SeqitError
 from seqit.llm.cache.cache import Cache
-from seqit.llm.providers.openai.backend import OpenAI
-from seqit.llm.providers.openai.batch.backend import OpenAIBatch, Pending
-from seqit.llm.providers.openai.batch.requests import Requests
-from seqit.llm.providers.openai.batch.store import Ledger, Place
+from seqit.llm.providers.openai.backend import OpenAIBackend
+from seqit.llm.providers.openai.batch.backend import BatchPending, OpenAIBatchBackend
+from seqit.llm.providers.openai.batch.requests import PendingRequests
+from seqit.llm.providers.openai.batch.store import BatchPosition, BatchStore
 from seqit.llm.providers.openai.batch.writing import write_batch
-from seqit.llm.request import Completion, Failed, Request, Sampling
+from seqit.llm.request import Completion, FailedRequest, Request, Sampling
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def question(prompt, seed=1):
 def two_stages(prompt):
     """Ask, then ask about the answer."""
     first = yield question(prompt)
-    if isinstance(first, Failed):
+    if isinstance(first, FailedRequest):
         return first
     return (yield question(f"twice: {first.text}"))
 
@@ -46,7 +46,7 @@ def two_stages(prompt):
 def visit(backend, cache, works):
     """Run works as far as they come, as a dispatcher does; returns their results.
 
-    Raises Pending where all that is left lies with the provider.
+    Raises BatchPending where all that is left lies with the provider.
     """
     tickets, sent, inbox, results = count(), {}, [], {}
 
@@ -103,7 +103,7 @@ class Visitor:
 
     def come(self, prompts, work=one_stage, **options):
         options = self.options | {"tell": self.told.append} | options
-        backend = OpenAIBatch("a-model", cache=self.path, **options)
+        backend = OpenAIBatchBackend("a-model", cache=self.path, **options)
         works = [work(prompt) for prompt in prompts]
         return visit(backend, Cache(self.path, backend.identity()), works)
 
@@ -111,7 +111,7 @@ class Visitor:
         for _ in range(most):
             try:
                 return self.come(prompts, work, **options)
-            except Pending:
+            except BatchPending:
                 pass
         raise AssertionError(f"still pending after {most} visits")
 
@@ -149,11 +149,11 @@ def expected(prompts):
 
 def test_submit_leave_come_back_collect(server, visitor):
     prompts = [f"row {number}" for number in range(30)]
-    with pytest.raises(Pending, match=r"30 requests .* batch_1 .*run the same command again"):
+    with pytest.raises(BatchPending, match=r"30 requests .* batch_1 .*run the same command again"):
         visitor.come(prompts, two_stages)
-    with pytest.raises(Pending, match=r"30 requests .* batch_2 \(submitted\)"):
+    with pytest.raises(BatchPending, match=r"30 requests .* batch_2 \(submitted\)"):
         visitor.come(prompts, two_stages)
-    with pytest.raises(Pending, match=r"batch_2 \(in progress, 0 of 30\)"):
+    with pytest.raises(BatchPending, match=r"batch_2 \(in progress, 0 of 30\)"):
         visitor.come(prompts, two_stages)
     answers = visitor.come(prompts, two_stages)
     assert texts(answers) == expected(f"twice: {text}" for text in expected(prompts))
@@ -193,7 +193,7 @@ def test_waiting_needs_one_visit(server, visitor, monkeypatch):
 
 
 def test_alike_requests_are_one_line(server, visitor):
-    backend = OpenAIBatch("a-model", cache=visitor.path, base_url=server.url)
+    backend = OpenAIBatchBackend("a-model", cache=visitor.path, base_url=server.url)
     inbox = []
     for _ in range(2):
         backend.open(inbox.extend)
@@ -202,9 +202,9 @@ def test_alike_requests_are_one_line(server, visitor):
         try:
             while len(inbox) < 3:
                 backend.wait(None)
-        except Pending:
+        except BatchPending:
             backend.close()
-            backend = OpenAIBatch("a-model", cache=visitor.path, base_url=server.url)
+            backend = OpenAIBatchBackend("a-model", cache=visitor.path, base_url=server.url)
     backend.close()
     assert {ticket: answer.text for ticket, answer in inbox} == dict(
         enumerate(expected(["same", "other", "same"]))
@@ -213,17 +213,17 @@ def test_alike_requests_are_one_line(server, visitor):
 
 
 def test_a_batch_holds_so_many_requests_and_bytes(server, visitor):
-    with pytest.raises(Pending, match=r"batch_1.*batch_2.*batch_3"):
+    with pytest.raises(BatchPending, match=r"batch_1.*batch_2.*batch_3"):
         visitor.come([f"row {n}" for n in range(10)], most_requests=4)
     assert [batch["requests"] for batch in server.stats()["batches"]] == [4, 4, 2]
 
 
 def test_a_batch_is_written_up_to_its_bytes(tmp_path):
-    requests = Requests()
+    requests = PendingRequests()
     for number, prompt in enumerate(["short", "x" * 900, "short too", "x" * 200, "y" * 200]):
         requests.ask(b"%d" % number, question(prompt), number)
     requests.fresh.extend(requests.new)
-    asks = OpenAI("a-model")
+    asks = OpenAIBackend("a-model")
     written = []
     while requests.fresh:
         with (tmp_path / "batch.jsonl").open("w+b") as file:
@@ -251,11 +251,11 @@ def test_a_bad_row_fails_alone_and_with_its_reason(server, visitor):
 def test_a_failure_is_remembered_to_the_end_of_the_run_and_no_longer(server, visitor):
     prompts = ["fine", "bad [line:400]"]
     for _ in range(3):
-        with pytest.raises(Pending):
+        with pytest.raises(BatchPending):
             visitor.come(prompts, two_stages)
     assert visitor.come(prompts, two_stages)[1].reason == "bad-request"
     assert set(server.stats()["lines"].values()) == {1}  # not asked again on each visit
-    with pytest.raises(Pending, match="1 requests"):
+    with pytest.raises(BatchPending, match="1 requests"):
         visitor.come(prompts, two_stages)  # another run: asked anew
 
 
@@ -301,9 +301,9 @@ def test_smaller_batches_one_by_one_where_the_queue_is_full(visitor):
 
 def test_one_request_that_finds_no_room_fails(visitor):
     visitor.server.call("/options", {"queue": 1})
-    with pytest.raises(Pending):
+    with pytest.raises(BatchPending):
         visitor.come(["a"])
-    with pytest.raises(Pending):
+    with pytest.raises(BatchPending):
         Visitor(visitor.server, visitor.path.with_name("other.sqlite")).come(["b"])
     other = Visitor(visitor.server, visitor.path.with_name("other.sqlite"))
     (answer,) = other.come(["b"])
@@ -313,7 +313,7 @@ def test_one_request_that_finds_no_room_fails(visitor):
 
 def test_a_batch_refused_as_a_whole_ends_the_run_until_it_is_mended(visitor):
     visitor.server.call("/options", {"refuse": "The model does not exist"})
-    with pytest.raises(Pending):
+    with pytest.raises(BatchPending):
         visitor.come(["a", "b"])
     answers = visitor.come(["a", "b"])
     assert {(answer.reason, answer.fatal) for answer in answers} == {("config", True)}
@@ -324,7 +324,7 @@ def test_a_batch_refused_as_a_whole_ends_the_run_until_it_is_mended(visitor):
 
 def test_lines_refused_for_the_key_end_the_run_until_it_is_mended(visitor):
     prompts = ["fine", "no key [line:401*1]", "fine too"]
-    with pytest.raises(Pending):
+    with pytest.raises(BatchPending):
         visitor.come(prompts)
     answers = visitor.come(prompts)
     assert [isinstance(answer, Completion) for answer in answers] == [True, False, True]
@@ -333,7 +333,7 @@ def test_lines_refused_for_the_key_end_the_run_until_it_is_mended(visitor):
 
 
 def test_deleted_batches_and_files_are_asked_anew(server, visitor):
-    with pytest.raises(Pending):
+    with pytest.raises(BatchPending):
         visitor.come(["a"])
     server.call("/forget", {})
     assert texts(visitor.come_until_done(["a"])) == expected(["a"])
@@ -360,7 +360,7 @@ def test_troubles_of_the_connection_submit_nothing_twice(server, visitor, fault)
 @pytest.mark.parametrize("metadata", [True, False])
 def test_a_batch_is_found_among_others_by_metadata_or_file(server, visitor, metadata):
     server.reset(page=2, metadata=metadata, faults=["create-503-after"])
-    with pytest.raises(Pending):
+    with pytest.raises(BatchPending):
         visitor.come(["a", "b", "c", "d", "e"], most_requests=1)
     assert texts(visitor.come_until_done(["a", "b", "c", "d", "e"])) == expected("abcde")
     assert not server.twice()
@@ -368,7 +368,7 @@ def test_a_batch_is_found_among_others_by_metadata_or_file(server, visitor, meta
 
 
 def test_a_provider_that_does_not_answer_is_an_error_and_loses_nothing(visitor):
-    with pytest.raises(Pending):
+    with pytest.raises(BatchPending):
         visitor.come(["a"])
     down = Visitor(visitor.server, visitor.path, pauses=())
     visitor.server.call("/options", {"faults": ["look-503-before"]})
@@ -386,16 +386,16 @@ def test_a_wrong_key_is_said_and_leaves_nothing_behind(visitor, monkeypatch):
 
 
 def test_what_is_kept_lies_nowhere_also_after_a_kill(visitor):
-    ledger = Ledger(visitor.path, "a-url", "a-model")
+    ledger = BatchStore(visitor.path, "a-url", "a-model")
     cache = Cache(visitor.path, {})
     asked = question("kept"), question("not kept")
     kept, other = map(cache.key, asked)
     ledger.plan([(kept, 1), (other, 1)])
     cache.put([(kept, asked[0], Completion("yes", "stop"))])
     cache.close()
-    again = Ledger(visitor.path, "a-url", "a-model")  # the first was never closed
+    again = BatchStore(visitor.path, "a-url", "a-model")  # the first was never closed
     assert again.place(kept) is None
-    assert again.place(other) == Place(1, 2, 1)
+    assert again.place(other) == BatchPosition(1, 2, 1)
     again.close()
     ledger.close()
 
@@ -406,7 +406,7 @@ def forked(act):
     if process == 0:
         try:
             act()
-        except Pending:
+        except BatchPending:
             os._exit(75)
         except BaseException:
             traceback.print_exc()
@@ -455,10 +455,10 @@ def test_a_batch_that_arrives_after_the_kill_is_found(server, visitor):
 
 
 def test_what_another_run_has_collected_meanwhile_is_not_submitted(server, visitor):
-    with pytest.raises(Pending):
+    with pytest.raises(BatchPending):
         visitor.come(["a"])
     inbox = []
-    late = OpenAIBatch("a-model", cache=visitor.path, base_url=server.url)
+    late = OpenAIBatchBackend("a-model", cache=visitor.path, base_url=server.url)
     late.open(inbox.extend)
     late.submit([(7, question("a"))])
     visitor.come(["a"])
