@@ -63,14 +63,14 @@ def ours(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
     sender: Sender[Any] = Sender(
         backend, cache=None, pace=RateLimiter(most), budget=Budget(), retries=0
     )
-    with Scheduler(sender, 2 * most) as dispatcher:
-        list(dispatcher.run(prompts(WARM), work))
-        before = dispatcher.progress.completion_tokens
+    with Scheduler(sender, 2 * most) as scheduler:
+        list(scheduler.run(prompts(WARM), work))
+        before = scheduler.progress.completion_tokens
         start = time.perf_counter()
-        for _ in dispatcher.run(prompts(rows + WARM)[WARM:], work):
+        for _ in scheduler.run(prompts(rows + WARM)[WARM:], work):
             pass
         seconds = time.perf_counter() - start
-        return (dispatcher.progress.completion_tokens - before) / seconds
+        return (scheduler.progress.completion_tokens - before) / seconds
 
 
 def main() -> None:

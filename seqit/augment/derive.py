@@ -85,13 +85,13 @@ NO_OUTPUT = SkipReason("no-output", "The row has no output: its chain would end 
 
 
 def skip_or_pass(
-    row: Row, account: RunStats, others: OnInapplicable, method: str, why: SkipReason
+    row: Row, stats: RunStats, others: OnInapplicable, method: str, why: SkipReason
 ) -> Iterator[Row]:
     """Hand on a row that `method` does not apply to, or reject it with the reason."""
     if others == "pass":
         yield row
     else:
-        account.reject(row, method, why.reason, why.message)
+        stats.reject(row, method, why.reason, why.message)
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
@@ -110,6 +110,6 @@ def need_model(model: ModelClient | None, method: str, why: str) -> ModelClient:
     return model
 
 
-def record_failure(account: RunStats, row: Row, failure: CompletionFailed) -> None:
+def record_failure(stats: RunStats, row: Row, failure: CompletionFailed) -> None:
     """Count a row as failed because the model gave nothing that can be used."""
-    account.fail(row, failure.stage, failure.reason, str(failure), **failure.evidence)
+    stats.fail(row, failure.stage, failure.reason, str(failure), **failure.evidence)

@@ -86,7 +86,7 @@ class _Subject:
 
 def augment(
     rows: Iterator[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     seed: int,
     model: ModelClient | None = None,
@@ -106,9 +106,9 @@ def augment(
     paraphraser = _Paraphraser(model, chain, seed)
     for row, result in model.run(rows, paraphraser.run):
         if isinstance(result, CompletionFailed):
-            record_failure(account, row, result)
+            record_failure(stats, row, result)
         elif isinstance(result, SkipReason):
-            yield from skip_or_pass(row, account, others, METHOD, result)
+            yield from skip_or_pass(row, stats, others, METHOD, result)
         else:
             yield row.changed(result)
 

@@ -50,13 +50,13 @@ _TASK = (
 
 
 def augment(
-    rows: Iterator[Row], account: RunStats, *, seed: int, others: OnInapplicable = "reject"
+    rows: Iterator[Row], stats: RunStats, *, seed: int, others: OnInapplicable = "reject"
 ) -> Iterator[Row]:
     """Ask of every row to repeat its input, or else its instruction, before the answer."""
     check_choice("others", others, ("reject", "pass"))
     for row in rows:
         if why := _obstacle(row.value):
-            yield from skip_or_pass(row, account, others, METHOD, why)
+            yield from skip_or_pass(row, stats, others, METHOD, why)
         else:
             yield row.changed(_repeat_first(row.value, seed))
 

@@ -19,7 +19,7 @@ METHOD = "regenerate"
 
 
 def augment(
-    rows: Iterator[Row], account: RunStats, *, seed: int, model: ModelClient | None = None
+    rows: Iterator[Row], stats: RunStats, *, seed: int, model: ModelClient | None = None
 ) -> Iterator[Row]:
     """Yield every row with the model's answer in place of its own, in input order.
 
@@ -41,7 +41,7 @@ def augment(
 
     for row, result in model.run(rows, work):
         if isinstance(result, CompletionFailed):
-            record_failure(account, row, result)
+            record_failure(stats, row, result)
         else:
             yield row.changed(result)
 

@@ -24,7 +24,7 @@ _ADDED = frozenset((DESCRIBE, *REPEATS.values()))
 
 
 def augment(
-    rows: Iterator[Row], account: RunStats, *, seed: int, model: ModelClient | None = None
+    rows: Iterator[Row], stats: RunStats, *, seed: int, model: ModelClient | None = None
 ) -> Iterator[Row]:
     """Make a record of every step of a chain; rows that are no chain stay as they are.
 
@@ -41,11 +41,11 @@ def augment(
 
     for row, found in (model or WithoutModel()).run(rows, work):
         if isinstance(found, CompletionFailed):
-            record_failure(account, row, found)
+            record_failure(stats, row, found)
         elif isinstance(found, RowError):
-            account.fail(row, METHOD, "step-without-output", str(found), field=found.field)
+            stats.fail(row, METHOD, "step-without-output", str(found), field=found.field)
         else:
-            account.added += len(found) - 1
+            stats.added += len(found) - 1
             for record in found:
                 yield row if record is row.value else row.changed(record)
 

@@ -41,7 +41,7 @@ class _ItemRow:
 
 def augment(
     rows: Iterator[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     seed: int,
     model: ModelClient | None = None,
@@ -66,14 +66,14 @@ def augment(
     _check_shares(iterations, shares)
     counts: dict[str, Counter[str]] = {}
     kept: Counter[str] = Counter()
-    account.counts |= {"operations": counts, "kept": kept}
+    stats.counts |= {"operations": counts, "kept": kept}
     teacher = LanguageTeacher(model, extract, refine, until="rewrite", shape=shape)
     building = _Building(teacher, shares, seed)
     for way, failure in model.run(map(_ItemRow, rows), building.run):
         for number, operation in enumerate(way.operations, 1):
             counts.setdefault(str(number), Counter())[operation] += 1
         if failure:
-            record_failure(account, way.row, failure)
+            record_failure(stats, way.row, failure)
         else:
             kept[str(len(way.operations))] += 1
             yield way.row

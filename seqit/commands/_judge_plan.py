@@ -67,10 +67,10 @@ def open_judge(
     """Open a language model with those of the options that are for its kind."""
     others = {_kind(each) for each in plan.names} - {_kind(name)}
     options = model.of_kind(_kind(name), others)
-    asked, dispatcher = stack.enter_context(options.open(name, partial(say, job.context)))
+    asked, scheduler = stack.enter_context(options.open(name, partial(say, job.context)))
     if plan.votes > 1 and asked.sampling.temperature == 0:
         asked = replace(asked, sampling=replace(asked.sampling, temperature=VOTING))
-    return asked, dispatcher
+    return asked, scheduler
 
 
 def judges_of(plan: JudgePlan, models: "Sequence[ModelClient]", seed: int) -> "list[Judge]":

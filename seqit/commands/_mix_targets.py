@@ -29,7 +29,7 @@ class Targets:
     recipe: "MixRecipe"
     plan_only: bool
     options: dict[str, Any]
-    account: "RunStats | None" = None
+    stats: "RunStats | None" = None
     _held: "Sink | None" = field(default=None, init=False)
 
     @property
@@ -135,7 +135,7 @@ class Targets:
                 file.write(_json(self._plan()))
 
     def _plan(self) -> dict[str, Any]:
-        return self.account.counts["plan"] if self.account else {}
+        return self.stats.counts["plan"] if self.stats else {}
 
 
 def _json(value: Any) -> bytes:

@@ -248,7 +248,7 @@ def _with_model(
 
         estimate(job, method, given, teacher, model)
         return
-    with model.open(teacher, partial(say, job.context)) as (asked, dispatcher):
+    with model.open(teacher, partial(say, job.context)) as (asked, scheduler):
         arguments = _arguments(method, given)
         engine = _engine(method)
         if arguments.pop("parser", "seqit") == "paper":
@@ -262,11 +262,11 @@ def _with_model(
 
             names = ("extract", "refine", "until", "shape")
             own = {name: arguments.pop(name) for name in names if name in arguments}
-            arguments |= {"teacher": LanguageTeacher(asked, **own), "dispatch": dispatcher}
+            arguments |= {"teacher": LanguageTeacher(asked, **own), "dispatch": scheduler}
         else:
             arguments["model"] = asked
         run = partial(engine, seed=seed, **arguments)
-        job.run(run, dispatcher=dispatcher, remarks=_shares_of(method))
+        job.run(run, scheduler=scheduler, remarks=_shares_of(method))
 
 
 def _shares_of(method: str) -> Callable[[Any], list[str]] | None:
@@ -274,10 +274,10 @@ def _shares_of(method: str) -> Callable[[Any], list[str]] | None:
     if method != "seq-instruct":
         return None
 
-    def remarks(account: Any) -> list[str]:
+    def remarks(stats: Any) -> list[str]:
         from seqit.augment.seq_instruct.method import shares_lines
 
-        return shares_lines(account.counts["operations"])
+        return shares_lines(stats.counts["operations"])
 
     return remarks
 
@@ -285,9 +285,9 @@ def _shares_of(method: str) -> Callable[[Any], list[str]] | None:
 def _counting(engine: Engine, counts: dict[str, Any]) -> Engine:
     """Have an engine count where the reference would have read an answer otherwise."""
 
-    def counting(rows: Iterator[Any], account: Any, **arguments: Any) -> Iterator[Any]:
-        account.counts["parser"] = counts
-        return engine(rows, account, **arguments)
+    def counting(rows: Iterator[Any], stats: Any, **arguments: Any) -> Iterator[Any]:
+        stats.counts["parser"] = counts
+        return engine(rows, stats, **arguments)
 
     return counting
 

@@ -128,10 +128,10 @@ def command(
     with _stdout_apart():
         harness.load_tasks(names)
 
-    def rows(names: Sequence[str], account: "RunStats", before_read: Any) -> Iterator["Row"]:
-        return read(_found(harness, shots), account)
+    def rows(names: Sequence[str], stats: "RunStats", before_read: Any) -> Iterator["Row"]:
+        return read(_found(harness, shots), stats)
 
-    job.run(transform, rows, schema="score", remarks=lambda account: _warnings(harness))
+    job.run(transform, rows, schema="score", remarks=lambda stats: _warnings(harness))
 
 
 def _setting(name: str, asked: dict[str, Any]) -> "HarnessConfig":

@@ -237,11 +237,9 @@ def _annotations(name: str) -> list[Any] | None:
     if name == "-" or not Path(name).is_file():
         return None  # what is a stream can be read only once
     faults: list[str] = []
-    account = RunStats(
-        "compare", lambda fault: faults.append(f"{fault['line']}: {fault['message']}")
-    )
+    stats = RunStats("compare", lambda fault: faults.append(f"{fault['line']}: {fault['message']}"))
     rows: list[Any] = []
-    for row in read_rows([name], account):
+    for row in read_rows([name], stats):
         if not rows and not is_annotation(row.value):
             return None
         rows.append(row.value)

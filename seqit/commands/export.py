@@ -41,11 +41,11 @@ def command(job: Job, form: str, keep: tuple[str, ...]) -> None:
         raise UsageError("export writes JSONL; Parquet files hold records (seqit filter -o)")
     convert = load(form).from_record
 
-    def transform(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
+    def transform(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
         for row in rows:
             try:
                 yield row.changed(convert(row.value, keep))
             except RowError as error:
-                fail_row(account, row, error, "export")
+                fail_row(stats, row, error, "export")
 
     job.run(transform, schema=None)

@@ -138,15 +138,15 @@ def command(
         if job.stage.link:
             from seqit.filter import apply
 
-            def passing(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
-                return _drawn(apply(rows, chosen, account), account, draws, resolved)
+            def passing(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
+                return _drawn(apply(rows, chosen, stats), stats, draws, resolved)
 
             job.run(passing, remarks=remarks)
         else:
             from seqit.filter.parallel import read_passing
 
-            def drawn(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
-                return _drawn(rows, account, draws, resolved)
+            def drawn(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
+                return _drawn(rows, stats, draws, resolved)
 
             read = partial(read_passing, rules=chosen, workers=pool)
             job.run(drawn, read, remarks=remarks)
@@ -204,35 +204,35 @@ def _explain(job: Job, rules: "list[Rule]", wanted: str) -> None:
     from seqit.filter.explain import fates, lines
     from seqit.records.run_stats import RunStats
 
-    account = RunStats("filter")
-    for fate in fates(job.read_records(job.check(), account), rules, wanted):
+    stats = RunStats("filter")
+    for fate in fates(job.read_records(job.check(), stats), rules, wanted):
         for line in lines(fate):
             click.echo(line)
-    if account.failed and not job.quiet:
-        say(job.context, f"{account.failed:,} rows could not be read, and were passed over")
+    if stats.failed and not job.quiet:
+        say(job.context, f"{stats.failed:,} rows could not be read, and were passed over")
 
 
 def _drawn(
-    rows: Iterator["Row"], account: "RunStats", draws: list[Sampling], recipe: "FilterRecipe | None"
+    rows: Iterator["Row"], stats: "RunStats", draws: list[Sampling], recipe: "FilterRecipe | None"
 ) -> Iterator["Row"]:
     from seqit.filter.recipe import as_document
 
     if recipe:
-        account.counts["recipe"] = as_document(recipe)
+        stats.counts["recipe"] = as_document(recipe)
     for draw in draws:
-        rows = draw(rows, account)
+        rows = draw(rows, stats)
     return rows
 
 
 def _remarks(table: bool) -> "Callable[[RunStats], list[str]]":
     """Return what gives the closing lines about rules and draws."""
 
-    def remarks(account: "RunStats") -> list[str]:
+    def remarks(stats: "RunStats") -> list[str]:
         from seqit.filter import verbs
         from seqit.filter.recipe import table_of
         from seqit.filter.sampling import diverse, match_length
 
-        told = account.counts
+        told = stats.counts
         lines = table_of(told["rules"]) if table else []
         if "match_length" in told:
             lines.append(match_length.report_line(told["match_length"]))

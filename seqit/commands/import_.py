@@ -64,10 +64,10 @@ def command(
     }
     with job.workers(workers) as pool:
 
-        def read(names: tuple[str, ...], account: "RunStats", wait: "Wait") -> Iterator["Row"]:
+        def read(names: tuple[str, ...], stats: "RunStats", wait: "Wait") -> Iterator["Row"]:
             if pool is None:
-                return read_format(names, account, wait, **options)
+                return read_format(names, stats, wait, **options)
             pool.before_wait = wait
-            return read_format(names, account, pool.about_to_wait, spread=pool.map, **options)
+            return read_format(names, stats, pool.about_to_wait, spread=pool.map, **options)
 
-        job.run(lambda rows, account: rows, read)
+        job.run(lambda rows, stats: rows, read)

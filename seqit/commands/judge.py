@@ -124,23 +124,23 @@ def command(
     with contextlib.ExitStack() as stack:
         asked = [open_judge(stack, each, plan, model, job) for each in plan.models]
         judges = judges_of(plan, [each for each, _ in asked], seed)
-        dispatchers = [dispatcher for _, dispatcher in asked]
+        schedulers = [scheduler for _, scheduler in asked]
         run = partial(
             judge, judges=judges, tallies=tallies, seed=seed, controls=controls, others=others
         )
 
-        def remarks(account: "RunStats") -> list[str]:
+        def remarks(stats: "RunStats") -> list[str]:
             lines = tallies.lines()
             if others and others.unmatched:
                 lines.append(f"{others.unmatched:,} responses of {against} were not asked for")
-            earlier = zip(plan.models, dispatchers[:-1], strict=False)
+            earlier = zip(plan.models, schedulers[:-1], strict=False)
             return [*lines, *(f"{n}: {describe_asking(d.progress)}" for n, d in earlier)]
 
         job.run(
             run,
             _read(job),
             schema="score",
-            dispatcher=dispatchers[-1] if dispatchers else None,
+            scheduler=schedulers[-1] if schedulers else None,
             remarks=remarks,
         )
 
@@ -149,8 +149,8 @@ def _read(job: Job) -> "Callable[..., Iterator[Row]]":
     """Return what reads responses; other rows fail."""
     from seqit.records.readers.rows import keep_valid
 
-    def read(names: Sequence[str], account: "RunStats", wait: Any) -> "Iterator[Row]":
-        return keep_valid(job.read_rows(names, account, wait), account, "response")
+    def read(names: Sequence[str], stats: "RunStats", wait: Any) -> "Iterator[Row]":
+        return keep_valid(job.read_rows(names, stats, wait), stats, "response")
 
     return read
 
@@ -163,8 +163,8 @@ def _opponents(file: str) -> "BaselineResponses":
     from seqit.records.run_stats import RunStats, StrictError
     from seqit.stores.sources import check_sources
 
-    account = RunStats("judge", strict=True)
-    rows = keep_valid(read_rows(check_sources((file,)), account), account, "response")
+    stats = RunStats("judge", strict=True)
+    rows = keep_valid(read_rows(check_sources((file,)), stats), stats, "response")
     try:
         return BaselineResponses(file, (row.value for row in rows))
     except StrictError as error:

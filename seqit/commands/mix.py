@@ -94,15 +94,15 @@ def command(job: Job, *, plan: bool, workers: int | None, **options: Any) -> Non
     targets.check()
     counter = _counter(recipe)
 
-    def read(names: Sequence[str], account: "RunStats", wait: Any) -> Iterator["Row"]:
-        targets.account = account
-        sources = [(s.name, read_measured(s.paths, account, wait, pool)) for s in recipe.sources]
+    def read(names: Sequence[str], stats: "RunStats", wait: Any) -> Iterator["Row"]:
+        targets.stats = stats
+        sources = [(s.name, read_measured(s.paths, stats, wait, pool)) for s in recipe.sources]
         if job.stage.link:
-            handed = measured_rows(job.read_records(names, account, wait), account)
+            handed = measured_rows(job.read_records(names, stats, wait), stats)
             sources = [(sources[0][0], handed)]
         output = Output(targets.hold, plan, targets.needs_values)
-        yield from mix(sources, account, recipe.wish(), counter=counter, output=output)
-        for line in report.lines(account.counts["plan"]):
+        yield from mix(sources, stats, recipe.wish(), counter=counter, output=output)
+        for line in report.lines(stats.counts["plan"]):
             if plan:
                 click.echo(line)
             elif not job.quiet:
@@ -111,7 +111,7 @@ def command(job: Job, *, plan: bool, workers: int | None, **options: Any) -> Non
     # A tokenizer brings threads of its own, which do not live on in forked processes.
     with job.workers(1 if counter else workers) as pool:
         into = targets.opened() if targets.are_several else None
-        job.run(lambda mixed, account: mixed, read, discard=plan, into=into)
+        job.run(lambda mixed, stats: mixed, read, discard=plan, into=into)
 
 
 def _counter(recipe: "MixRecipe") -> "Counter | None":

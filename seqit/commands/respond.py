@@ -113,7 +113,7 @@ def command(
     from seqit.evaluate.respond import closing_lines, respond
 
     job.asked_each = samples
-    with model.open(name, partial(say, job.context)) as (asked, dispatcher):
+    with model.open(name, partial(say, job.context)) as (asked, scheduler):
         run = partial(
             respond,
             model=replace(asked, sampling=sampling),
@@ -124,7 +124,7 @@ def command(
             shots=examples,
             training=_training(name, model),
         )
-        job.run(run, read, schema="response", dispatcher=dispatcher, remarks=closing_lines)
+        job.run(run, read, schema="response", scheduler=scheduler, remarks=closing_lines)
 
 
 def _reader(job: Job, form: str) -> "Callable[..., Iterator[Row]]":
@@ -142,9 +142,9 @@ def _reader(job: Job, form: str) -> "Callable[..., Iterator[Row]]":
             say(job.context, text)
 
     def read(
-        names: Sequence[str], account: "RunStats", before_read: "Wait | None" = None
+        names: Sequence[str], stats: "RunStats", before_read: "Wait | None" = None
     ) -> "Iterator[Row]":
-        return read_format(names, account, before_read, form=form, say=tell)
+        return read_format(names, stats, before_read, form=form, say=tell)
 
     return read
 
@@ -162,11 +162,9 @@ def _shots(file: str | None, count: int, form: str) -> "Shots | None":
     from seqit.records.run_stats import RunStats, StrictError
     from seqit.stores.sources import check_sources
 
-    account = RunStats("respond", strict=True)
+    stats = RunStats("respond", strict=True)
     names = check_sources((file,))
-    rows = (
-        read_records(names, account) if form == "record" else read_format(names, account, form=form)
-    )
+    rows = read_records(names, stats) if form == "record" else read_format(names, stats, form=form)
     try:
         # One more than is shown: an example that is the item itself gives way to it.
         return Shots([row.value for row in islice(rows, count + 1)], count)

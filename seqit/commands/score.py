@@ -74,11 +74,11 @@ def command(
     count = workers or min(usable_cpus(), MOST_WORKERS)
     sandbox = _sandbox(timeout) if allow_code_execution else None
 
-    def transform(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
-        responses = keep_valid(rows, account, "response")
+    def transform(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
+        responses = keep_valid(rows, stats, "response")
         return score(
             responses,
-            account,
+            stats,
             benchmark=scorer,
             sandbox=sandbox,
             pass_at=ks,

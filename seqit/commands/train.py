@@ -122,9 +122,9 @@ class _Prepared:
             self._folder = Path(recipe.out) / TOKENS / Path(recipe.tokens).name
         else:
             recipe = with_files(recipe, parent)
-            self._folder = prepare(recipe, self._encoder, parent, self._account, self._watched)
+            self._folder = prepare(recipe, self._encoder, parent, self._stats, self._watched)
         self.recipe = dataclasses.replace(recipe, tokens=str(self._folder.absolute()))
-        self._keep_account()
+        self._keep_stats()
 
     def plan(self) -> "TrainPlan":
         """Print the plan and return it; raises SeqitError where no row is left."""
@@ -158,7 +158,7 @@ class _Prepared:
         for line in mask_lines(prepared.example(number), self._encoder):
             click.echo(line)
 
-    def _account(self, rejects: IO[bytes]) -> "RunStats":
+    def _stats(self, rejects: IO[bytes]) -> "RunStats":
         from seqit.records.run_stats import RunStats
 
         return RunStats("train", RejectWriter(self._ctx, rejects), self._options["strict"])
@@ -167,7 +167,7 @@ class _Prepared:
         watched = sys.stderr.isatty() and not self._options["quiet"]
         return track(rows, "train") if watched else rows
 
-    def _keep_account(self) -> None:
+    def _keep_stats(self) -> None:
         """Write what --rejects and --manifest ask for."""
         from seqit.records.validation import schema
         from seqit.records.writers.sink import encode

@@ -28,8 +28,8 @@ def command(job: Job, schema: str) -> None:
     """
     from seqit.records.readers.rows import keep_valid
 
-    def transform(rows: Iterator["Row"], account: "RunStats") -> Iterator["Row"]:
-        return rows if schema == "record" else keep_valid(rows, account, schema)
+    def transform(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
+        return rows if schema == "record" else keep_valid(rows, stats, schema)
 
     read = job.read_records if schema == "record" else job.read_rows
     job.run(transform, read, schema=schema, discard=True)

@@ -38,7 +38,7 @@ PARALLEL = ("xquad", "mgsm")
 
 def read_format(
     names: Sequence[str],
-    account: RunStats,
+    stats: RunStats,
     before_read: Wait | None = None,
     *,
     form: str = AUTO,
@@ -53,7 +53,7 @@ def read_format(
     the work where no rows are to be paired; such rows have bytes and no value. Raises UsageError
     where languages and sources do not match, SeqitError where no format fits the first row.
     """
-    reader = _Reader(account, form, dataset, say)
+    reader = _Reader(stats, form, dataset, say)
     may_pair = languages or (len(names) > 1 and form in (AUTO, *PARALLEL))
     if spread and not may_pair:
         for name in names:
@@ -73,7 +73,7 @@ def read_format(
             f"it names {', '.join(languages)} for {', '.join(names)}"
         )
     say(f"pairing {languages[0]} with {', '.join(languages[1:])}")
-    yield from pair(dict(zip(languages, streams, strict=True)), account)
+    yield from pair(dict(zip(languages, streams, strict=True)), stats)
 
 
 def _peeked(rows: Iterator[Row]) -> tuple[Iterator[Row], Row | None]:
@@ -102,9 +102,9 @@ class _Reader:
     """Reads sources in one format, which the first row decides where it is to be guessed."""
 
     def __init__(
-        self, account: RunStats, form: str, dataset: str, say: Callable[[str], None]
+        self, stats: RunStats, form: str, dataset: str, say: Callable[[str], None]
     ) -> None:
-        self._account = account
+        self._stats = stats
         self._format = None if form == AUTO else load(form)
         self._dataset = dataset
         self._say = say
@@ -112,45 +112,43 @@ class _Reader:
     def records(self, name: str, before_read: Wait | None) -> Iterator[Row]:
         """Yield the records of one source; rows that are not of the format fail."""
         with open_source(name, before_read) as source:
-            yield from self._converted(self._rows(source), self._account)
+            yield from self._converted(self._rows(source), self._stats)
 
     def spread(self, name: str, before_read: Wait | None, spread: ParallelMap) -> Iterator[Row]:
         """Yield the same records without their values, as bytes that other processes made."""
         with open_source(name, before_read) as source:
             layout = self._layout(source)
             if layout == "document":
-                yield from self._converted(self._items(source), self._account)
+                yield from self._converted(self._items(source), self._stats)
                 return
             unit: RowUnit = "lines" if layout == "lines" else unit_of(source)
             batch = partial(self._batch, name=source.name, unit=unit, layout=layout)
-            yield from apply_outcomes(
-                spread(batch, batches_of(source, unit), weight), self._account
-            )
+            yield from apply_outcomes(spread(batch, batches_of(source, unit), weight), self._stats)
 
     def _batch(
         self, parts: list[RawRow], name: str, unit: RowUnit, layout: Layout
     ) -> list[BufferedOutcome]:
         ledger = OutcomeBuffer(schema("record"))
         read = texts_from if layout == "lines" else partial(rows_from, unit=unit)
-        for row in self._converted(read(parts, name, account=ledger), ledger):
+        for row in self._converted(read(parts, name, stats=ledger), ledger):
             ledger.write(row)
         return ledger.entries()
 
-    def _converted(self, rows: Iterator[Row], account: RunStats) -> Iterator[Row]:
+    def _converted(self, rows: Iterator[Row], stats: RunStats) -> Iterator[Row]:
         for row in rows:
             form = self._format or self._guess(row)
             try:
                 found = form.to_records(row.value)
             except RowError as error:
                 if form.published:
-                    _compare(form.published(row.value), row, account, None, str(error))
-                fail_row(account, row, error, "import")
+                    _compare(form.published(row.value), row, stats, None, str(error))
+                fail_row(stats, row, error, "import")
                 continue
             if form.published:
-                _compare(form.published(row.value), row, account, found[0]["instruction"])
+                _compare(form.published(row.value), row, stats, found[0]["instruction"])
             for fields in found:
                 yield row.changed(complete(fields, form.name, self._dataset))
-            account.added += len(found) - 1
+            stats.added += len(found) - 1
 
     def _guess(self, row: Row) -> Format:
         self._format = load(guess(row.value, row.source))
@@ -163,25 +161,25 @@ class _Reader:
     def _rows(self, source: SourceStream) -> Iterator[Row]:
         layout = self._layout(source)
         if layout == "rows":
-            return rows_of(source, self._account)
+            return rows_of(source, self._stats)
         if layout == "lines":
-            return texts_from(parts_of(source, "lines"), source.name, self._account)
+            return texts_from(parts_of(source, "lines"), source.name, self._stats)
         return self._items(source)
 
     def _items(self, source: SourceStream) -> Iterator[Row]:
-        for document in document_of(source, self._account):
+        for document in document_of(source, self._stats):
             form = self._format or self._guess(document)
             for item in form.items(document.value):
-                self._account.read += 1
+                self._stats.read += 1
                 yield document.changed(item)
 
 
 def _compare(
-    theirs: str | None, row: Row, account: RunStats, ours: str | None, why: str = ""
+    theirs: str | None, row: Row, stats: RunStats, ours: str | None, why: str = ""
 ) -> None:
     """Tell the account how the row's publisher read its instruction, where the row says so."""
     if theirs is not None:
-        account.compared(row, "instruction", reading_difference(ours, theirs, why))
+        stats.compared(row, "instruction", reading_difference(ours, theirs, why))
 
 
 def layout_of(source: SourceStream) -> Layout:

@@ -69,21 +69,21 @@ class OutcomeBuffer(RunStats):
         return [(self.read, self.added), *self._entries]
 
 
-def apply_outcomes(entries: Iterable[BufferedOutcome], account: RunStats) -> Iterator[Row]:
+def apply_outcomes(entries: Iterable[BufferedOutcome], stats: RunStats) -> Iterator[Row]:
     """Yield the rows to write, and tell the account of all others in their turn."""
     for entry in entries:
         if len(entry) == 2:
             read, added = entry
-            account.read += read
-            account.added += added
+            stats.read += read
+            stats.added += added
             continue
         if len(entry) == 3:
             line, reading, difference = entry
-            account.compared(Row(None, line=line), reading, difference)
+            stats.compared(Row(None, line=line), reading, difference)
             continue
         value, source, line, raw, failure = entry
         row = Row(value, source, line, raw)
         if failure:
-            account.fail(row, failure.stage, failure.reason, failure.message, **failure.evidence)
+            stats.fail(row, failure.stage, failure.reason, failure.message, **failure.evidence)
         else:
             yield row

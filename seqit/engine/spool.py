@@ -17,8 +17,8 @@ from seqit.records.writers.sink import encode
 class Spool:
     """One temporary file of rows, and nothing of them in memory; gone when the block ends."""
 
-    def __init__(self, account: RunStats) -> None:
-        self._account = account
+    def __init__(self, stats: RunStats) -> None:
+        self._stats = stats
         self._schema = schema("record")
         self._file = tempfile.TemporaryFile(prefix="seqit-filter-")  # noqa: SIM115
 
@@ -40,7 +40,7 @@ class Spool:
             try:
                 raw = encode(row.value, self._schema)
             except RowError as error:
-                fail_row(self._account, row, error, "write")
+                fail_row(self._stats, row, error, "write")
                 return False
         self._file.write(orjson.dumps([row.source, row.line, len(raw)]) + b"\n" + raw + b"\n")
         return True

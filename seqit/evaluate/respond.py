@@ -29,7 +29,7 @@ class _Asked(NamedTuple):
 
 def respond(
     rows: Iterator[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     model: ModelClient,
     seed: int,
@@ -46,16 +46,16 @@ def respond(
     """
     name = label or model.name
     ends: Counter[str] = Counter()
-    account.counts["answers"] = ends
+    stats.counts["answers"] = ends
 
     def work(asked: _Asked) -> ModelCall[Completion]:
         record: Record = asked.row.value
         chat = asked_of(record, shots)
         return (yield from _answer(model, record, chat, asked.sample, seed))
 
-    for (row, sample), answer in model.run(_wanted(rows, account, samples), work):
+    for (row, sample), answer in model.run(_wanted(rows, stats, samples), work):
         if isinstance(answer, CompletionFailed):
-            account.fail(row, answer.stage, answer.reason, str(answer), **answer.evidence)
+            stats.fail(row, answer.stage, answer.reason, str(answer), **answer.evidence)
             continue
         response = _response(row.value, name, sample, answer, benchmark)
         if training:
@@ -65,12 +65,12 @@ def respond(
         yield row.changed(response)
 
 
-def _wanted(rows: Iterator[Row], account: RunStats, samples: int) -> Iterator[_Asked]:
+def _wanted(rows: Iterator[Row], stats: RunStats, samples: int) -> Iterator[_Asked]:
     for row in rows:
         if problem := problem_of(row.value):
-            account.reject(row, "item", "placeholder", problem)
+            stats.reject(row, "item", "placeholder", problem)
             continue
-        account.added += samples - 1
+        stats.added += samples - 1
         for sample in range(samples):
             yield _Asked(row, sample)
 
@@ -139,9 +139,9 @@ def _response(
     return response
 
 
-def closing_lines(account: RunStats) -> list[str]:
+def closing_lines(stats: RunStats) -> list[str]:
     """Return what the closing account says of the answers."""
-    ends: Counter[str] = account.counts["answers"]
+    ends: Counter[str] = stats.counts["answers"]
     parts = []
     if cut := ends["length"]:
         parts.append(f"{cut:,} cut off at the limit of new tokens (--max-new-tokens)")

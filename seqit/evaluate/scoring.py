@@ -48,7 +48,7 @@ class _Samples:
 
 def score(
     rows: Iterable[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     benchmark: str | None = None,
     sandbox: Sandbox | None = None,
@@ -69,14 +69,14 @@ def score(
         for row in rows:
             waiting.append(_begin(row, benchmark, sandbox, pool))
             while waiting and (len(waiting) > workers or waiting[0].is_settled):
-                yield from _finish(waiting.popleft(), samples, account)
+                yield from _finish(waiting.popleft(), samples, stats)
         for job in waiting:
-            yield from _finish(job, samples, account)
+            yield from _finish(job, samples, stats)
     finally:
         pool.shutdown(cancel_futures=True)
     for counted in samples.values():
         for k in pass_at:
-            account.added += 1
+            stats.added += 1
             yield Row(_pass_at(counted, k))
 
 
@@ -113,22 +113,20 @@ def measure(name: str, answer: str, item: Record) -> list[MetricValue]:
     return [each._replace(reason="no-labelled-answer") for each in measures]
 
 
-def _finish(
-    job: _Job, samples: dict[tuple[str, str], _Samples], account: RunStats
-) -> Iterator[Row]:
+def _finish(job: _Job, samples: dict[tuple[str, str], _Samples], stats: RunStats) -> Iterator[Row]:
     measures = job.measures
     if job.problem:
         evidence = {"field": job.problem.field} if job.problem.field else {}
-        account.reject(job.row, STAGE, job.problem.reason, str(job.problem), **evidence)
+        stats.reject(job.row, STAGE, job.problem.reason, str(job.problem), **evidence)
         return
     if job.verdict:
         try:
             verdict = job.verdict.result()
         except UnusableTest as error:
-            account.reject(job.row, STAGE, "no-reference", str(error))
+            stats.reject(job.row, STAGE, "no-reference", str(error))
             return
         except SandboxBroken as error:
-            account.fail(job.row, STAGE, "sandbox", str(error))
+            stats.fail(job.row, STAGE, "sandbox", str(error))
             return
         evidence = {"message": verdict.message} if verdict.message else {}
         measures = [MetricValue("pass", float(verdict.passed), verdict.reason, evidence)]
@@ -136,11 +134,11 @@ def _finish(
         counted = samples.setdefault((job.head["model"], job.head["id"]), _Samples(job.head))
         if job.head["sample"] in counted.seen:
             message = f"sample {job.head['sample']} of this item and model has come before"
-            account.reject(job.row, STAGE, "duplicate-sample", message)
+            stats.reject(job.row, STAGE, "duplicate-sample", message)
             return
         counted.seen.add(job.head["sample"])
         counted.passed += int(measures[0].value)
-    account.added += len(measures) - 1
+    stats.added += len(measures) - 1
     finish = job.row.value["finish"]
     for each in measures:
         yield job.row.changed(_scored(job.head, each, finish))

@@ -35,12 +35,12 @@ class Finished(NamedTuple):
     remarks: list[Remark]
 
 
-def apply(rows: Iterable[Row], rules: Sequence[Rule], account: RunStats) -> Iterator[Row]:
+def apply(rows: Iterable[Row], rules: Sequence[Rule], stats: RunStats) -> Iterator[Row]:
     """Yield the rows that no rule objects to; the first rule that objects to a row names it.
 
     The rules judge in the order given, but those that remember rows come last: they remember a
     row that all let pass, and no other. What each rule saw, removed and counted is in
-    `account.counts["rules"]` at the end.
+    `stats.counts["rules"]` at the end.
     """
     rules = in_order(rules)
     judge, finish, memory = checker_for(rules), finisher_for(rules), RememberingRules(rules)
@@ -55,7 +55,7 @@ def apply(rows: Iterable[Row], rules: Sequence[Rule], account: RunStats) -> Iter
         memory.look_up(marks)
         return row, memory.judge(marks[0])
 
-    return apply_rejections(map(judged, rows), memory, account)
+    return apply_rejections(map(judged, rows), memory, stats)
 
 
 def in_order(rules: Sequence[Rule]) -> list[Rule]:
@@ -132,7 +132,7 @@ class RememberingRules:
 
 
 def apply_rejections(
-    judged: Iterable[tuple[Row, RuleVerdict | None]], memory: RememberingRules, account: RunStats
+    judged: Iterable[tuple[Row, RuleVerdict | None]], memory: RememberingRules, stats: RunStats
 ) -> Iterator[Row]:
     """Yield the rows without a verdict and reject the others; tells the account what each rule did.
 
@@ -148,9 +148,9 @@ def apply_rejections(
                 continue
             number, (reason, message, evidence) = verdict
             removed[number] += 1
-            account.reject(row, memory.rules[number].name, reason, message, **evidence)
+            stats.reject(row, memory.rules[number].name, reason, message, **evidence)
     finally:
-        account.counts["rules"] = _tally(memory, removed, passed)
+        stats.counts["rules"] = _tally(memory, removed, passed)
 
 
 def _tally(

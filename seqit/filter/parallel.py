@@ -49,7 +49,7 @@ process comes as the bytes to write, without its value.
 
 def read_passing(
     names: Iterable[str],
-    account: RunStats,
+    stats: RunStats,
     before_read: Callable[[], None],
     *,
     rules: Sequence[Rule],
@@ -64,9 +64,9 @@ def read_passing(
     pool.before_wait = before_read
     rules = in_order(rules)
     memory = RememberingRules(rules)
-    judge = _Judge(rules, memory, account.keeps_rejects, keeps_values=workers is None)
+    judge = _Judge(rules, memory, stats.keeps_rejects, keeps_values=workers is None)
     judged = _judged(names, judge, pool)
-    return apply_rejections(_told(judged, memory, account), memory, account)
+    return apply_rejections(_told(judged, memory, stats), memory, stats)
 
 
 def _judged(names: Iterable[str], judge: "_Judge", workers: WorkerPool) -> Iterator[list[Judged]]:
@@ -78,19 +78,19 @@ def _judged(names: Iterable[str], judge: "_Judge", workers: WorkerPool) -> Itera
 
 
 def _told(
-    batches: Iterable[list[Judged]], memory: RememberingRules, account: RunStats
+    batches: Iterable[list[Judged]], memory: RememberingRules, stats: RunStats
 ) -> Iterator[tuple[Row, RuleVerdict | None]]:
     """Tell the account of each row in its turn, and ask the rules that remember."""
     for batch in batches:
         memory.look_up([mark for *_, mark in batch if mark])
         for value, source, line, raw, outcome, mark in batch:
-            account.read += 1
+            stats.read += 1
             row = Row(value, source, line, raw)
             if isinstance(outcome, Failure):
                 stage, reason, message, evidence = outcome
-                account.fail(row, stage, reason, message, **evidence)
+                stats.fail(row, stage, reason, message, **evidence)
             elif mark and (verdict := memory.judge(mark)):
-                if value is None and raw and account.keeps_rejects:
+                if value is None and raw and stats.keeps_rejects:
                     row = row.changed(orjson.loads(raw))
                 yield row, verdict
             else:

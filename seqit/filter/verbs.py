@@ -86,15 +86,15 @@ def _singular(noun: str) -> str:
     return noun[:-2] if noun.endswith(("ches", "shes", "sses", "xes")) else noun[:-1]
 
 
-def counting(rows: Iterable[Row], account: RunStats) -> Iterator[Row]:
-    """Yield the rows unchanged; their verbs and objects are in `account.counts["verbs"]`."""
+def counting(rows: Iterable[Row], stats: RunStats) -> Iterator[Row]:
+    """Yield the rows unchanged; their verbs and objects are in `stats.counts["verbs"]`."""
     pairs: Counter[tuple[str, str]] = Counter()
     for row in map(value_of, rows):
         pairs[phrase_of(row.value["instruction"])] += 1
         if len(pairs) > MOST:
             pairs = Counter(dict(pairs.most_common(MOST // 2)))
         yield row
-    account.counts["verbs"] = shares(pairs)
+    stats.counts["verbs"] = shares(pairs)
 
 
 def shares(pairs: Mapping[tuple[str, str], int]) -> dict[str, dict[str, Any]]:

@@ -30,7 +30,7 @@ class ModelClient:
     name: str
     structured: bool
     sampling: Sampling
-    dispatch: CallRunner = field(repr=False)
+    runner: CallRunner = field(repr=False)
 
     def complete(
         self,
@@ -65,7 +65,7 @@ class ModelClient:
         self, items: Iterable[Item], work: Callable[[Item], ModelCall[T]]
     ) -> Iterator[tuple[Item, T | CompletionFailed]]:
         """Yield each item with what its work returned, or why it has no answer, in order."""
-        return self.dispatch.run(items, work)
+        return self.runner.run(items, work)
 
 
 class WithoutModel:

@@ -115,7 +115,7 @@ class _MeasureBuffer(RunStats):
 
 def read_measured(
     names: Sequence[str],
-    account: RunStats,
+    stats: RunStats,
     before_read: Callable[[], None] | None = None,
     workers: WorkerPool | None = None,
 ) -> SourceReader:
@@ -134,35 +134,35 @@ def read_measured(
                     found = workers.map(function, batches, weight)
                 else:
                     found = chain.from_iterable(map(function, batches))
-                yield from _told(_counted(found, account), account)
+                yield from _told(_counted(found, stats), stats)
 
     if workers and before_read:
         workers.before_wait = before_read
     return feed
 
 
-def measured_rows(records: Iterable[Row], account: RunStats) -> SourceReader:
+def measured_rows(records: Iterable[Row], stats: RunStats) -> SourceReader:
     """Return what measures rows of records that are read, and counted, already."""
 
     def feed(measure: RowMeasurer) -> Iterator[Measured]:
         batches = map(measure.rows, _batches(iter(records)))
-        return _told(chain.from_iterable(batches), account)
+        return _told(chain.from_iterable(batches), stats)
 
     return feed
 
 
-def _told(entries: Iterable[MeasuredOutcome], account: RunStats) -> Iterator[Measured]:
+def _told(entries: Iterable[MeasuredOutcome], stats: RunStats) -> Iterator[Measured]:
     for entry in entries:
         if len(entry) == 5:
             *row, (stage, reason, message, evidence) = entry
-            account.fail(Row(*row), stage, reason, message, **evidence)
+            stats.fail(Row(*row), stage, reason, message, **evidence)
         else:
             yield entry
 
 
-def _counted(entries: Iterable[MeasuredOutcome], account: RunStats) -> Iterator[MeasuredOutcome]:
+def _counted(entries: Iterable[MeasuredOutcome], stats: RunStats) -> Iterator[MeasuredOutcome]:
     for entry in entries:
-        account.read += 1
+        stats.read += 1
         yield entry
 
 

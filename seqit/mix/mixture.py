@@ -35,13 +35,13 @@ class _Source(NamedTuple):
 
 def mix(
     sources: Sequence[tuple[str, SourceReader]],
-    account: RunStats,
+    stats: RunStats,
     wish: MixtureSpec,
     *,
     counter: Counter | None = None,
     output: Output = _BYTES,
 ) -> Iterator[Row]:
-    """Yield the mixture; its plan stands in `account.counts["plan"]` before the first row.
+    """Yield the mixture; its plan stands in `stats.counts["plan"]` before the first row.
 
     What is drawn, and in which order, depends on the seed and the ids of the records: not on
     their order, nor on how a source is split over files. Rows not drawn are rejected, repeated
@@ -60,18 +60,18 @@ def mix(
             cells = pool.cells(part)
             found.append(_Source(pool.available(name, part, cells), part, cells))
         plan = make_plan([source.available for source in found], wish)
-        told = account.counts["plan"] = _draw(pool, found, plan, wish, counter)
+        told = stats.counts["plan"] = _draw(pool, found, plan, wish, counter)
         if wish.held_out:
             roots = pool.count_roots(held)
             told["held_out"] = held_out(wish.held_out, roots, pool.size(held))
         if output.plan_only:
-            _reject_all(pool, account)
+            _reject_all(pool, stats)
             return
-        account.held_out += len(held)
+        stats.held_out += len(held)
         if output.hold:
             output.hold(pool.rows(held, output.with_values))
         for source in found:
-            _settle(pool, source, account)
+            _settle(pool, source, stats)
         yield from pool.rows(pool.chosen(), output.with_values)
 
 
@@ -96,26 +96,26 @@ def _draw(
     return report(given, strata, wish, counter)
 
 
-def _settle(pool: Pool, source: _Source, account: RunStats) -> None:
+def _settle(pool: Pool, source: _Source, stats: RunStats) -> None:
     """Account for the rows of one source that the mixture leaves out or repeats."""
     rows = [i for cell in source.cells.values() for i in cell if not pool.copies[i]]
     count = source.available.size.rows
-    account.added += sum(pool.copies[i] for i in source.rows) - (count - len(rows))
+    stats.added += sum(pool.copies[i] for i in source.rows) - (count - len(rows))
     message = (
         f"{count - len(rows):,} of the {count:,} rows of {source.available.name} were drawn, "
         "this one not."
     )
-    if not account.keeps_rejects:  # reading a row back costs a disk access
-        account.reject_unseen(len(rows), "mix", "not-drawn")
+    if not stats.keeps_rejects:  # reading a row back costs a disk access
+        stats.reject_unseen(len(rows), "mix", "not-drawn")
         return
     for row in pool.rows(sorted(rows), with_values=True):
-        account.reject(row, "mix", "not-drawn", message)
+        stats.reject(row, "mix", "not-drawn", message)
 
 
-def _reject_all(pool: Pool, account: RunStats) -> None:
+def _reject_all(pool: Pool, stats: RunStats) -> None:
     numbers = range(len(pool.copies))
-    if not account.keeps_rejects:
-        account.reject_unseen(len(numbers), "mix", "plan-only")
+    if not stats.keeps_rejects:
+        stats.reject_unseen(len(numbers), "mix", "plan-only")
         return
     for row in pool.rows(numbers, with_values=True):
-        account.reject(row, "mix", "plan-only", "Only the plan was asked for.")
+        stats.reject(row, "mix", "plan-only", "Only the plan was asked for.")

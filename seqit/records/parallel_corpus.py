@@ -38,7 +38,7 @@ def language_of(source_name: str) -> str | None:
     return last if last in _CODES.split() else None
 
 
-def pair(streams: Mapping[str, Iterator[Row]], account: RunStats, key: str = "id") -> Iterator[Row]:
+def pair(streams: Mapping[str, Iterator[Row]], stats: RunStats, key: str = "id") -> Iterator[Row]:
     """Yield each row of the first language with its content in the others as metadata.parallel.
 
     Rows with the same metadata[key] belong together; without one, rows on the same line of their
@@ -51,31 +51,31 @@ def pair(streams: Mapping[str, Iterator[Row]], account: RunStats, key: str = "id
     lead, *others = streams
     if not others:
         raise UsageError("pairing needs at least two languages")
-    held = {language: _hold(streams[language], language, account, key) for language in others}
+    held = {language: _hold(streams[language], language, stats, key) for language in others}
     seen: set[Place] = set()
     for place, row in _placed(streams[lead], key):
         if place in seen:
-            _fail_duplicate(row, lead, account, place)
+            _fail_duplicate(row, lead, stats, place)
             continue
         seen.add(place)
         found = {language: rows.pop(place) for language, rows in held.items() if place in rows}
         problem = _obstacle(row.value, place, [each for each in others if each not in found])
         if problem:
             for each in (row, *found.values()):
-                account.fail(each, "pair", *problem)
+                stats.fail(each, "pair", *problem)
             continue
-        account.merged += len(found)
+        stats.merged += len(found)
         yield row.changed(_joined(row.value, lead, found))
     for rows in held.values():
         for place, row in rows.items():
-            account.fail(row, "pair", "unpaired", _unpaired(place, [lead]))
+            stats.fail(row, "pair", "unpaired", _unpaired(place, [lead]))
 
 
-def _hold(rows: Iterator[Row], language: str, account: RunStats, key: str) -> dict[Place, Row]:
+def _hold(rows: Iterator[Row], language: str, stats: RunStats, key: str) -> dict[Place, Row]:
     held: dict[Place, Row] = {}
     for place, row in _placed(rows, key):
         if place in held:
-            _fail_duplicate(row, language, account, place)
+            _fail_duplicate(row, language, stats, place)
         else:
             held[place] = row
     return held
@@ -118,9 +118,9 @@ def _unpaired(place: Place, missing: list[str]) -> str:
     return f"there is no row {_words(place)} in {' and '.join(missing)}"
 
 
-def _fail_duplicate(row: Row, language: str, account: RunStats, place: Place) -> None:
+def _fail_duplicate(row: Row, language: str, stats: RunStats, place: Place) -> None:
     message = f"an earlier {language} row {_words(place)} was taken"
-    account.fail(row, "pair", "duplicate", message, language=language)
+    stats.fail(row, "pair", "duplicate", message, language=language)
 
 
 def _words(place: Place) -> str:

@@ -34,16 +34,16 @@ def reworded(
         return f"<paraphrase>{text}</paraphrase>"
 
     model = scripted_model(answer, structured)
-    account = RunStats("augment")
+    stats = RunStats("augment")
     rows = (Row(normalize(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
-    found = paraphrase.augment(rows, account, seed=seed, model=model, **options)
+    found = paraphrase.augment(rows, stats, seed=seed, model=model, **options)
     written = [row.value for row in found]
-    account.read, account.written = len(raw), len(written)
-    account.close()
+    stats.read, stats.written = len(raw), len(written)
+    stats.close()
     for record in written:
         assert schema("record").is_valid(record)
         assert record_problems(record) == []
-    return written, account, model
+    return written, stats, model
 
 
 @pytest.mark.parametrize("structured", [False, True])
@@ -70,7 +70,7 @@ def test_a_question_is_said_in_other_words_before_its_answer(structured: bool) -
         "prompt": load_prompt("paraphrase").version,
         "seed": 7,
     }
-    (request,) = model.dispatch.requests
+    (request,) = model.runner.requests
     assert request.messages[-1]["content"].endswith("\n\nWho wrote the play Faust?")
     assert (request.schema is not None) == structured
 
@@ -108,7 +108,7 @@ def test_the_input_is_taken_where_it_has_words() -> None:
     assert record["input"] == text
     assert record["output"] == f"{new}\n\n…"
     assert record["steps"][0]["instruction"] == "Put the input into other words."
-    assert model.dispatch.requests[0].messages[-1]["content"].endswith(text)
+    assert model.runner.requests[0].messages[-1]["content"].endswith(text)
 
 
 def test_the_instruction_is_taken_where_the_input_has_no_words() -> None:
@@ -150,28 +150,26 @@ OPTIONS = "Which of these is a fish?\nOptions:\n(A) trout\n(B) robin"
 def test_what_is_no_paraphrase_is_asked_for_again_once_and_then_fails(
     original: str, answer: str, reason: str
 ) -> None:
-    records, account, model = reworded(answer, {"instruction": original, "output": "So."})
+    records, stats, model = reworded(answer, {"instruction": original, "output": "So."})
     assert records == []
-    assert account.reasons == {("paraphrase", reason): 1}
-    first, second = model.dispatch.requests
+    assert stats.reasons == {("paraphrase", reason): 1}
+    first, second = model.runner.requests
     assert second.messages[: len(first.messages)] == first.messages
     assert "cannot be used" in second.messages[-1]["content"]
 
 
 def test_a_second_answer_that_is_right_is_taken() -> None:
     replies = iter(["Who wrote the play Faust?", ANSWER])
-    (record,), account, _ = reworded(lambda request: next(replies), FAUST)
+    (record,), stats, _ = reworded(lambda request: next(replies), FAUST)
     assert record["steps"][0]["output"] == ANSWER
-    assert account.failed == 0
+    assert stats.failed == 0
 
 
 def test_an_answer_outside_of_the_form_is_not_guessed_at() -> None:
     model = scripted_model(lambda request: ANSWER)
-    account = RunStats("augment")
-    assert (
-        list(paraphrase.augment(iter([Row(normalize(FAUST))]), account, seed=1, model=model)) == []
-    )
-    assert account.reasons == {("paraphrase", "unparseable"): 1}
+    stats = RunStats("augment")
+    assert list(paraphrase.augment(iter([Row(normalize(FAUST))]), stats, seed=1, model=model)) == []
+    assert stats.reasons == {("paraphrase", "unparseable"): 1}
 
 
 @pytest.mark.parametrize(
@@ -186,10 +184,10 @@ def test_an_answer_outside_of_the_form_is_not_guessed_at() -> None:
     ],
 )
 def test_rows_that_do_not_fit_are_left_without_asking(raw: dict[str, Any], reason: str) -> None:
-    records, account, model = reworded(ANSWER, raw)
+    records, stats, model = reworded(ANSWER, raw)
     assert records == []
-    assert account.reasons == {("paraphrase", reason): 1}
-    assert model.dispatch.requests == []
+    assert stats.reasons == {("paraphrase", reason): 1}
+    assert model.runner.requests == []
     assert reworded(ANSWER, raw, others="pass")[0] == [normalize(raw)]
 
 
@@ -208,9 +206,9 @@ def test_rows_stay_in_order_and_a_failure_fails_alone() -> None:
             return FailedRequest("server-error", "the server failed")
         return f"Which author is the play {number} by?"
 
-    records, account, _ = reworded(answer, *rows)
+    records, stats, _ = reworded(answer, *rows)
     assert [record["steps"][1]["output"] for record in records] == ["0", "1", "3"]
-    assert account.reasons == {("paraphrase", "server-error"): 1}
+    assert stats.reasons == {("paraphrase", "server-error"): 1}
 
 
 @pytest.mark.parametrize("chain", paraphrase.CHAINS)

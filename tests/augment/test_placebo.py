@@ -14,12 +14,12 @@ from seqit.records.validation import schema
 
 
 def repeat(*raw: dict[str, Any], **options: Any) -> tuple[list[Record], RunStats]:
-    account = RunStats("augment")
+    stats = RunStats("augment")
     rows = (Row(normalize(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
-    written = [row.value for row in placebo.augment(rows, account, seed=7, **options)]
-    account.read, account.written = len(raw), len(written)
-    account.close()
-    return written, account
+    written = [row.value for row in placebo.augment(rows, stats, seed=7, **options)]
+    stats.read, stats.written = len(raw), len(written)
+    stats.close()
+    return written, stats
 
 
 def test_a_question_is_repeated_before_its_answer() -> None:
@@ -87,9 +87,9 @@ def test_rows_without_an_answer_are_rejected_or_passed() -> None:
 
 def test_what_repeats_already_is_not_repeated_again() -> None:
     (once,), _ = repeat({"instruction": "Who wrote Faust?", "output": "Goethe"})
-    again, account = repeat(dict(once))
+    again, stats = repeat(dict(once))
     assert again == []
-    assert account.reasons == {("repeat", "already-repeated"): 1}
+    assert stats.reasons == {("repeat", "already-repeated"): 1}
 
 
 text = st.text(min_size=1).filter(str.strip)

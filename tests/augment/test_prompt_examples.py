@@ -91,13 +91,11 @@ def test_the_chosen_options_are_among_the_options() -> None:
 
 @pytest.mark.parametrize("variant", ["single-turn", "multi-turn", "crosslingual"])
 def test_every_parallel_row_is_translated_from_both_languages(variant: translate.Variant) -> None:
-    account = RunStats("augment")
-    found = translate.augment(
-        rows("parallel.jsonl"), account, seed=1, variant=variant, per_row="all"
-    )
+    stats = RunStats("augment")
+    found = translate.augment(rows("parallel.jsonl"), stats, seed=1, variant=variant, per_row="all")
     records = values(found)
     assert [r["metadata"]["translation"]["source"] for r in records] == ["de", "es"] * 6
-    assert not account.reasons
+    assert not stats.reasons
     assert [problem for record in records for problem in record_problems(record)] == []
 
 
@@ -107,10 +105,10 @@ def test_spans_of_the_text_are_spans_in_every_language() -> None:
 
 
 def test_every_question_about_an_image_is_described_first() -> None:
-    account = RunStats("augment")
-    records = values(caption.augment(rows("vqa.jsonl"), account, seed=1))
+    stats = RunStats("augment")
+    records = values(caption.augment(rows("vqa.jsonl"), stats, seed=1))
     assert len(records) == 8
-    assert not account.reasons
+    assert not stats.reasons
     assert [problem for record in records for problem in record_problems(record)] == []
 
 

@@ -17,16 +17,16 @@ from seqit.records.validation import schema
 
 
 def again(reply: Any, *raw: dict[str, Any], seed: int = 7) -> tuple[list[Record], RunStats, Any]:
-    account = RunStats("augment")
+    stats = RunStats("augment")
     rows = (Row(normalize(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
     model = scripted_model(reply if callable(reply) else lambda request: reply)
-    written = [r.value for r in regenerate.augment(rows, account, seed=seed, model=model)]
-    account.read, account.written = len(raw), len(written)
-    account.close()
+    written = [r.value for r in regenerate.augment(rows, stats, seed=seed, model=model)]
+    stats.read, stats.written = len(raw), len(written)
+    stats.close()
     for record in written:
         assert schema("record").is_valid(record)
         assert record_problems(record) == []
-    return written, account, model
+    return written, stats, model
 
 
 def chain(**more: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_a_seed_gets_the_models_answer_and_keeps_all_else() -> None:
     }
     assert list(record) == list(parent)
     assert record["id"] != parent["id"]
-    (request,) = model.dispatch.requests
+    (request,) = model.runner.requests
     assert request.messages == chat_of(parent)
     assert [turn["role"] for turn in request.messages] == ["system", "user", "assistant", "user"]
     assert request.stage == "respond"
@@ -139,9 +139,9 @@ def test_a_repetition_stays_checkable_and_is_not_repeated_again() -> None:
     first, last = record["steps"]
     assert first["check"] == {"kind": "text", "value": "Who wrote Faust?"}
     assert last == {"instruction": "Who wrote Faust?"}
-    account = RunStats("a")
-    assert list(placebo.augment(iter([Row(record)]), account, seed=1)) == []
-    assert account.reasons == {("repeat", "already-repeated"): 1}
+    stats = RunStats("a")
+    assert list(placebo.augment(iter([Row(record)]), stats, seed=1)) == []
+    assert stats.reasons == {("repeat", "already-repeated"): 1}
 
 
 def test_a_chain_without_an_answer_is_answered() -> None:
@@ -160,15 +160,15 @@ def test_rows_stay_in_order_and_a_failure_fails_alone() -> None:
         "Five?": "5",
     }
     rows = [{"instruction": name, "output": "old"} for name in replies]
-    records, account, model = again(lambda r: replies[r.messages[-1]["content"]], *rows)
+    records, stats, model = again(lambda r: replies[r.messages[-1]["content"]], *rows)
     assert [record["output"] for record in records] == ["1", "5"]
-    assert account.reasons == {
+    assert stats.reasons == {
         ("respond", "too-long"): 1,
         ("respond", "truncated"): 1,
         ("respond", "empty"): 1,
     }
-    assert account.failed == 3
-    cut = [r for r in model.dispatch.requests if r.messages[-1]["content"] == "Three?"]
+    assert stats.failed == 3
+    cut = [r for r in model.runner.requests if r.messages[-1]["content"] == "Three?"]
     assert len({request.seed for request in cut}) == 3
 
 

@@ -25,15 +25,15 @@ FLANCOT = DATA / "flancot"
 
 
 def split(*raw: dict[str, Any]) -> tuple[list[Record], RunStats]:
-    account = RunStats("augment")
+    stats = RunStats("augment")
     rows = (Row(normalize(value), "c.jsonl", line) for line, value in enumerate(raw, 1))
-    written = [row.value for row in separate.augment(rows, account, seed=7)]
-    account.read, account.written = len(raw), len(written)
-    account.close()
+    written = [row.value for row in separate.augment(rows, stats, seed=7)]
+    stats.read, stats.written = len(raw), len(written)
+    stats.close()
     for record in written:
         assert schema("record").is_valid(record)
         assert record_problems(record) == []
-    return written, account
+    return written, stats
 
 
 def pairs(records: list[Record]) -> list[tuple[str, str, str]]:
@@ -71,13 +71,13 @@ def chain(**more: Any) -> dict[str, Any]:
 
 
 def test_each_step_gets_what_it_relies_on() -> None:
-    records, account = split(chain())
+    records, stats = split(chain())
     assert pairs(records) == [
         ("List the numbers in the question.", "What is 2 + 5?", "2, 5"),
         ("What is 2 + 5?", "", "7"),
         ("Write the answer in words.", "7", "seven"),
     ]
-    assert account.added == 2
+    assert stats.added == 2
 
 
 def test_the_lineage_leads_back_to_the_chain_and_the_seed() -> None:
@@ -130,18 +130,18 @@ def test_the_text_of_an_option_needs_the_options() -> None:
 
 def test_what_is_no_chain_stays_as_it_is() -> None:
     single = {"instruction": "Sing.", "output": "La", "steps": [{"instruction": "Sing."}]}
-    records, account = split({"instruction": "Who?", "output": "I"}, single)
+    records, stats = split({"instruction": "Who?", "output": "I"}, single)
     assert records == [normalize({"instruction": "Who?", "output": "I"}), normalize(single)]
-    assert account.added == 0
+    assert stats.added == 0
 
 
 @pytest.mark.parametrize("missing", [{}, {"output": ""}])
 def test_a_step_without_an_answer_fails_the_chain(missing: dict[str, str]) -> None:
     steps = [{"instruction": "Sing.", "output": "La"}, {"instruction": "Dance.", **missing}]
     raw = {"instruction": "Sing. Dance.", "output": "La", "steps": steps}
-    records, account = split(raw)
+    records, stats = split(raw)
     assert records == []
-    assert account.reasons == {("separate", "step-without-output"): 1}
+    assert stats.reasons == {("separate", "step-without-output"): 1}
     with pytest.raises(StrictError, match=r"c\.jsonl:1: steps\[1\]\.output is missing or empty"):
         list(
             separate.augment(
@@ -160,11 +160,9 @@ def test_a_model_answers_the_steps_of_a_chain_that_a_model_wrote() -> None:
             "lineage": {"root": "s", "parent": "s", "iteration": 1, "operation": "decompose"},
         }
     )
-    model = scripted_model(lambda request: f"Answer {len(model.dispatch.requests)}.")
-    account = RunStats("augment")
-    written = [
-        row.value for row in separate.augment(iter([Row(raw)]), account, seed=7, model=model)
-    ]
+    model = scripted_model(lambda request: f"Answer {len(model.runner.requests)}.")
+    stats = RunStats("augment")
+    written = [row.value for row in separate.augment(iter([Row(raw)]), stats, seed=7, model=model)]
     assert pairs(written) == [
         ("List three rivers.", "", "Answer 1."),
         (
@@ -175,16 +173,16 @@ def test_a_model_answers_the_steps_of_a_chain_that_a_model_wrote() -> None:
     ]
     assert [record["lineage"]["teacher"] for record in written] == [model.name, model.name]
     assert all(record["lineage"]["parent"] == raw["id"] for record in written)
-    assert account.added == 1
+    assert stats.added == 1
 
 
 def test_where_the_model_gives_no_answer_the_chain_fails() -> None:
     steps = [{"instruction": "List three rivers."}, {"instruction": "Say which is the longest."}]
     raw = normalize({"instruction": "Do both.", "output": "All of it.", "steps": steps})
     model = scripted_model(lambda request: FailedRequest("refused", "no"))
-    account = RunStats("augment")
-    assert list(separate.augment(iter([Row(raw)]), account, seed=7, model=model)) == []
-    assert account.failed == 1 and account.reasons == {("respond", "refused"): 1}
+    stats = RunStats("augment")
+    assert list(separate.augment(iter([Row(raw)]), stats, seed=7, model=model)) == []
+    assert stats.failed == 1 and stats.reasons == {("respond", "refused"): 1}
 
 
 def made(method: Any, raw: dict[str, Any], seed: int = 1) -> dict[str, Any]:
@@ -254,7 +252,7 @@ def test_two_questions_and_an_addition() -> None:
 @pytest.mark.skipif(not FLANCOT.is_dir(), reason="FlanCoT is not in ../shared/data/flancot")
 @pytest.mark.parametrize("name", ["aqua", "creak", "ecqa", "gsm8k", "qasc", "strategyqa"])
 def test_every_chain_of_the_builtin_teacher_falls_into_pairs(name: str) -> None:
-    account = RunStats("augment")
+    stats = RunStats("augment")
     with (FLANCOT / f"{name}_train.tsv").open(encoding="utf-8") as lines:
         rows = [
             Row(complete(fields, "flancot", name), name, number)
@@ -262,9 +260,7 @@ def test_every_chain_of_the_builtin_teacher_falls_into_pairs(name: str) -> None:
             for fields in FORMAT.to_records(line.rstrip("\n"))
         ]
     questions = {row.value["id"]: row.value["instruction"] for row in rows}
-    chains = seq_instruct.augment(
-        iter(rows), account, teacher=BuiltinTeacher(), iterations=2, seed=3
-    )
+    chains = seq_instruct.augment(iter(rows), stats, teacher=BuiltinTeacher(), iterations=2, seed=3)
     several = [row.value for row in chains if len(row.value.get("steps", ())) > 1]
     assert len(several) > 100
     for chain in several:

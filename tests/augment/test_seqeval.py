@@ -72,18 +72,18 @@ def reply(request):
 
 def run(records, replying=reply, seed=0, **options):
     rejects = []
-    account = RunStats("augment", rejects.append)
+    stats = RunStats("augment", rejects.append)
     model = scripted_model(replying)
     rows = [Row(each, "rows", n) for n, each in enumerate(records, 1)]
-    out = list(augment(iter(rows), account, seed=seed, model=model, **options))
-    account.read, account.written = len(records), len(out)
-    account.close()
-    return [row.value for row in out], account, model.dispatch.requests, rejects
+    out = list(augment(iter(rows), stats, seed=seed, model=model, **options))
+    stats.read, stats.written = len(records), len(out)
+    stats.close()
+    return [row.value for row in out], stats, model.runner.requests, rejects
 
 
 def test_an_item():
     seed = record(3, system="Be brief.", metadata={"source": "a list"})
-    (item,), account, requests, _ = run([seed], iterations=1)
+    (item,), stats, requests, _ = run([seed], iterations=1)
     assert [each.stage for each in requests] == ["rewrite", "refine"]
     mode = mode_of(requests[0])
     assert item["output"] == ""
@@ -97,21 +97,21 @@ def test_an_item():
     assert (lineage["operation"], lineage["method"]) == (mode, "seqeval")
     assert (lineage["root"], lineage["parent"], lineage["iteration"]) == (seed["id"], seed["id"], 1)
     assert schema("record").is_valid(item)
-    assert account.counts == {"operations": {"1": {mode: 1}}, "kept": {"1": 1}}
+    assert stats.counts == {"operations": {"1": {mode: 1}}, "kept": {"1": 1}}
 
 
 def test_items_are_taken_from_every_iteration_and_grow_with_it():
-    items, account, _, _ = run([record(n) for n in range(800)])
+    items, stats, _, _ = run([record(n) for n in range(800)])
     taken = Counter(item["lineage"]["iteration"] for item in items)
-    assert {str(number): count for number, count in taken.items()} == account.counts["kept"]
+    assert {str(number): count for number, count in taken.items()} == stats.counts["kept"]
     for number, share in zip((1, 2, 3, 4), (80, 160, 240, 320), strict=True):
         assert abs(taken[number] - share) < 45  # more than three standard deviations
     assert all(len(item["steps"]) == item["lineage"]["iteration"] + 1 for item in items)
 
 
 def test_modes_are_drawn_alike_and_nothing_is_decomposed_twice():
-    _, account, _, _ = run([record(n) for n in range(600)])
-    operations = account.counts["operations"]
+    _, stats, _, _ = run([record(n) for n in range(600)])
+    operations = stats.counts["operations"]
     assert set(operations["1"]) == set(MODES)
     assert all(160 <= count <= 240 for count in operations["1"].values())
     for number in ("2", "3", "4"):
@@ -120,9 +120,9 @@ def test_modes_are_drawn_alike_and_nothing_is_decomposed_twice():
 
 
 def test_a_row_is_not_extended_beyond_its_iteration():
-    items, account, requests, _ = run([record(n) for n in range(40)], refine=False)
+    items, stats, requests, _ = run([record(n) for n in range(40)], refine=False)
     asked = Counter(str(request.iteration) for request in requests)
-    assert {number: c.total() for number, c in account.counts["operations"].items()} == asked
+    assert {number: c.total() for number, c in stats.counts["operations"].items()} == asked
     assert len(requests) == sum(item["lineage"]["iteration"] for item in items)
 
 
@@ -146,12 +146,12 @@ def test_what_is_not_rewritten_fails_as_it_stood():
             else reply(request)
         )
 
-    items, account, _, (reject,) = run([record(0)], replying, iterations=2, keep_shares=(0, 1))
-    assert not items and account.failed == 1
+    items, stats, _, (reject,) = run([record(0)], replying, iterations=2, keep_shares=(0, 1))
+    assert not items and stats.failed == 1
     assert (reject["stage"], reject["reason"]) == ("rewrite", "timeout")
     assert reject["row"]["lineage"]["iteration"] == 1
-    assert account.counts["kept"] == {}
-    assert list(account.counts["operations"]) == ["1"]
+    assert stats.counts["kept"] == {}
+    assert list(stats.counts["operations"]) == ["1"]
 
 
 def test_a_chain_that_loses_the_question_is_no_item():

@@ -56,14 +56,14 @@ FORMATS = {
 def imported(path, form, workers, *, strict=False):
     """Return the lines, the rejects and the account of an import."""
     rejects: list[bytes] = []
-    account = RunStats("import", lambda reject: rejects.append(encode(reject)), strict)
+    stats = RunStats("import", lambda reject: rejects.append(encode(reject)), strict)
     with WorkerPool(workers) as pool:
         spread = pool.map if workers > 1 else None
-        rows = read_format([str(path)], account, form=form, spread=spread)
+        rows = read_format([str(path)], stats, form=form, spread=spread)
         lines = [row.raw or encode(row.value) for row in rows]
-    account.written = len(lines)
-    account.close()
-    return lines, rejects, account.manifest()
+    stats.written = len(lines)
+    stats.close()
+    return lines, rejects, stats.manifest()
 
 
 @pytest.fixture(params=FORMATS)

@@ -75,20 +75,20 @@ def pipe(folder: Path, *sources: object, seed: int = 0) -> list[Stage]:
 def check_accounts(stages: list[Stage]) -> None:
     """Every row of every stage is in its output, in its rejects, or was merged."""
     for stage in stages:
-        account, rejects = stage.manifest, stage.rejects
-        gone = [account[key] for key in ("written", "rejected", "failed", "merged")]
-        assert account["read"] + account["added"] == sum(gone)
-        assert account["complete"]
-        assert account["written"] == len(stage.rows)
-        assert account["output"]["sha256"] == hashlib.sha256(stage.out).hexdigest()
+        stats, rejects = stage.manifest, stage.rejects
+        gone = [stats[key] for key in ("written", "rejected", "failed", "merged")]
+        assert stats["read"] + stats["added"] == sum(gone)
+        assert stats["complete"]
+        assert stats["written"] == len(stage.rows)
+        assert stats["output"]["sha256"] == hashlib.sha256(stage.out).hexdigest()
         outcomes = Counter(reject["outcome"] for reject in rejects)
-        assert outcomes == Counter({k: account[k] for k in ("rejected", "failed") if account[k]})
+        assert outcomes == Counter({k: stats[k] for k in ("rejected", "failed") if stats[k]})
         reasons = Counter((reject["stage"], reject["reason"]) for reject in rejects)
-        said = {(s, r): n for s, by in account["reasons"].items() for r, n in by.items()}
+        said = {(s, r): n for s, by in stats["reasons"].items() for r, n in by.items()}
         assert reasons == said
         assert all(reject["message"] and reject["line"] for reject in rejects)
         assert all("row" in reject or "raw" in reject for reject in rejects)
-        assert stage.code == (3 if account["failed"] else 0)
+        assert stage.code == (3 if stats["failed"] else 0)
     for before, after in pairwise(stages):
         assert after.manifest["read"] == before.manifest["written"]
     # Identities, not only numbers: what filter read is what it wrote and what it rejected.
@@ -356,8 +356,8 @@ def test_xquad_gives_the_published_answers(variant, data, seqit, tmp_path):
         *("--manifest", tmp_path / "manifest"),
         stdin=import_xquad(seqit, data, "en", "de"),
     )
-    account = json.loads((tmp_path / "manifest").read_bytes())
-    assert account["read"] == account["written"] == XQUAD
+    stats = json.loads((tmp_path / "manifest").read_bytes())
+    assert stats["read"] == stats["written"] == XQUAD
     assert [row["metadata"]["id"] for row in ran.rows] == list(english)
     for row in ran.rows:
         question, text, answer = english[row["metadata"]["id"]]
@@ -386,8 +386,8 @@ def test_xquad_in_all_languages(data, seqit, tmp_path):
         *("--manifest", tmp_path / "manifest"),
         stdin=import_xquad(seqit, data, "en", *foreign),
     )
-    account = json.loads((tmp_path / "manifest").read_bytes())
-    counts = (account["read"], account["added"], account["written"])
+    stats = json.loads((tmp_path / "manifest").read_bytes())
+    counts = (stats["read"], stats["added"], stats["written"])
     assert counts == (XQUAD, 4 * XQUAD, 5 * XQUAD)
     languages = Counter(row["metadata"]["translation"]["source"] for row in ran.rows)
     assert languages == dict.fromkeys(foreign, XQUAD)
@@ -464,11 +464,11 @@ def test_a_mixture_holds_exactly_what_was_asked(amounts, rows, wanted, flancot, 
         *("--seed", 7, "-o", mixture, "--manifest", manifest),
     )
     assert ran.code == 0, ran.err
-    account = json.loads(manifest.read_bytes())
+    stats = json.loads(manifest.read_bytes())
     available = (filtered.manifest["written"], FLANCOT)
-    assert account["read"] == sum(available)
-    assert account["read"] + account["added"] == account["written"] + account["rejected"]
-    plan = account["counts"]["plan"]["sources"]
+    assert stats["read"] == sum(available)
+    assert stats["read"] + stats["added"] == stats["written"] + stats["rejected"]
+    plan = stats["counts"]["plan"]["sources"]
     assert tuple(source["available"]["rows"] for source in plan) == available
     assert tuple(source["requested"]["rows"] for source in plan) == wanted
 
@@ -483,6 +483,6 @@ def test_a_mixture_holds_exactly_what_was_asked(amounts, rows, wanted, flancot, 
     assert tuple(source["achieved"]["rows"] for source in plan) == wanted
     if wanted[0] > available[0]:  # all of it at least once; no two records of filter share an id
         assert found[0]["ids"] == available[0]
-        assert account["added"] == wanted[0] - available[0]
+        assert stats["added"] == wanted[0] - available[0]
     else:
         assert found[0]["ids"] == wanted[0]

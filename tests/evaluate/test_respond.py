@@ -20,14 +20,14 @@ ITEMS = [item(n) for n in range(2, 8)]
 
 def run(items, reply=lambda request: "So.", **options):
     rejects = []
-    account = RunStats("respond", rejects.append)
+    stats = RunStats("respond", rejects.append)
     model = scripted_model(reply)
     rows = [Row(each, "items", n) for n, each in enumerate(items, 1)]
-    found = [row.value for row in respond(iter(rows), account, model=model, seed=0, **options)]
-    account.read, account.written = len(rows), len(found)
-    account.close()
+    found = [row.value for row in respond(iter(rows), stats, model=model, seed=0, **options)]
+    stats.read, stats.written = len(rows), len(found)
+    stats.close()
     assert all(map(schema("response").is_valid, found))
-    return found, account, model.dispatch.requests, rejects
+    return found, stats, model.runner.requests, rejects
 
 
 def test_a_response():
@@ -60,12 +60,12 @@ def test_images_are_shown():
 
 
 def test_samples_are_drawn_apart_and_stand_together():
-    found, account, requests, _ = run(ITEMS[:2], lambda r: f"By {r.seed}.", samples=3)
+    found, stats, requests, _ = run(ITEMS[:2], lambda r: f"By {r.seed}.", samples=3)
     assert [(r["id"], r["sample"]) for r in found] == [
         (each["id"], n) for each in ITEMS[:2] for n in range(3)
     ]
     assert len({request.seed for request in requests}) == 6
-    assert account.added == 4
+    assert stats.added == 4
     assert [r["output"] for r in found] == [f"By {request.seed}." for request in requests]
 
 
@@ -87,17 +87,17 @@ def test_a_sample_is_the_same_however_many_are_asked():
     ],
 )
 def test_what_the_model_said(said, output, finish):
-    (response,), account, requests, _ = run(ITEMS[:1], lambda _: said)
+    (response,), stats, requests, _ = run(ITEMS[:1], lambda _: said)
     assert (response["output"], response["finish"]) == (output, finish)
     assert len(requests) == 1
-    assert account.counts["answers"]["length"] == (finish == "length")
+    assert stats.counts["answers"]["length"] == (finish == "length")
 
 
 def test_an_empty_answer_is_asked_again_and_then_is_one():
-    (response,), account, requests, _ = run(ITEMS[:1], lambda _: " ")
+    (response,), stats, requests, _ = run(ITEMS[:1], lambda _: " ")
     assert response["output"].strip() == ""
     assert len(requests) == 5
-    assert closing_lines(account) == ["of the answers 1 empty"]
+    assert closing_lines(stats) == ["of the answers 1 empty"]
     replies = iter(["", "Three."])
     (response,), *_ = run(ITEMS[:1], lambda _: next(replies))
     assert response["output"] == "Three."
@@ -114,15 +114,15 @@ def test_an_empty_answer_is_asked_again_and_then_is_one():
     ],
 )
 def test_what_is_no_answer_is_no_response(said, reason, asked):
-    found, account, requests, (reject,) = run(ITEMS[:1], lambda _: said)
-    assert (found, account.failed, len(requests)) == ([], 1, asked)
+    found, stats, requests, (reject,) = run(ITEMS[:1], lambda _: said)
+    assert (found, stats.failed, len(requests)) == ([], 1, asked)
     assert (reject["reason"], reject["stage"], reject["id"]) == (reason, "respond", ITEMS[0]["id"])
 
 
 def test_an_item_that_a_failed_call_left_is_not_asked():
     broken = item(3, instruction="THIS EVALUATION FAILED AFTER 5 ATTEMPTS.", steps=None)
-    found, account, requests, (reject,) = run([broken, ITEMS[0]])
-    assert (len(found), account.rejected, len(requests)) == (1, 1, 1)
+    found, stats, requests, (reject,) = run([broken, ITEMS[0]])
+    assert (len(found), stats.rejected, len(requests)) == (1, 1, 1)
     assert (reject["stage"], reject["reason"]) == ("item", "placeholder")
 
 

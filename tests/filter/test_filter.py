@@ -14,12 +14,12 @@ def record(instruction="Name a colour.", output="Blue is one.", **more):
 
 def run(records, rules):
     rejects = []
-    account = RunStats("filter", rejects.append)
+    stats = RunStats("filter", rejects.append)
     rows = [Row(value, "in.jsonl", line, b"raw") for line, value in enumerate(records, 1)]
-    account.read = len(rows)
-    kept = list(apply(iter(rows), rules, account))
-    account.written = len(kept)
-    return rows, kept, rejects, account
+    stats.read = len(rows)
+    kept = list(apply(iter(rows), rules, stats))
+    stats.written = len(kept)
+    return rows, kept, rejects, stats
 
 
 def test_passing_rows_are_the_same_objects_in_input_order():
@@ -37,15 +37,15 @@ def test_the_first_rule_that_objects_names_the_row_and_all_rows_are_accounted():
         parse_rule("length:min_words=3"),
         parse_rule("exact-duplicate"),
     ]
-    _, kept, rejects, account = run(records, rules)
+    _, kept, rejects, stats = run(records, rules)
     assert [row.value["id"] for row in kept] == ["1", "4"]
     assert [(each["stage"], each["reason"], each["line"]) for each in rejects] == [
         ("exact-duplicate", "duplicate", 2),
         ("empty-output", "empty", 3),
     ]
     assert rejects[0]["evidence"]["duplicate_of"] == "1"
-    account.close()
-    assert account.counts["rules"] == {
+    stats.close()
+    assert stats.counts["rules"] == {
         "empty-output": {"seen": 4, "removed": 1},
         "length:min_words=3": {"seen": 3, "removed": 0},
         "exact-duplicate": {"seen": 3, "removed": 1},
@@ -66,24 +66,24 @@ def test_what_one_rule_that_remembers_removes_another_does_not_remember():
         record("Name a fish.", id="2"),
         record("Name a fish.", "A cod.", id="3"),
     ]
-    _, kept, _, account = run(rows, rules)
+    _, kept, _, stats = run(rows, rules)
     assert [row.value["id"] for row in kept] == ["1", "3"]
-    assert [each["removed"] for each in account.counts["rules"].values()] == [0, 1]
+    assert [each["removed"] for each in stats.counts["rules"].values()] == [0, 1]
 
 
 def test_one_rule_may_run_twice_with_other_parameters():
     rules = [parse_rule("length:field=instruction,max_words=3"), parse_rule("length:min_words=2")]
-    _, kept, _, account = run([record(), record("a b c d"), record(output="x")], rules)
+    _, kept, _, stats = run([record(), record("a b c d"), record(output="x")], rules)
     assert len(kept) == 1
-    assert [each["removed"] for each in account.counts["rules"].values()] == [1, 1]
+    assert [each["removed"] for each in stats.counts["rules"].values()] == [1, 1]
 
 
 def test_the_tally_stands_also_when_nobody_reads_on():
-    account = RunStats("filter")
-    rows = apply(iter([Row(record("", "")), Row(record())]), default_rules(), account)
+    stats = RunStats("filter")
+    rows = apply(iter([Row(record("", "")), Row(record())]), default_rules(), stats)
     next(rows)
     rows.close()
-    assert account.counts["rules"]["empty-output"] == {"seen": 2, "removed": 1}
+    assert stats.counts["rules"]["empty-output"] == {"seen": 2, "removed": 1}
 
 
 def test_default_rules_are_fresh_and_known():

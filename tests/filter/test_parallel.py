@@ -198,28 +198,28 @@ def rules():
     return [*default_rules(), parse_rule("length:max_words=3")]
 
 
-def in_one(names, account):
-    return apply(read_records(names, account), rules(), account)
+def in_one(names, stats):
+    return apply(read_records(names, stats), rules(), stats)
 
 
-def in_three(names, account):
+def in_three(names, stats):
     with WorkerPool(3) as pool:
-        yield from read_passing(names, account, lambda: None, rules=rules(), workers=pool)
+        yield from read_passing(names, stats, lambda: None, rules=rules(), workers=pool)
 
 
 def told(filtered, path, strict):
     """Run to the end or to the first failure; return all that a run shows."""
     rejects = io.BytesIO()
     output = io.BytesIO()
-    account = RunStats("filter", lambda each: rejects.write(encode(each) + b"\n"), strict)
+    stats = RunStats("filter", lambda each: rejects.write(encode(each) + b"\n"), strict)
     failed = ""
     try:
-        rows = filtered([str(path)], account)
-        write_rows(rows, JsonLines(output), account, schema("record"))
-        account.close()
+        rows = filtered([str(path)], stats)
+        write_rows(rows, JsonLines(output), stats, schema("record"))
+        stats.close()
     except StrictError as error:
         failed = str(error)
-    return output.getvalue(), rejects.getvalue(), failed, account.manifest()
+    return output.getvalue(), rejects.getvalue(), failed, stats.manifest()
 
 
 @pytest.mark.parametrize("strict", [False, True])

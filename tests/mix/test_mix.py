@@ -30,13 +30,13 @@ from seqit.records.run_stats import Row, RunStats
 
 
 def test_weights_divide_the_total() -> None:
-    ids, account, rejects = run(
+    ids, stats, rejects = run(
         [("a", weight("0.4"), source("a", 100)), ("b", weight("0.6"), source("b", 100))],
         total=rows(50),
     )
     assert Counter(name[0] for name in ids) == {"a": 20, "b": 30}
     assert len(set(ids)) == 50
-    assert (account.read, account.written, account.rejected, account.added) == (200, 50, 150, 0)
+    assert (stats.read, stats.written, stats.rejected, stats.added) == (200, 50, 150, 0)
     assert {r["reason"] for r in rejects} == {"not-drawn"}
     assert len({r["row"]["id"] for r in rejects} | set(ids)) == 200
     assert (rejects[0]["source"], rejects[0]["message"]) == (
@@ -46,12 +46,12 @@ def test_weights_divide_the_total() -> None:
 
 
 def test_more_than_there_is_repeats_every_row_before_any_twice() -> None:
-    ids, account, _ = run([("a", rows(25), source("a", 10))])
+    ids, stats, _ = run([("a", rows(25), source("a", 10))])
     copies = Counter(ids)
     assert sorted(set(copies.values())) == [2, 3]
     assert len(copies) == 10
-    assert account.added == 15
-    assert account.counts["plan"]["sources"][0]["repeats"] == 2.5
+    assert stats.added == 15
+    assert stats.counts["plan"]["sources"][0]["repeats"] == 2.5
 
 
 def test_weights_without_a_total_repeat_none_and_use_up_the_scarce_source() -> None:
@@ -70,25 +70,25 @@ def test_no_amounts_give_all_rows_or_under_a_total_a_share_by_size() -> None:
 
 
 def test_token_shares_are_met_within_a_tenth_of_a_point() -> None:
-    ids, account, _ = run(
+    ids, stats, _ = run(
         [
             ("a", weight("0.3"), source("a", 900, words=4)),
             ("b", weight("0.7"), source("b", 900, words=40)),
         ],
         total=tokens(20_000),
     )
-    plan = account.counts["plan"]
+    plan = stats.counts["plan"]
     assert plan["unit"] == "tokens"
     assert abs(plan["tokens"] - 20_000) < 60
-    assert [part["share"] for part in achieved(account)] == pytest.approx([0.3, 0.7], abs=0.001)
+    assert [part["share"] for part in achieved(stats)] == pytest.approx([0.3, 0.7], abs=0.001)
     assert len(ids) == plan["rows"]
 
 
 def test_counts_of_tokens_repeat_too() -> None:
     size = estimated().count(source("a", 1))[0]
-    ids, account, _ = run([("a", tokens(5 * size), source("a", 1))])
+    ids, stats, _ = run([("a", tokens(5 * size), source("a", 1))])
     assert ids == ["a0"] * 5
-    assert account.added == 4
+    assert stats.added == 4
 
 
 def test_twins_of_two_sources_do_not_stand_side_by_side() -> None:
@@ -100,25 +100,25 @@ def test_twins_of_two_sources_do_not_stand_side_by_side() -> None:
 
 def test_rows_are_written_as_they_came() -> None:
     raw = b'{"id": "x", "instruction": "Do.", "input": "", "output": "",   "lineage": {}}'
-    account = RunStats("mix")
-    source = measured_rows([Row(json.loads(raw), "a", 1, raw)], account)
-    mixed = mix([("a", source)], account, MixtureSpec([None]), output=Output(with_values=True))
+    stats = RunStats("mix")
+    source = measured_rows([Row(json.loads(raw), "a", 1, raw)], stats)
+    mixed = mix([("a", source)], stats, MixtureSpec([None]), output=Output(with_values=True))
     assert [(row.raw, row.place) for row in mixed] == [(raw, "a:1")]
 
 
 def test_plan_only_writes_nothing_and_balances() -> None:
-    ids, account, _ = run([("a", rows(5), source("a", 3))], plan_only=True)
+    ids, stats, _ = run([("a", rows(5), source("a", 3))], plan_only=True)
     assert ids == []
-    assert account.reasons == {("mix", "plan-only"): 3}
-    assert account.counts["plan"]["rows"] == 5
+    assert stats.reasons == {("mix", "plan-only"): 3}
+    assert stats.counts["plan"]["rows"] == 5
 
 
 def test_rejects_are_not_read_back_where_nobody_keeps_them() -> None:
-    account = RunStats("mix")
-    parts = [feed("a", source("a", 9), account)]
-    account.written = len(list(mix(parts, account, MixtureSpec([rows(2)]))))
-    account.close()
-    assert account.rejected == 7
+    stats = RunStats("mix")
+    parts = [feed("a", source("a", 9), stats)]
+    stats.written = len(list(mix(parts, stats, MixtureSpec([rows(2)]))))
+    stats.close()
+    assert stats.rejected == 7
 
 
 def test_another_seed_draws_another_mixture() -> None:
@@ -136,14 +136,14 @@ shares of rows; tokens estimated, one for 4 bytes of text; seed 7"""
 
 
 def test_the_plan_as_a_table() -> None:
-    _, account, _ = run(
+    _, stats, _ = run(
         [
             ("sit.jsonl", weight("0.4"), [record(f"a{i}") for i in range(10)]),
             ("it.jsonl", weight("0.6"), [record(f"b{i}") for i in range(5)]),
         ],
         total=rows(20),
     )
-    assert "\n".join(lines(account.counts["plan"])) == GOLDEN
+    assert "\n".join(lines(stats.counts["plan"])) == GOLDEN
 
 
 records_lists = st.lists(st.integers(0, 40), min_size=1, max_size=30).map(
@@ -162,8 +162,8 @@ def test_shares_copies_and_account(
     parts: list[tuple[list[dict[str, Any]], int]], total: Amount, seed: int
 ) -> None:
     sources = [(str(i), weight(str(w)), records) for i, (records, w) in enumerate(parts)]
-    ids, account, _ = run(sources, seed, total=total)  # closes the account: it balances
-    plan = account.counts["plan"]
+    ids, stats, _ = run(sources, seed, total=total)  # closes the account: it balances
+    plan = stats.counts["plan"]
     longest = max(estimated().count([r])[0] for records, _ in parts for r in records)
     whole = sum(w for _, w in parts)
     for part, (records, w) in zip(plan["sources"], parts, strict=True):
@@ -172,7 +172,7 @@ def test_shares_copies_and_account(
         assert abs(number - exact) <= (1 if total.unit == "rows" else longest)
         if part["achieved"]["rows"] <= len(records) and total.unit == "rows":
             assert part["repeats"] <= 1
-    assert len(ids) == plan["rows"] == account.written
+    assert len(ids) == plan["rows"] == stats.written
     if total.unit == "rows":
         assert len(ids) == total.number
 
@@ -190,12 +190,10 @@ def test_the_order_of_the_rows_and_the_split_into_files_do_not_matter(
     other = source("b", 5)
 
     def mixed(*files: list[dict[str, Any]]) -> list[bytes]:
-        account = RunStats("mix")
+        stats = RunStats("mix")
         first = (Row(value, str(n)) for n, file in enumerate(files) for value in file)
-        parts = [("a", measured_rows(first, account)), feed("b", other, account)]
-        return [
-            row.raw or b"" for row in mix(parts, account, MixtureSpec([amount, rows(7)], seed=5))
-        ]
+        parts = [("a", measured_rows(first, stats)), feed("b", other, stats)]
+        return [row.raw or b"" for row in mix(parts, stats, MixtureSpec([amount, rows(7)], seed=5))]
 
     shuffled = [records[i] for i in order]
     assert mixed(records) == mixed(shuffled[:cut], shuffled[cut:])
@@ -218,10 +216,10 @@ def test_contradictions_are_named_before_a_row_is_read(
         pytest.fail("a row was read")
         yield
 
-    account = RunStats("mix")
-    sources = [("a", measured_rows(never(), account)) for _ in amounts]
+    stats = RunStats("mix")
+    sources = [("a", measured_rows(never(), stats)) for _ in amounts]
     with pytest.raises(UsageError, match=message):
-        list(mix(sources, account, MixtureSpec(amounts, total)))
+        list(mix(sources, stats, MixtureSpec(amounts, total)))
 
 
 def test_an_empty_source_that_must_give_is_an_error() -> None:
@@ -357,6 +355,6 @@ def test_a_tokenizer_file_counts_without_truncation_or_special_tokens() -> None:
 
 def test_a_counter_of_ones_own_is_named_in_the_plan() -> None:
     counter = TokenCounter("counted by hand", lambda batch: [10] * len(batch))
-    _, account, _ = run([("a", None, source("a", 3))], counter=counter)
-    assert account.counts["plan"]["token_counter"] == "counted by hand"
-    assert account.counts["plan"]["tokens"] == 30
+    _, stats, _ = run([("a", None, source("a", 3))], counter=counter)
+    assert stats.counts["plan"]["token_counter"] == "counted by hand"
+    assert stats.counts["plan"]["tokens"] == 30

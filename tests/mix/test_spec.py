@@ -45,13 +45,13 @@ def chained(prefix: str, count: int) -> list[dict[str, Any]]:
     return made
 
 
-def requested(account: Any) -> list[dict[str, Any]]:
-    return [part["requested"] for part in account.counts["plan"]["sources"]]
+def requested(stats: Any) -> list[dict[str, Any]]:
+    return [part["requested"] for part in stats.counts["plan"]["sources"]]
 
 
-def strata(account: Any, unit: str = "rows") -> dict[str, tuple[int, int]]:
+def strata(stats: Any, unit: str = "rows") -> dict[str, tuple[int, int]]:
     """What was asked of each stratum, and what it gave."""
-    values = account.counts["plan"]["strata"]["values"]
+    values = stats.counts["plan"]["strata"]["values"]
     return {v["value"]: (v["requested"][unit], v["achieved"][unit]) for v in values}
 
 
@@ -64,8 +64,8 @@ def strata(account: Any, unit: str = "rows") -> dict[str, tuple[int, int]]:
 )
 def test_temperature_flattens_the_shares_by_size(temperature: float, wanted: list[int]) -> None:
     sources = [("a", None, source("a", 900)), ("b", None, source("b", 100))]
-    _, account, _ = run(sources, temperature=temperature, total=rows(1000))
-    assert [part["rows"] for part in achieved(account)] == wanted
+    _, stats, _ = run(sources, temperature=temperature, total=rows(1000))
+    assert [part["rows"] for part in achieved(stats)] == wanted
 
 
 def test_temperature_shares_what_the_weights_leave() -> None:
@@ -74,9 +74,9 @@ def test_temperature_shares_what_the_weights_leave() -> None:
         ("b", None, source("b", 90)),
         ("c", None, source("c", 10)),
     ]
-    _, account, _ = run(sources, temperature=2, total=rows(1000))
-    assert [part["rows"] for part in achieved(account)] == [400, 450, 150]
-    assert account.counts["plan"]["temperature"] == 2
+    _, stats, _ = run(sources, temperature=2, total=rows(1000))
+    assert [part["rows"] for part in achieved(stats)] == [400, 450, 150]
+    assert stats.counts["plan"]["temperature"] == 2
 
 
 # --- caps ------------------------------------------------------------------------------------
@@ -88,37 +88,37 @@ def test_what_a_capped_source_cannot_give_the_others_give_by_their_weights() -> 
         ("b", weight("0.3"), source("b", 100)),
         ("c", weight("0.2"), source("c", 100)),
     ]
-    ids, account, _ = run(sources, total=rows(100), caps=[passes("2")] * 3)
+    ids, stats, _ = run(sources, total=rows(100), caps=[passes("2")] * 3)
     assert Counter(name[0] for name in ids) == {"a": 20, "b": 48, "c": 32}
     assert max(Counter(ids).values()) == 2
-    plan = account.counts["plan"]
+    plan = stats.counts["plan"]
     assert [part.get("short") for part in plan["sources"]] == [{"rows": 30}, None, None]
-    assert requested(account)[0] == {"rows": 50, "share": 0.5}
+    assert requested(stats)[0] == {"rows": 50, "share": 0.5}
     assert "a: 30 rows less than asked, for the caps" in lines(plan)
 
 
 def test_or_the_mixture_is_left_short() -> None:
     sources = [("a", weight("0.5"), source("a", 10)), ("b", weight("0.5"), source("b", 100))]
-    ids, account, _ = run(sources, total=rows(100), caps=[passes("1"), rows(30)], shortfall="leave")
+    ids, stats, _ = run(sources, total=rows(100), caps=[passes("1"), rows(30)], shortfall="leave")
     assert Counter(name[0] for name in ids) == {"a": 10, "b": 30}
-    short = [part["short"] for part in account.counts["plan"]["sources"]]
+    short = [part["short"] for part in stats.counts["plan"]["sources"]]
     assert short == [{"rows": 40}, {"rows": 20}]
 
 
 def test_a_cap_in_passes_holds_in_tokens_too() -> None:
     sources = [("a", weight("0.9"), source("a", 50)), ("b", weight("0.1"), source("b", 300))]
-    ids, account, _ = run(sources, total=tokens(2000), caps=[passes("1.5"), None])
+    ids, stats, _ = run(sources, total=tokens(2000), caps=[passes("1.5"), None])
     copies = Counter(name for name in ids if name[0] == "a")
     assert max(copies.values()) == 2
-    available = account.counts["plan"]["sources"][0]["available"]["tokens"]
-    assert achieved(account)[0]["tokens"] == pytest.approx(1.5 * available, abs=4)
-    assert account.counts["plan"]["tokens"] == pytest.approx(2000, abs=8)
+    available = stats.counts["plan"]["sources"][0]["available"]["tokens"]
+    assert achieved(stats)[0]["tokens"] == pytest.approx(1.5 * available, abs=4)
+    assert stats.counts["plan"]["tokens"] == pytest.approx(2000, abs=8)
 
 
 def test_a_count_above_the_cap_is_cut_and_told() -> None:
-    ids, account, _ = run([("a", rows(50), source("a", 20))], caps=[rows(15)])
+    ids, stats, _ = run([("a", rows(50), source("a", 20))], caps=[rows(15)])
     assert len(ids) == 15
-    assert account.counts["plan"]["sources"][0]["short"] == {"rows": 35}
+    assert stats.counts["plan"]["sources"][0]["short"] == {"rows": 35}
 
 
 # --- strata ----------------------------------------------------------------------------------
@@ -126,37 +126,37 @@ def test_a_count_above_the_cap_is_cut_and_told() -> None:
 
 def test_strata_have_their_shares_of_the_mixture() -> None:
     shares = parse_strata("operation=prefix:0.4,suffix:0.3,decompose:20%,keep:0.1")
-    ids, account, _ = run([("a", None, chained("a", 800))], total=rows(200), strata=shares)
+    ids, stats, _ = run([("a", None, chained("a", 800))], total=rows(200), strata=shares)
     by_id = {value["id"]: value["lineage"]["operation"] for value in chained("a", 800)}
     found = Counter(by_id[name] for name in ids)
     assert found == {"prefix": 80, "suffix": 60, "decompose": 40, "keep": 20}
-    assert strata(account)["suffix"] == (60, 60)
+    assert strata(stats)["suffix"] == (60, 60)
 
 
 def test_strata_in_tokens_repeat_the_scarce_one() -> None:
     shares = parse_strata("operation=keep:0.5,prefix:0.5")
-    _, account, _ = run([("a", None, chained("a", 80))], total=tokens(400), strata=shares)
-    for asked, got in strata(account, "tokens").values():
+    _, stats, _ = run([("a", None, chained("a", 80))], total=tokens(400), strata=shares)
+    for asked, got in strata(stats, "tokens").values():
         assert got == pytest.approx(asked, abs=4)
-    assert account.added > 0
-    assert strata(account, "tokens")["*"] == (0, 0)  # not named: not drawn
+    assert stats.added > 0
+    assert strata(stats, "tokens")["*"] == (0, 0)  # not named: not drawn
 
 
 def test_equal_strata_without_a_total_end_with_the_scarcest() -> None:
-    _, account, _ = run(
+    _, stats, _ = run(
         [("a", None, chained("a", 80)), ("b", None, chained("b", 80))],
         strata=Strata("lineage.operation"),
     )
-    assert strata(account) == dict.fromkeys(sorted(OPERATIONS), (20, 20))
+    assert strata(stats) == dict.fromkeys(sorted(OPERATIONS), (20, 20))
 
 
 def test_all_other_values_are_one_stratum() -> None:
-    _, account, _ = run(
+    _, stats, _ = run(
         [("a", None, chained("a", 800))],
         total=rows(100),
         strata=parse_strata("operation=keep:0.7,*:0.3"),
     )
-    assert strata(account) == {"*": (30, 30), "keep": (70, 70)}
+    assert strata(stats) == {"*": (30, 30), "keep": (70, 70)}
 
 
 def test_records_without_the_field_and_numbers_have_names() -> None:
@@ -168,13 +168,13 @@ def test_records_without_the_field_and_numbers_have_names() -> None:
 
 def test_shares_of_sources_and_strata_hold_together() -> None:
     seeds = source("s", 500)
-    ids, account, _ = run(
+    ids, stats, _ = run(
         [("a", weight("0.6"), chained("a", 800)), ("s", weight("0.4"), seeds)],
         total=rows(1000),
         strata=parse_strata("operation=prefix:0.3,suffix:0.2,keep:0.1,seed:0.4"),
     )
     assert Counter(name[0] for name in ids) == {"a": 600, "s": 400}
-    got = {name: got for name, (_, got) in strata(account).items()}
+    got = {name: got for name, (_, got) in strata(stats).items()}
     assert got == {"*": 0, "keep": 100, "prefix": 300, "seed": 400, "suffix": 200}
 
 
@@ -199,7 +199,7 @@ def test_a_stratum_that_no_record_is_of_is_an_error() -> None:
 
 @pytest.mark.parametrize("shortfall", ["redistribute", "leave"])
 def test_a_capped_stratum_is_told(shortfall: str) -> None:
-    ids, account, _ = run(
+    ids, stats, _ = run(
         [("a", None, chained("a", 80))],
         total=rows(60),
         strata=parse_strata("operation=keep:0.5,prefix:0.5"),
@@ -207,17 +207,17 @@ def test_a_capped_stratum_is_told(shortfall: str) -> None:
         shortfall=shortfall,
     )
     assert len(ids) == (50 if shortfall == "redistribute" else 40)  # 10 keep and 40 prefix
-    assert strata(account)["keep"] == (30, 10)
-    assert "operation keep: 20 rows less than asked, for the caps" in lines(account.counts["plan"])
+    assert strata(stats)["keep"] == (30, 10)
+    assert "operation keep: 20 rows less than asked, for the caps" in lines(stats.counts["plan"])
 
 
 def test_a_cap_on_one_source_leaves_its_strata_to_the_others() -> None:
     parts = [("a", None, chained("a", 80)), ("b", None, chained("b", 80))]
-    ids, account, _ = run(
+    ids, stats, _ = run(
         parts, total=rows(64), strata=Strata("operation"), caps=[rows(12), passes("3")]
     )
     assert Counter(name[0] for name in ids) == {"a": 12, "b": 52}
-    assert strata(account) == dict.fromkeys(sorted(OPERATIONS), (16, 16))
+    assert strata(stats) == dict.fromkeys(sorted(OPERATIONS), (16, 16))
 
 
 def test_more_values_than_a_mixture_can_be_divided_by() -> None:
@@ -231,7 +231,7 @@ def test_more_values_than_a_mixture_can_be_divided_by() -> None:
 def test_no_root_stands_on_both_sides() -> None:
     values = chained("a", 2000)
     held: list[str] = []
-    ids, account, rejects = run(
+    ids, stats, rejects = run(
         [("a", None, values)], total=rows(500), held_out=weight("0.1"), held=held
     )
     root_of = {value["id"]: value["lineage"]["root"] for value in values}
@@ -241,8 +241,8 @@ def test_no_root_stands_on_both_sides() -> None:
     # All rows of a root, each once: with those not drawn nothing is missing.
     assert sorted(held) == sorted(name for name, root in root_of.items() if root in outside)
     assert {r["row"]["id"] for r in rejects} | set(ids) | set(held) == set(root_of)
-    assert account.held_out == len(held) == pytest.approx(200, abs=60)
-    plan = account.counts["plan"]
+    assert stats.held_out == len(held) == pytest.approx(200, abs=60)
+    plan = stats.counts["plan"]
     assert plan["held_out"]["achieved"]["roots"] == len(outside)
     assert plan["sources"][0]["available"]["rows"] == 2000 - len(held)
     assert plan["sources"][0]["held_out"]["rows"] == len(held)
@@ -261,11 +261,11 @@ def test_a_share_keeps_the_same_roots_apart_whatever_else_is_mixed() -> None:
 @pytest.mark.parametrize("wanted", [1, 7, 100, 399, 5000])
 def test_a_number_of_rows_is_met_by_whole_roots(wanted: int) -> None:
     held: list[str] = []
-    _, account, _ = run(
+    _, stats, _ = run(
         [("a", None, [*chained("a", 400), record("z")])], held_out=rows(wanted), held=held
     )
     assert abs(len(held) - min(wanted, 401)) <= 1
-    assert account.counts["plan"]["held_out"]["requested"] == {"rows": wanted}
+    assert stats.counts["plan"]["held_out"]["requested"] == {"rows": wanted}
 
 
 def test_a_source_that_is_wholly_held_out_cannot_give() -> None:
@@ -274,10 +274,10 @@ def test_a_source_that_is_wholly_held_out_cannot_give() -> None:
 
 
 def test_a_plan_holds_nothing_out() -> None:
-    ids, account, _ = run([("a", None, chained("a", 40))], held_out=rows(10), plan_only=True)
-    assert (ids, account.held_out) == ([], 0)
-    assert account.reasons == {("mix", "plan-only"): 40}
-    assert account.counts["plan"]["held_out"]["achieved"]["rows"] == 10
+    ids, stats, _ = run([("a", None, chained("a", 40))], held_out=rows(10), plan_only=True)
+    assert (ids, stats.held_out) == ([], 0)
+    assert stats.reasons == {("mix", "plan-only"): 40}
+    assert stats.counts["plan"]["held_out"]["achieved"]["rows"] == 10
 
 
 # --- all of it together ----------------------------------------------------------------------
@@ -315,7 +315,7 @@ def test_whatever_is_asked_the_caps_hold_and_the_account_balances(
         sources.append((str(s), None, made))
     held: list[str] = []
     try:
-        ids, account, _ = run(  # closes the account: it balances
+        ids, stats, _ = run(  # closes the account: it balances
             sources,
             total=rows(total),
             temperature=temperature,
@@ -337,7 +337,7 @@ def test_whatever_is_asked_the_caps_hold_and_the_account_balances(
         assert len(ids) == total
     roots = {v["id"]: v["lineage"]["root"] for v in chain.from_iterable(p[2] for p in sources)}
     assert not {roots[name] for name in ids} & {roots[name] for name in held}
-    for part in account.counts["plan"]["sources"]:
+    for part in stats.counts["plan"]["sources"]:
         if most:
             bound = Fraction(most) * part["available"]["rows"]
             assert part["achieved"]["rows"] <= bound

@@ -105,9 +105,9 @@ def test_all_models_are_measured_by_all_measures(name, outs):
 
 
 def test_every_account_balances(name, outs):
-    accounts = sorted((outs(name) / "accounts").glob("*.json"))
-    assert len(accounts) > 15
-    for path in accounts:
+    all_stats = sorted((outs(name) / "accounts").glob("*.json"))
+    assert len(all_stats) > 15
+    for path in all_stats:
         told = json.loads(path.read_bytes())
         gone = ("written", "held_out", "rejected", "failed", "merged")
         assert told["complete"], path

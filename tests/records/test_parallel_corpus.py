@@ -23,13 +23,13 @@ def row(text, line=0, source="f", **metadata):
 def run(**streams):
     """Return the records, and each row that failed as (instruction, reason)."""
     failed = []
-    account = RunStats("import", failed.append)
-    account.read = sum(map(len, streams.values()))
+    stats = RunStats("import", failed.append)
+    stats.read = sum(map(len, streams.values()))
     records = []
-    for found in pair({code: iter(rows) for code, rows in streams.items()}, account):
-        account.written += 1
+    for found in pair({code: iter(rows) for code, rows in streams.items()}, stats):
+        stats.written += 1
         records.append(found.value)
-    account.close()
+    stats.close()
     return records, [(each["row"]["instruction"], each["reason"]) for each in failed]
 
 
@@ -109,10 +109,10 @@ def test_a_column_is_not_overwritten(name):
 
 
 def test_the_first_language_streams():
-    account = RunStats("import")
+    stats = RunStats("import")
     english = (row(str(number), number) for number in range(1, 1000))
     german = (row(f"de {number}", number) for number in range(1, 1000))
-    pairs = pair({"en": english, "de": german}, account)
+    pairs = pair({"en": english, "de": german}, stats)
     assert next(pairs).value["instruction"] == "1"
     assert next(english).value["instruction"] == "2"
 

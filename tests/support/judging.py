@@ -112,7 +112,7 @@ def run(responses, reply=fair_reply, metrics=("quality",), *, structured=False, 
         compared=None, seed=0, judges=None, **options):  # fmt: skip
     """Judge responses with a scripted model; return scores, account, requests, rejects, tallies."""
     rejects = []
-    account = RunStats("judge", rejects.append)
+    stats = RunStats("judge", rejects.append)
     model = scripted_model(reply, structured)
     tallies = JudgeTallies()
     measures = judge_metrics(metrics, compared is not None)
@@ -120,11 +120,11 @@ def run(responses, reply=fair_reply, metrics=("quality",), *, structured=False, 
     rows = [Row(each, "rows", n) for n, each in enumerate(responses, 1)]
     found = [
         row.value
-        for row in judge(rows, account, judges=judges, tallies=tallies, seed=seed,
+        for row in judge(rows, stats, judges=judges, tallies=tallies, seed=seed,
                          controls=controls, others=compared)
     ]  # fmt: skip
-    account.read, account.written = len(rows), len(found)
-    account.close()
+    stats.read, stats.written = len(rows), len(found)
+    stats.close()
     for each in found:
         assert schema("score").is_valid(each), schema("score").problems(each)
-    return found, account, model.dispatch.requests, rejects, tallies
+    return found, stats, model.runner.requests, rejects, tallies

@@ -37,13 +37,13 @@ def tokens(number: int) -> Amount:
     return Amount(Fraction(number), "tokens")
 
 
-def feed(name: str, records: list[dict[str, Any]], account: RunStats) -> tuple[str, SourceReader]:
+def feed(name: str, records: list[dict[str, Any]], stats: RunStats) -> tuple[str, SourceReader]:
     def read() -> Iterator[Row]:
         for number, value in enumerate(records, 1):
-            account.read += 1
+            stats.read += 1
             yield Row(value, name, number)
 
-    return name, measured_rows(read(), account)
+    return name, measured_rows(read(), stats)
 
 
 def run(
@@ -57,18 +57,18 @@ def run(
 ) -> tuple[list[str], RunStats, list[dict[str, Any]]]:
     """Mix, close the account, and return the ids, the account and the rejects."""
     rejects: list[dict[str, Any]] = []
-    account = RunStats("mix", rejects.append)
+    stats = RunStats("mix", rejects.append)
     hold = (lambda rows: held.extend(row.value["id"] for row in rows)) if held is not None else None
     output = Output(hold, plan_only, with_values=True)
-    parts = [feed(name, records, account) for name, _, records in sources]
+    parts = [feed(name, records, stats) for name, _, records in sources]
     wanted = MixtureSpec([amount for _, amount, _ in sources], seed=seed, **wish)
     ids = []
-    for row in mix(parts, account, wanted, counter=counter, output=output):
-        account.written += 1
+    for row in mix(parts, stats, wanted, counter=counter, output=output):
+        stats.written += 1
         ids.append(row.value["id"])
-    account.close()
-    return ids, account, rejects
+    stats.close()
+    return ids, stats, rejects
 
 
-def achieved(account: RunStats) -> list[dict[str, Any]]:
-    return [part["achieved"] for part in account.counts["plan"]["sources"]]
+def achieved(stats: RunStats) -> list[dict[str, Any]]:
+    return [part["achieved"] for part in stats.counts["plan"]["sources"]]

@@ -64,20 +64,20 @@ def recipe_of(model, *sources, tuning=TUNING, **data):
     return TrainRecipe(model=str(model), data=Data(sources=files, **data), tuning=tuning)
 
 
-def accounts(told):
+def all_stats(told):
     """Return what opens an account that keeps itself and its rejects in `told`."""
 
     def opened(file):
-        account = RunStats("train", lambda reject: told.setdefault("rejects", []).append(reject))
-        told["account"] = account
-        return account
+        stats = RunStats("train", lambda reject: told.setdefault("rejects", []).append(reject))
+        told["account"] = stats
+        return stats
 
     return opened
 
 
 def prepared(recipe, parent, told=None):
     told = {} if told is None else told
-    return prepare(recipe, encoder_of(recipe), parent, accounts(told))
+    return prepare(recipe, encoder_of(recipe), parent, all_stats(told))
 
 
 def reasons(folder):
@@ -212,7 +212,7 @@ def test_another_run_may_have_made_the_same_but_only_whole(model, source, tmp_pa
             other = tmp_path / "race" / folder.name
             other.mkdir()
             (other / counts).write_bytes((folder / COUNTS_FILE).read_bytes())
-            return accounts({})(file)
+            return all_stats({})(file)
 
         return prepare(recipe, encoder_of(recipe), tmp_path / "race", opened)
 

@@ -47,7 +47,7 @@ _PHRASINGS = (
 
 def augment(
     rows: Iterator[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     seed: int,
     model: ModelClient | None = None,
@@ -71,9 +71,9 @@ def augment(
     describing = _Describing(seed, variant, captions, model)
     for row, result in (model or WithoutModel()).run(rows, describing.run):
         if isinstance(result, CompletionFailed):
-            record_failure(account, row, result)
+            record_failure(stats, row, result)
         elif isinstance(result, SkipReason):
-            yield from skip_or_pass(row, account, others, METHOD, result)
+            yield from skip_or_pass(row, stats, others, METHOD, result)
         else:
             yield row if result is None else row.changed(result)
 

@@ -48,7 +48,7 @@ class _EvolvingRow:
 
 def augment(
     rows: Iterator[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     seed: int,
     model: ModelClient | None = None,
@@ -69,14 +69,14 @@ def augment(
     if rounds < 1:
         raise UsageError(f"rounds is {rounds}, but must be 1 or more.")
     counts: dict[str, dict[str, Counter[str]]] = {"operations": {}, "eliminated": {}}
-    account.counts |= counts
+    stats.counts |= counts
     evolving = _Evolving(model, rounds, breadth, seed)
     for way, failure in model.run(map(_EvolvingRow, rows), evolving.run):
         for kind, events in (("operations", way.done), ("eliminated", way.eliminated)):
             for number, name in events:
                 counts[kind].setdefault(str(number), Counter())[name] += 1
         if failure:
-            record_failure(account, way.row, failure)
+            record_failure(stats, way.row, failure)
         else:
             yield way.row
 

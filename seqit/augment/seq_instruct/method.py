@@ -38,10 +38,10 @@ class _ChainedRow:
 
 def augment(
     rows: Iterator[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     teacher: Teacher,
-    dispatch: CallRunner | None = None,
+    runner: CallRunner | None = None,
     iterations: int = 1,
     seed: int = 0,
     thaw: bool = False,
@@ -54,13 +54,13 @@ def augment(
     counted as failed, as it stood before it.
     """
     counts: dict[str, Counter[str]] = {}
-    account.counts["operations"] = counts
+    stats.counts["operations"] = counts
     chaining = _Chaining(teacher, iterations, seed, thaw)
-    for way, failure in (dispatch or WithoutModel()).run(map(_ChainedRow, rows), chaining.run):
+    for way, failure in (runner or WithoutModel()).run(map(_ChainedRow, rows), chaining.run):
         for number, operation in way.operations:
             counts.setdefault(str(number), Counter())[operation] += 1
         if failure:
-            record_failure(account, way.row, failure)
+            record_failure(stats, way.row, failure)
         else:
             yield way.row
 

@@ -36,7 +36,7 @@ from seqit.records.run_stats import Row, RunStats
 
 def augment(
     rows: Iterator[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     seed: int,
     model: ModelClient | None = None,
@@ -82,14 +82,14 @@ def augment(
     maker = _Maker(options, Translator(model, seed) if model else None)
     for item, result in (model or WithoutModel()).run(planner.items(rows), maker.run):
         row = item.row
-        account.added += item.is_further
+        stats.added += item.is_further
         if isinstance(item.what, RowError):
             error = item.what
-            account.fail(row, METHOD, "malformed-parallel", str(error), field=error.field)
+            stats.fail(row, METHOD, "malformed-parallel", str(error), field=error.field)
         elif isinstance(result, CompletionFailed):
-            record_failure(account, row, result)
+            record_failure(stats, row, result)
         elif isinstance(result, SkipReason):
-            yield from skip_or_pass(row, account, others, METHOD, result)
+            yield from skip_or_pass(row, stats, others, METHOD, result)
         else:
             yield row if result is None else row.changed(result)
 

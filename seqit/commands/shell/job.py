@@ -56,14 +56,14 @@ class Job:
         schema: str | None = "record",
         discard: bool = False,
         into: "contextlib.AbstractContextManager[Sink] | None" = None,
-        dispatcher: "Scheduler | None" = None,
+        scheduler: "Scheduler | None" = None,
         remarks: "Callable[[RunStats], list[str]] | None" = None,
     ) -> None:
         """Read, transform, write; exits with 3 where rows failed.
 
         `read(names, account, before_read)` gives the rows, records by default; written rows match
         `schema`; `discard` drops them where no output file is named; they go `into` a sink where
-        one is given. A `dispatcher` that the transform asks reads ahead in a thread, so that it
+        one is given. A `scheduler` that the transform asks reads ahead in a thread, so that it
         passes rows on and shows the progress. `remarks` gives lines that close the account.
         """
         from seqit.records.run_stats import RunStats
@@ -77,11 +77,11 @@ class Job:
         with contextlib.ExitStack() as stack:
             kept = stack.enter_context(Path(self.rejects).open("wb")) if self.rejects else None
             reporter = RejectWriter(self.context, kept)
-            account = RunStats(self._name, reporter, self.strict, kept is not None)
+            stats = RunStats(self._name, reporter, self.strict, kept is not None)
             end = RunReport(
                 self.context,
-                account,
-                dispatcher,
+                stats,
+                scheduler,
                 remarks,
                 quiet=self.quiet,
                 manifest=self.manifest,
@@ -91,8 +91,8 @@ class Job:
             )
 
             def rows(flush: Callable[[], None]) -> Iterator["Row"]:
-                found = (read or self.read_records)(names, account, None if dispatcher else flush)
-                return transform(self._watched(found, names, dispatcher, flush), account)
+                found = (read or self.read_records)(names, stats, None if scheduler else flush)
+                return transform(self._watched(found, names, scheduler, flush), stats)
 
             def watched(sink: Sink) -> Sink:
                 end.hashed = Hashed(sink) if self.manifest else None
@@ -104,7 +104,7 @@ class Job:
                     link.rows = pass_on_rows(
                         rows(link.flush),
                         self.context,
-                        account,
+                        stats,
                         schema=checked,
                         sink=watched(Discard()),
                         end=end,
@@ -112,12 +112,12 @@ class Job:
                     go_on(link)
                 else:
                     with into or self.sink(discard) as sink:
-                        write_rows(rows(sink.flush), watched(sink), account, checked)
-                        account.close()
+                        write_rows(rows(sink.flush), watched(sink), stats, checked)
+                        stats.close()
                     end()
             finally:
                 end.broken_off()
-        if account.failed:
+        if stats.failed:
             self.stage.some_failed = True
             if self.stage.is_alone:
                 sys.exit(SOME_ROWS_FAILED)
@@ -133,25 +133,25 @@ class Job:
         return PipelineSlot.of(self.context)
 
     def read_records(
-        self, names: Sequence[str], account: "RunStats", before_read: "Wait | None" = None
+        self, names: Sequence[str], stats: "RunStats", before_read: "Wait | None" = None
     ) -> Iterator["Row"]:
         """Yield the records of the sources, or those that the command before hands on."""
         from seqit.records.readers.rows import read_records, to_records
 
         link = self.stage.link
         if link is None:
-            return read_records(names, account, before_read)
-        rows = link.read(account, before_read)
-        return rows if link.are_records else to_records(rows, account)
+            return read_records(names, stats, before_read)
+        rows = link.read(stats, before_read)
+        return rows if link.are_records else to_records(rows, stats)
 
     def read_rows(
-        self, names: Sequence[str], account: "RunStats", before_read: "Wait | None" = None
+        self, names: Sequence[str], stats: "RunStats", before_read: "Wait | None" = None
     ) -> Iterator["Row"]:
         """Yield the rows of the sources, or those handed on, whatever they hold."""
         from seqit.records.readers.rows import read_rows
 
         link = self.stage.link
-        return link.read(account, before_read) if link else read_rows(names, account, before_read)
+        return link.read(stats, before_read) if link else read_rows(names, stats, before_read)
 
     def check(self) -> tuple[str, ...]:
         """Return the sources; raises where one cannot be read or a target not be written."""
@@ -234,15 +234,15 @@ class Job:
         self,
         rows: Iterator["Row"],
         names: tuple[str, ...],
-        dispatcher: "Scheduler | None",
+        scheduler: "Scheduler | None",
         flush: Callable[[], None],
     ) -> Iterator["Row"]:
         """Show the progress where somebody looks; a dispatcher, which knows more, shows its own."""
         watched = not self.quiet and self._is_watched()
-        if dispatcher is None:
+        if scheduler is None:
             return track(rows, self._name) if watched else rows
-        dispatcher.before_wait = flush
-        dispatcher.watch = watch_model(self._name, names, self.asked_each) if watched else None
+        scheduler.before_wait = flush
+        scheduler.watch = watch_model(self._name, names, self.asked_each) if watched else None
         return rows
 
     @contextlib.contextmanager

@@ -229,9 +229,9 @@ class ModelOptions:
                 backend, cache=cache, pace=pace, budget=budget, retries=retries, record=record
             )
             window = BATCH if given["batch"] else min(WINDOW * most, LARGEST_WINDOW)
-            with Scheduler(sender, window, gather=given["batch"]) as dispatcher:
+            with Scheduler(sender, window, gather=given["batch"]) as scheduler:
                 structured = backend.structured and not given["no_structured"]
-                yield ModelClient(backend.name, structured, self.sampling, dispatcher), dispatcher
+                yield ModelClient(backend.name, structured, self.sampling, scheduler), scheduler
 
     @property
     def sampling(self) -> "Sampling":

@@ -34,7 +34,7 @@ class RowLink:
         """Pass on what the commands behind have written, before a read that may wait."""
         self._flush()
 
-    def read(self, account: "RunStats", before_read: Callable[[], None] | None) -> "Iterator[Row]":
+    def read(self, stats: "RunStats", before_read: Callable[[], None] | None) -> "Iterator[Row]":
         """Yield the rows, counted by the command that reads them."""
         from seqit.records.readers.split import MAX_ROW, too_long
         from seqit.records.run_stats import Row
@@ -42,10 +42,10 @@ class RowLink:
 
         self._flush = before_read or _nothing
         for number, (row, line) in enumerate(self.rows, start=1):
-            account.read += 1
+            stats.read += 1
             if len(line) > MAX_ROW:
                 message = str(too_long(len(line)))
-                account.fail(Row(None, STDIN_NAME, number), "read", "too-long", message)
+                stats.fail(Row(None, STDIN_NAME, number), "read", "too-long", message)
             else:
                 yield Row(row.value, STDIN_NAME, number, line)
 
@@ -74,7 +74,7 @@ class PipelineSlot:
 def pass_on_rows(
     rows: "Iterator[Row]",
     ctx: click.Context,
-    account: "RunStats",
+    stats: "RunStats",
     *,
     schema: "Schema | None",
     sink: "Sink",
@@ -87,9 +87,9 @@ def pass_on_rows(
     from seqit.records.writers.sink import with_lines
 
     with error_boundary(ctx):
-        for row, line in with_lines(rows, account, schema):
+        for row, line in with_lines(rows, stats, schema):
             sink.write(line, row.value)
-            account.written += 1
+            stats.written += 1
             yield row, line
-        account.close()
+        stats.close()
         end()

@@ -26,8 +26,8 @@ class RunReport:
     def __init__(
         self,
         context: click.Context,
-        account: "RunStats",
-        dispatcher: "Scheduler | None",
+        stats: "RunStats",
+        scheduler: "Scheduler | None",
         remarks: "Callable[[RunStats], list[str]] | None",
         *,
         quiet: bool,
@@ -38,8 +38,8 @@ class RunReport:
     ) -> None:
         self.hashed: Hashed | None = None
         self._context = context
-        self._account = account
-        self._dispatcher = dispatcher
+        self._stats = stats
+        self._scheduler = scheduler
         self._remarks = remarks
         self._quiet = quiet
         self._manifest = manifest
@@ -53,11 +53,11 @@ class RunReport:
         self._tell(complete=True)
         if self._quiet:
             return
-        lines = [self._account.summary()]
+        lines = [self._stats.summary()]
         if self._remarks:
-            lines += self._remarks(self._account)
-        if self._dispatcher:
-            lines.append(describe_asking(self._dispatcher.progress))
+            lines += self._remarks(self._stats)
+        if self._scheduler:
+            lines.append(describe_asking(self._scheduler.progress))
         for line in lines:
             say(self._context, line)
 
@@ -72,11 +72,11 @@ class RunReport:
         from seqit.stores.targets import whole_file
 
         self._told = True
-        if self._dispatcher:
-            self._account.counts["model"] = asdict(self._dispatcher.progress)
+        if self._scheduler:
+            self._stats.counts["model"] = asdict(self._scheduler.progress)
         if not self._manifest:
             return
-        manifest = self._account.manifest() | {
+        manifest = self._stats.manifest() | {
             "version": __version__,
             "options": self._options,
             "sources": list(self._sources),

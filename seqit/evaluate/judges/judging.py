@@ -149,7 +149,7 @@ class JudgeTallies:
 
 def judge(
     rows: Iterable[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     judges: Sequence[Judge],
     tallies: JudgeTallies,
@@ -162,35 +162,35 @@ def judge(
     A verdict that is refused, cannot be read or never came is a score without a number, and fails
     in the account besides. A response that no judge has anything to say about is rejected.
     """
-    candidates = ControlInjector(controls, seed).watch(_candidates(rows, account, others))
+    candidates = ControlInjector(controls, seed).watch(_candidates(rows, stats, others))
     for each in judges:
         candidates = each.run(candidates)
     for candidate in candidates:
         if not candidate.scores and not candidate.control:
             message = "no step of this item has a check that a program could verify"
-            account.reject(candidate.row, STAGE, "no-check", message)
-        account.added += len(candidate.scores)
+            stats.reject(candidate.row, STAGE, "no-check", message)
+        stats.added += len(candidate.scores)
         if candidate.scores and not candidate.control:
-            account.added -= 1  # the first of them stands for the row that was read
+            stats.added -= 1  # the first of them stands for the row that was read
         for score in candidate.scores:
             tallies.count(score, candidate.dropped)
             yield candidate.row.changed(score)
             if score["status"] != "scored":
-                _fail(account, candidate.row, score)
-    account.counts["judges"] = tallies.counts()
+                _fail(stats, candidate.row, score)
+    stats.counts["judges"] = tallies.counts()
 
 
-def _fail(account: RunStats, row: Row, score: Score) -> None:
+def _fail(stats: RunStats, row: Row, score: Score) -> None:
     """Tell of a verdict that is none; its row, without a number, was written already."""
-    account.added += 1
+    stats.added += 1
     evidence: dict[str, Any] = dict(score.get("evidence", {}))
     evidence |= {name: score[name] for name in ("judge", "metric", "control") if name in score}
     reason = evidence.pop("problem", score["status"])
-    account.fail(row, STAGE, reason, f"no {score['metric']}: {score['reason']}", **evidence)
+    stats.fail(row, STAGE, reason, f"no {score['metric']}: {score['reason']}", **evidence)
 
 
 def _candidates(
-    rows: Iterable[Row], account: RunStats, others: "BaselineResponses | None"
+    rows: Iterable[Row], stats: RunStats, others: "BaselineResponses | None"
 ) -> Iterator[Candidate]:
     for row in rows:
         if others is None:
@@ -199,7 +199,7 @@ def _candidates(
             yield Candidate(row, row.value, against=against)
         else:
             message = f"{others.name} has no answer to this item: there is nothing to compare with"
-            account.fail(row, STAGE, "no-counterpart", message)
+            stats.fail(row, STAGE, "no-counterpart", message)
 
 
 class BaselineResponses:

@@ -26,13 +26,13 @@ class Labels:
     training: str = ""
 
 
-def read(found: Iterator[Sample | BrokenBenchmark], account: RunStats) -> Iterator[Row]:
+def read(found: Iterator[Sample | BrokenBenchmark], stats: RunStats) -> Iterator[Row]:
     """Yield each sample as a row whose value is JSON; a task that broke off fails."""
     for each in found:
-        account.read += 1
+        stats.read += 1
         if isinstance(each, BrokenBenchmark):
             where = Row({"benchmark": each.benchmark}, f"{STAGE}:{each.benchmark}")
-            account.fail(where, STAGE, "broken-off", each.message)
+            stats.fail(where, STAGE, "broken-off", each.message)
             continue
         value = {**each._asdict(), "logged": plain(each.logged)}
         yield Row(value, f"{STAGE}:{each.task}", int(each.logged["doc_id"]) + 1)
@@ -40,7 +40,7 @@ def read(found: Iterator[Sample | BrokenBenchmark], account: RunStats) -> Iterat
 
 def scores(
     rows: Iterator[Row],
-    account: RunStats,
+    stats: RunStats,
     *,
     labels: Labels,
     sandbox: Sandbox | None = None,
@@ -57,20 +57,20 @@ def scores(
             try:
                 asked = list(_responses(row, labels))
             except RowError as error:
-                account.fail(row, STAGE, "format", str(error))
+                stats.fail(row, STAGE, "format", str(error))
                 continue
-            account.added += len(asked) - 1
+            stats.added += len(asked) - 1
             for scored in score(
-                asked, account, benchmark=CODE, sandbox=sandbox, pass_at=pass_at, workers=workers
+                asked, stats, benchmark=CODE, sandbox=sandbox, pass_at=pass_at, workers=workers
             ):
                 evidence = {**scored.value.get("evidence", {}), **_origin(row.value, labels)}
                 yield scored.changed({**scored.value, "evidence": evidence})
             continue
         found = list(_measured(row.value, labels))
         if not found:
-            account.reject(row, STAGE, "no-measure", "the task measures nothing on a single item")
+            stats.reject(row, STAGE, "no-measure", "the task measures nothing on a single item")
             continue
-        account.added += len(found) - 1
+        stats.added += len(found) - 1
         yield from (row.changed(value) for value in found)
 
 

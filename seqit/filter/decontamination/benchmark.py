@@ -36,10 +36,10 @@ class Benchmark:
     column: str = ""
     unreadable: int = 0
     problem: str = ""
-    _account: RunStats = field(init=False, repr=False)
+    _stats: RunStats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._account = RunStats("", self._note)
+        self._stats = RunStats("", self._note)
 
     def items(self) -> Iterator[Item]:
         """Yield the items of all files; raises SeqitError for a file that holds none."""
@@ -54,7 +54,7 @@ class Benchmark:
 
     def _of(self, name: str) -> Iterator[Item]:
         if not self.column and (self.form != AUTO or self._is_known(name)):
-            for row in read_format([name], self._account, form=self.form):
+            for row in read_format([name], self._stats, form=self.form):
                 value = row.value
                 parts = {part: value[part] for part in ("instruction", "input", "output")}
                 yield Item(row.source, row.line, parts)
@@ -87,9 +87,9 @@ class Benchmark:
         """Yield the column of rows that are in no format, or of the rows that a document lists."""
         with open_source(name) as source:
             if layout_of(source) == "document":
-                read = document_of(source, self._account)
+                read = document_of(source, self._stats)
             else:
-                read = rows_of(source, self._account)
+                read = rows_of(source, self._stats)
             for row in read:
                 for entry in _rows(row.value) or ({},):
                     text = entry.get(column)
@@ -98,7 +98,7 @@ class Benchmark:
                         yield Item(row.source, row.line, parts)
                     else:
                         message = f"the row has no text {column!r}"
-                        self._account.fail(Row(None, name, row.line), "read", "no-text", message)
+                        self._stats.fail(Row(None, name, row.line), "read", "no-text", message)
 
     def _note(self, reject: dict[str, Any]) -> None:
         self.unreadable += 1

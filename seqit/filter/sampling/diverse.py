@@ -61,7 +61,7 @@ def _hashed(task: str) -> Array:
 
 
 def diverse(
-    rows: Iterable[Row], account: RunStats, *, count: int, seed: int, embed: Embed = hashed
+    rows: Iterable[Row], stats: RunStats, *, count: int, seed: int, embed: Embed = hashed
 ) -> Iterator[Row]:
     """Yield `count` rows in their order, each far from the others; the rest is rejected.
 
@@ -69,10 +69,10 @@ def diverse(
     embeddings, 1 KB a row where words are hashed, wait in temporary files; the memory holds 40
     bytes a row, and the embeddings as far as the system has room for files. Above STEPS
     distances, rows are first parted by the nearest of some far points, and each group gives
-    in proportion to how much it spreads. `account.counts["diverse"]` tells rows, drawn, and the
+    in proportion to how much it spreads. `stats.counts["diverse"]` tells rows, drawn, and the
     mean and largest distance to the nearest drawn one (0: the same words, 1.41: none in common).
     """
-    with Spool(account) as spool, tempfile.NamedTemporaryFile(prefix="seqit-filter-") as file:
+    with Spool(stats) as spool, tempfile.NamedTemporaryFile(prefix="seqit-filter-") as file:
         lots = array("Q")
         fitting = (row for row in map(value_of, rows) if spool.add(row))
         while batch := list(islice(fitting, _AT_ONCE)):
@@ -81,7 +81,7 @@ def diverse(
             lots.extend(stable_hash(seed, row.value["id"], 0, STAGE) >> 64 for row in batch)
         file.flush()
         drawn, away = choose(_mapped(file.name, len(lots)), lots, count)
-        account.counts["diverse"] = {
+        stats.counts["diverse"] = {
             "rows": len(lots),
             "drawn": int(drawn.sum()),
             "mean_distance": round(float(away.mean()), 4) if len(lots) else 0.0,
@@ -95,7 +95,7 @@ def diverse(
                 message = (
                     f"the nearest of the {count:,} rows drawn is at a distance of {nearest:.2f}"
                 )
-                account.reject(row, STAGE, "not-diverse", message, distance=nearest)
+                stats.reject(row, STAGE, "not-diverse", message, distance=nearest)
 
 
 def report_line(told: dict[str, Any]) -> str:

@@ -50,18 +50,18 @@ def lengths_of(records: Iterable[Record], measure: LengthFunction, name: str) ->
 
 
 def match_length(
-    rows: Iterable[Row], account: RunStats, *, baseline: Lengths, measure: LengthFunction, seed: int
+    rows: Iterable[Row], stats: RunStats, *, baseline: Lengths, measure: LengthFunction, seed: int
 ) -> Iterator[Row]:
     """Yield a subset of the rows whose output lengths are distributed as the baseline's.
 
     The subset is as large as the rows allow, SHORTFALL granted; which rows of a bin are drawn
     depends on the seed and their ids. The others are rejected. Rows wait on disk, and of each
-    24 bytes in memory. `account.counts["match_length"]` tells mean and distance before and after
+    24 bytes in memory. `stats.counts["match_length"]` tells mean and distance before and after
     (Kolmogorov-Smirnov: the largest difference of the cumulative shares, 0 to 1).
     """
     edges = bin_edges(baseline)
     bins, lengths, lots = array("h"), array("I"), array("Q")
-    with Spool(account) as spool:
+    with Spool(stats) as spool:
         for row in map(value_of, rows):
             if spool.add(row):
                 length = measure.length(row.value["output"])
@@ -73,7 +73,7 @@ def match_length(
         limits = _limits(bins, lots, quotas)
         drawn = bytearray(_drawn(bins, lots, limits))
         after = Counter(length for length, is_in in zip(lengths, drawn, strict=True) if is_in)
-        account.counts["match_length"] = report(baseline, Counter(lengths), after, measure.unit)
+        stats.counts["match_length"] = report(baseline, Counter(lengths), after, measure.unit)
         for number, row in enumerate(spool.rows()):
             if drawn[number]:
                 yield row
@@ -87,7 +87,7 @@ def match_length(
                 else f"the output has {length:,} {measure.unit}, a length for which none was drawn"
             )
             evidence = {"length": length, "unit": measure.unit}
-            account.reject(row, STAGE, "length-unmatched", message, **evidence)
+            stats.reject(row, STAGE, "length-unmatched", message, **evidence)
 
 
 def bin_edges(lengths: Lengths) -> list[int]:

@@ -23,17 +23,17 @@ RawRow = tuple[int, Any]
 
 
 def read_records(
-    names: Iterable[str], account: RunStats, before_read: Wait | None = None
+    names: Iterable[str], stats: RunStats, before_read: Wait | None = None
 ) -> Iterator[Row]:
     """Yield every valid record of the sources, in order; the others fail in the account.
 
     Rows of other shapes are adopted (seqit.records.normalize), so `Row.value` is always a Record.
     Raises SeqitError where a source cannot be opened.
     """
-    return to_records(read_rows(names, account, before_read), account)
+    return to_records(read_rows(names, stats, before_read), stats)
 
 
-def to_records(rows: Iterable[Row], account: RunStats) -> Iterator[Row]:
+def to_records(rows: Iterable[Row], stats: RunStats) -> Iterator[Row]:
     """Yield the rows that are records, or become records when adopted; the others fail."""
     is_valid = schema("record").is_valid
     for row in rows:
@@ -43,21 +43,21 @@ def to_records(rows: Iterable[Row], account: RunStats) -> Iterator[Row]:
         try:
             yield row.changed(normalize(row.value))
         except RowError as error:
-            fail_row(account, row, error)
+            fail_row(stats, row, error)
 
 
 def read_rows(
-    names: Iterable[str], account: RunStats, before_read: Wait | None = None
+    names: Iterable[str], stats: RunStats, before_read: Wait | None = None
 ) -> Iterator[Row]:
     """Yield every JSON value of the sources, whatever it holds; unreadable rows fail."""
     for name in names:
         with open_source(name, before_read) as source:
-            yield from rows_of(source, account)
+            yield from rows_of(source, stats)
 
 
-def rows_of(source: SourceStream, account: RunStats) -> Iterator[Row]:
+def rows_of(source: SourceStream, stats: RunStats) -> Iterator[Row]:
     """Yield every JSON value of one open source."""
-    return rows_from(parts_of(source), source.name, unit_of(source), account)
+    return rows_from(parts_of(source), source.name, unit_of(source), stats)
 
 
 def unit_of(source: SourceStream) -> RowUnit:
@@ -101,35 +101,33 @@ _SPLIT: dict[RowUnit, Callable[[SourceStream], Iterator[list[RawRow]]]] = {
 }
 
 
-def rows_from(
-    parts: Iterable[RawRow], name: str, unit: RowUnit, account: RunStats
-) -> Iterator[Row]:
+def rows_from(parts: Iterable[RawRow], name: str, unit: RowUnit, stats: RunStats) -> Iterator[Row]:
     """Yield the rows of parts of the source NAME; counts all, and fails those it cannot decode.
 
     It depends on nothing but the parts, so that any process may do it.
     """
     # The bytes of an array's element may spread over lines: they are not a row of JSONL.
     verbatim = unit == "lines"
-    for number, part in _sound(parts, name, account):
+    for number, part in _sound(parts, name, stats):
         if unit == "values":
             yield Row(part, name, number)
             continue
         try:
             row = Row(decode(part), name, number, part if verbatim else None)
         except RowError as error:
-            account.fail(Row(None, name, number, part), "read", "not-json", str(error))
+            stats.fail(Row(None, name, number, part), "read", "not-json", str(error))
         else:
             yield row
 
 
-def texts_from(parts: Iterable[RawRow], name: str, account: RunStats) -> Iterator[Row]:
+def texts_from(parts: Iterable[RawRow], name: str, stats: RunStats) -> Iterator[Row]:
     """Yield lines of the source NAME as texts; counts all, and fails those that are not UTF-8."""
-    for number, line in _sound(parts, name, account):
+    for number, line in _sound(parts, name, stats):
         try:
             text = line.removesuffix(b"\r").decode()
         except UnicodeDecodeError as error:
             row = Row(None, name, number, line)
-            account.fail(row, "read", "not-text", not_utf8(line, error))
+            stats.fail(row, "read", "not-text", not_utf8(line, error))
         else:
             yield Row(text, name, number)
 
@@ -143,19 +141,19 @@ def weight(part: RawRow) -> int:
     return len(part[1]) if isinstance(part[1], bytes) else 0
 
 
-def document_of(source: SourceStream, account: RunStats) -> Iterator[Row]:
+def document_of(source: SourceStream, stats: RunStats) -> Iterator[Row]:
     """Yield one open source as one JSON value, held in memory; its items are not counted yet."""
     try:
         yield Row(decode(b"".join(source.chunks())), source.name)
     except (BrokenSource, RowError) as error:
-        account.read += 1
-        account.fail(Row(None, source.name), "read", "not-json", str(error))
+        stats.read += 1
+        stats.fail(Row(None, source.name), "read", "not-json", str(error))
 
 
 _MAKERS = {"response": "seqit respond", "score": "seqit judge and seqit score"}
 
 
-def keep_valid(rows: Iterator[Row], account: RunStats, name: str) -> Iterator[Row]:
+def keep_valid(rows: Iterator[Row], stats: RunStats, name: str) -> Iterator[Row]:
     """Yield the rows that match schema NAME; the others fail in the account."""
     check = schema(name)
     for row in rows:
@@ -165,24 +163,24 @@ def keep_valid(rows: Iterator[Row], account: RunStats, name: str) -> Iterator[Ro
             problem = check.problems(row.value)[0]
             maker = _MAKERS.get(name)
             hint = f"; rows of this form are made by {maker}" if maker else ""
-            fail_row(account, row, RowError(problem.message + hint, problem.field))
+            fail_row(stats, row, RowError(problem.message + hint, problem.field))
 
 
-def fail_row(account: RunStats, row: Row, error: RowError, stage: str = "validate") -> None:
+def fail_row(stats: RunStats, row: Row, error: RowError, stage: str = "validate") -> None:
     """Count a row as failed, with the field that the error names as evidence."""
     where = {"field": error.field} if error.field else {}
     message = f"{error.field}: {error}" if error.field else str(error)
-    account.fail(row, stage, "invalid", message, **where)
+    stats.fail(row, stage, "invalid", message, **where)
 
 
-def _sound(parts: Iterable[RawRow], name: str, account: RunStats) -> Iterator[RawRow]:
+def _sound(parts: Iterable[RawRow], name: str, stats: RunStats) -> Iterator[RawRow]:
     """Yield the parts that hold something; counts all, and fails those that hold an error."""
     for number, part in parts:
-        account.read += 1
+        stats.read += 1
         if isinstance(part, BrokenSource):
             # Counts as one row: how many nobody can read is unknown.
-            account.fail(Row(None, name, number), "read", "broken-source", str(part))
+            stats.fail(Row(None, name, number), "read", "broken-source", str(part))
         elif isinstance(part, RowError):
-            account.fail(Row(None, name, number), "read", "too-long", str(part))
+            stats.fail(Row(None, name, number), "read", "too-long", str(part))
         else:
             yield number, part

@@ -92,15 +92,15 @@ class Hashed:
         return self._hash.hexdigest()
 
 
-def write_rows(rows: Iterable[Row], sink: Sink, account: RunStats, schema: Schema | None) -> None:
+def write_rows(rows: Iterable[Row], sink: Sink, stats: RunStats, schema: Schema | None) -> None:
     """Write all rows and count them; a row that does not match the schema fails instead."""
-    for row, line in with_lines(rows, account, schema):
+    for row, line in with_lines(rows, stats, schema):
         sink.write(line, row.value)
-        account.written += 1
+        stats.written += 1
 
 
 def with_lines(
-    rows: Iterable[Row], account: RunStats, schema: Schema | None
+    rows: Iterable[Row], stats: RunStats, schema: Schema | None
 ) -> Iterator[tuple[Row, bytes]]:
     """Yield each row with its JSON text; a row that does not match the schema fails instead.
 
@@ -112,7 +112,7 @@ def with_lines(
             try:
                 line = encode(row.value, schema)
             except RowError as error:
-                fail_row(account, row, error, "write")
+                fail_row(stats, row, error, "write")
                 continue
         yield row, line
 

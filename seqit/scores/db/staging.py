@@ -65,8 +65,8 @@ def first_fault(staged: Staged) -> str | None:
     DuckDB counts the lines of malformed rows differently from version to version.
     """
     faults: list[str] = []
-    account = RunStats("sql", lambda fault: faults.append(f"{fault['line']}: {fault['message']}"))
-    for _ in read_rows([str(staged.path)], account):
+    stats = RunStats("sql", lambda fault: faults.append(f"{fault['line']}: {fault['message']}"))
+    for _ in read_rows([str(staged.path)], stats):
         if faults:
             break
     return f"{staged.name}:{faults[0]}" if faults else None

@@ -118,12 +118,12 @@ def prepare(
     recipe: TrainRecipe,
     encoder: Encoder,
     parent: Path,
-    open_account: Callable[[IO[bytes]], RunStats],
+    open_stats: Callable[[IO[bytes]], RunStats],
     watch: WatchRows = iter,
 ) -> Path:
     """Write the rows of a recipe as tokens into a folder of `parent`, and return it.
 
-    The folder appears whole; one that is there already is taken as it is. `open_account` is given
+    The folder appears whole; one that is there already is taken as it is. `open_stats` is given
     the file of the folder that keeps what is not trained on. Raises SeqitError where a source
     cannot be read.
     """
@@ -134,13 +134,13 @@ def prepare(
     parent.mkdir(parents=True, exist_ok=True)
     with partial_folder(folder) as partial:
         with (partial / REJECTS_FILE).open("wb") as rejects:
-            work = _Work(recipe.data, recipe.tuning.seed, encoder, open_account(rejects), Counts())
+            work = _Work(recipe.data, recipe.tuning.seed, encoder, open_stats(rejects), Counts())
             with work.opened(partial):
                 for split in SPLITS:
                     names = recipe.data.sources if split == "train" else recipe.data.eval
-                    work.write(watch(read_records(names, work.account)), split)
-            work.account.close()
-        counts = work.account.manifest() | {"sources": hashes} | work.counts.to_dict()
+                    work.write(watch(read_records(names, work.stats)), split)
+            work.stats.close()
+        counts = work.stats.manifest() | {"sources": hashes} | work.counts.to_dict()
         (partial / COUNTS_FILE).write_bytes(orjson.dumps(counts, option=orjson.OPT_INDENT_2))
         try:
             partial.rename(folder)
@@ -157,7 +157,7 @@ class _Work:
     data: Data
     seed: int
     encoder: Encoder
-    account: RunStats
+    stats: RunStats
     counts: Counts
     writers: dict[Split, Writer] = dataclasses.field(default_factory=dict)
 
@@ -182,16 +182,16 @@ class _Work:
             encoded = self._fitted(row.value, encoded)
         except RowError as error:
             reason = getattr(error, "reason", "invalid")
-            told = self.account.reject if reason in RULES else self.account.fail
+            told = self.stats.reject if reason in RULES else self.stats.fail
             message = f"{error.field}: {error}" if error.field else str(error)
             told(row, "prepare", reason, message, **({"field": error.field} if error.field else {}))
             return
         self.writers[split].write(row.value["id"], encoded, row.value.get("images", []))
         self.counts.add(split, row, encoded)
         if split == "train":
-            self.account.written += 1
+            self.stats.written += 1
         else:
-            self.account.held_out += 1
+            self.stats.held_out += 1
 
     def _fitted(self, record: Record, encoded: Encoded) -> Encoded:
         """Return the example within the length; raises UntrainableRow where it is not, or learns nothing."""

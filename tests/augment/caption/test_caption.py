@@ -16,15 +16,15 @@ from seqit.records.validation import schema
 
 
 def describe(*raw: dict[str, Any], seed: int = 7, **options: Any) -> tuple[list[Record], RunStats]:
-    account = RunStats("augment")
+    stats = RunStats("augment")
     rows = (Row(normalize(value), "v.jsonl", line) for line, value in enumerate(raw, 1))
-    written = [row.value for row in caption.augment(rows, account, seed=seed, **options)]
-    account.read, account.written = len(raw), len(written)
-    account.close()
+    written = [row.value for row in caption.augment(rows, stats, seed=seed, **options)]
+    stats.read, stats.written = len(raw), len(written)
+    stats.close()
     for record in written:
         assert schema("record").is_valid(record)
         assert record_problems(record) == []
-    return written, account
+    return written, stats
 
 
 def question(text: str = "How many cats?", output: str = "2", **metadata: Any) -> dict[str, Any]:
@@ -57,9 +57,9 @@ def test_the_image_is_described_before_the_answer() -> None:
 
 def test_every_question_of_an_image_is_kept() -> None:
     questions = [question(f"Question {n}?", str(n)) for n in range(20)]
-    records, account = describe(*questions)
+    records, stats = describe(*questions)
     assert [record["steps"][1]["output"] for record in records] == [str(n) for n in range(20)]
-    assert account.rejected == 0
+    assert stats.rejected == 0
 
 
 def test_one_of_several_captions_is_drawn_and_none_is_lost() -> None:
@@ -102,9 +102,9 @@ def test_the_same_seed_draws_the_same_and_another_seed_does_not() -> None:
 def test_rows_that_do_not_fit_are_rejected_or_passed(
     raw: dict[str, Any], reason: str, variant: str
 ) -> None:
-    records, account = describe(raw, variant=variant)
+    records, stats = describe(raw, variant=variant)
     assert records == []
-    assert account.reasons == {("caption", reason): 1}
+    assert stats.reasons == {("caption", reason): 1}
     assert describe(raw, variant=variant, others="pass")[0] == [normalize(raw)]
 
 
@@ -138,7 +138,7 @@ def test_the_model_sees_the_image_and_not_the_question() -> None:
     assert record["lineage"]["teacher"] == "openai:scripted"
     assert record["lineage"]["prompt"] == load_prompt("caption").version
     assert record["lineage"]["parent"] == normalize(bare())["id"]
-    (request,) = model.dispatch.requests
+    (request,) = model.runner.requests
     (turn,) = request.messages
     image, text = turn["content"]
     assert image == {"type": "image", "image": "a.png"}
@@ -152,7 +152,7 @@ def test_all_questions_about_an_image_ask_the_same() -> None:
     model = scripted_model(lambda request: f"{request.messages[0]['content'][0]['image']} shown.")
     rows = [bare(f"Question {n}?", str(n), image) for n in range(6) for image in ("a.png", "b.png")]
     records, _ = describe(*rows, model=model)
-    asked = [(str(r.messages), r.seed, r.sampling, r.schema) for r in model.dispatch.requests]
+    asked = [(str(r.messages), r.seed, r.sampling, r.schema) for r in model.runner.requests]
     assert len(asked) == 12
     assert len(set(map(str, asked))) == 2
     captions = [record["steps"][0]["output"] for record in records]
@@ -163,11 +163,11 @@ def test_what_has_a_caption_or_stays_as_it_is_is_not_asked_about() -> None:
     model = scripted_model(lambda request: "Two dogs.")
     records, _ = describe(question(), {**question(), "metadata": {"caption": " "}}, model=model)
     assert [record["lineage"]["teacher"] for record in records] == ["builtin", "openai:scripted"]
-    assert len(model.dispatch.requests) == 1
+    assert len(model.runner.requests) == 1
     unasked = [{"instruction": "Why?", "output": "So."}, bare(output="")]
     assert describe(*unasked, model=model)[1].rejected == 2
     assert describe(bare(), model=model, variant="base")[0] == [normalize(bare())]
-    assert len(model.dispatch.requests) == 1
+    assert len(model.runner.requests) == 1
 
 
 def test_merged_asks_for_those_alone_that_it_draws() -> None:
@@ -176,7 +176,7 @@ def test_merged_asks_for_those_alone_that_it_draws() -> None:
     records, _ = describe(*rows, model=model, variant="merged")
     described = sum("steps" in record for record in records)
     assert 30 < described < 70
-    assert len(model.dispatch.requests) == described
+    assert len(model.runner.requests) == described
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,9 @@ def test_merged_asks_for_those_alone_that_it_draws() -> None:
     ],
 )
 def test_what_is_no_caption_fails_with_its_reason(text: str, reason: str) -> None:
-    records, account = describe(bare(), model=scripted_model(lambda request: text))
+    records, stats = describe(bare(), model=scripted_model(lambda request: text))
     assert records == []
-    assert account.reasons == {("caption", reason): 1}
+    assert stats.reasons == {("caption", reason): 1}
 
 
 def test_a_sign_in_the_image_may_say_sorry() -> None:

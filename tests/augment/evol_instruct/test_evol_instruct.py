@@ -55,19 +55,19 @@ def reply(request, evolved="{} Explain your choice.", verdict="different", answe
 
 def run(records, replying=reply, seed=0, **options):
     """Return the rows, the account and the requests of a run."""
-    account = RunStats("augment", lambda reject: rejects.append(reject))
+    stats = RunStats("augment", lambda reject: rejects.append(reject))
     rejects = []
     model = scripted_model(replying)
     rows = [Row(each, "rows", n) for n, each in enumerate(records, 1)]
-    out = list(augment(iter(rows), account, seed=seed, model=model, **options))
-    account.read, account.written = len(records), len(out)
-    account.close()
-    return out, account, model.dispatch.requests, rejects
+    out = list(augment(iter(rows), stats, seed=seed, model=model, **options))
+    stats.read, stats.written = len(records), len(out)
+    stats.close()
+    return out, stats, model.runner.requests, rejects
 
 
 def test_an_evolved_record():
     seed = record(2, system="Be brief.", metadata={"topic": "rivers"})
-    (row,), account, requests, _ = run([seed], breadth=False)
+    (row,), stats, requests, _ = run([seed], breadth=False)
     assert [stage_of(each) for each in requests] == ["evolve", "judge", "respond"]
     operation = operation_of(requests[0])
     assert row.value["instruction"] == "Name 2 rivers in Poland. Explain your choice."
@@ -79,7 +79,7 @@ def test_an_evolved_record():
     assert (lineage["parent"], lineage["iteration"]) == (seed["id"], 1)
     assert lineage["teacher"] == "openai:scripted"
     assert schema("record").is_valid(row.value)
-    assert account.counts == {"operations": {"1": {operation: 1}}, "eliminated": {}}
+    assert stats.counts == {"operations": {"1": {operation: 1}}, "eliminated": {}}
 
 
 def test_the_answer_is_the_models_to_the_evolved_instruction():
@@ -96,34 +96,34 @@ def test_the_input_becomes_part_of_the_prompt():
 
 
 def test_every_operation_is_drawn_about_equally_often():
-    _, account, requests, _ = run([record(n) for n in range(600)])
-    drawn = account.counts["operations"]["1"]
+    _, stats, requests, _ = run([record(n) for n in range(600)])
+    drawn = stats.counts["operations"]["1"]
     assert drawn == Counter(map(operation_of, requests[::3]))
     assert set(drawn) == {*DEPTH, BREADTH}
     assert all(70 <= count <= 130 for count in drawn.values())
 
 
 def test_a_broadened_record_says_so():
-    rows, account, _, _ = run([record(n) for n in range(20)])
+    rows, stats, _, _ = run([record(n) for n in range(20)])
     broadened = [row.value for row in rows if row.value["lineage"]["operation"] == "broaden"]
-    assert len(broadened) == account.counts["operations"]["1"]["broaden"] > 0
+    assert len(broadened) == stats.counts["operations"]["1"]["broaden"] > 0
     assert all(each["metadata"]["evolutions"] == ["broaden"] for each in broadened)
 
 
 def test_what_belongs_to_images_or_earlier_turns_is_not_replaced():
     bound = [record(n, images=["a.png"]) for n in range(30)]
     bound += [record(n, history=[["Hello", "Hello."]]) for n in range(30)]
-    _, account, _, _ = run(bound)
-    assert sum(account.counts["operations"]["1"].values()) == 60
-    assert "broaden" not in account.counts["operations"]["1"]
+    _, stats, _, _ = run(bound)
+    assert sum(stats.counts["operations"]["1"].values()) == 60
+    assert "broaden" not in stats.counts["operations"]["1"]
 
 
 def test_rounds_build_on_each_other():
-    (row,), account, _, _ = run([record()], breadth=False, rounds=3)
+    (row,), stats, _, _ = run([record()], breadth=False, rounds=3)
     assert row.value["instruction"].count("Explain your choice.") == 3
     assert row.value["lineage"]["iteration"] == 3
     assert len(row.value["metadata"]["evolutions"]) == 3
-    assert {number: c.total() for number, c in account.counts["operations"].items()} == {
+    assert {number: c.total() for number, c in stats.counts["operations"].items()} == {
         "1": 1,
         "2": 1,
         "3": 1,
@@ -154,12 +154,12 @@ ELIMINATED = {
 def test_an_eliminated_evolution_leaves_the_row_as_it_was(name):
     options, reason, asked = ELIMINATED[name]
     seed = record()
-    (row,), account, requests, rejects = run(
+    (row,), stats, requests, rejects = run(
         [seed], lambda request: reply(request, **options), breadth=False
     )
     assert row.value == seed
     assert len(requests) == asked
-    assert account.counts == {"operations": {}, "eliminated": {"1": {reason: 1}}}
+    assert stats.counts == {"operations": {}, "eliminated": {"1": {reason: 1}}}
     assert not rejects
 
 
@@ -171,11 +171,11 @@ def test_an_eliminated_record_goes_into_the_next_round_with_a_draw_of_its_own():
             tried.append((request.stage, request.seed))
         return reply(request, verdict="different" if len(tried) == 4 else "equal")
 
-    (row,), account, _, _ = run([record()], replying, rounds=4)
+    (row,), stats, _, _ = run([record()], replying, rounds=4)
     assert row.value["lineage"]["iteration"] == 1
     assert len(set(tried)) == 4
-    assert list(account.counts["operations"]) == ["4"]
-    assert account.counts["eliminated"] == {
+    assert list(stats.counts["operations"]) == ["4"]
+    assert stats.counts["eliminated"] == {
         "1": {"no-gain": 1},
         "2": {"no-gain": 1},
         "3": {"no-gain": 1},
@@ -214,10 +214,10 @@ def test_what_is_not_answered_is_a_failure_and_no_elimination(stage):
             return FailedRequest("server-error", "the server is down")
         return reply(request)
 
-    rows, account, _, (reject,) = run([record()], replying)
-    assert not rows and account.failed == 1
+    rows, stats, _, (reject,) = run([record()], replying)
+    assert not rows and stats.failed == 1
     assert (reject["stage"].partition(" ")[0], reject["reason"]) == (stage, "server-error")
-    assert account.counts == {"operations": {}, "eliminated": {}}
+    assert stats.counts == {"operations": {}, "eliminated": {}}
 
 
 def test_a_row_that_fails_later_is_rejected_as_it_stood():
@@ -239,11 +239,11 @@ def test_a_placeholder_is_no_instruction():
 
 
 def test_needs_a_model_and_a_round():
-    account = RunStats("augment")
+    stats = RunStats("augment")
     with pytest.raises(UsageError, match="--teacher"):
-        next(augment(iter([]), account, seed=0))
+        next(augment(iter([]), stats, seed=0))
     with pytest.raises(UsageError, match="rounds is 0"):
-        next(augment(iter([]), account, seed=0, model=scripted_model(reply), rounds=0))
+        next(augment(iter([]), stats, seed=0, model=scripted_model(reply), rounds=0))
 
 
 # --- prompts ---------------------------------------------------------------------------------

@@ -30,15 +30,15 @@ XQUAD = DATA / "xquad"
 
 
 def convert(*raw: dict[str, Any], seed: int = 7, **options: Any) -> tuple[list[Record], RunStats]:
-    account = RunStats("augment")
+    stats = RunStats("augment")
     rows = (Row(normalize(value), "p.jsonl", line) for line, value in enumerate(raw, 1))
-    written = [row.value for row in translate.augment(rows, account, seed=seed, **options)]
-    account.read, account.written = len(raw), len(written)
-    account.close()
+    written = [row.value for row in translate.augment(rows, stats, seed=seed, **options)]
+    stats.read, stats.written = len(raw), len(written)
+    stats.close()
     for record in written:
         assert schema("record").is_valid(record)
         assert record_problems(record) == []
-    return written, account
+    return written, stats
 
 
 def clock(number: int = 1) -> dict[str, Any]:
@@ -157,12 +157,12 @@ def test_a_task_without_input_is_translated_itself() -> None:
 
 def test_one_language_is_drawn_for_a_row_or_all_are_used() -> None:
     rows = [clock(number) for number in range(60)]
-    drawn, account = convert(*rows)
+    drawn, stats = convert(*rows)
     used = [record["metadata"]["translation"]["source"] for record in drawn]
     assert 15 < used.count("de") < 45
     assert used.count("de") + used.count("es") == 60
-    every, account = convert(*rows, per_row="all")
-    assert account.added == 60
+    every, stats = convert(*rows, per_row="all")
+    assert stats.added == 60
     assert [r["metadata"]["translation"]["source"] for r in every] == ["de", "es"] * 60
 
 
@@ -210,9 +210,9 @@ def test_the_phrasings_vary_with_the_row_and_stay_with_the_seed() -> None:
 def test_rows_that_do_not_fit_are_rejected_or_passed(
     raw: dict[str, Any], options: dict[str, Any], reason: str
 ) -> None:
-    records, account = convert(raw, **options)
+    records, stats = convert(raw, **options)
     assert records == []
-    assert account.reasons == {("translate", reason): 1}
+    assert stats.reasons == {("translate", reason): 1}
     assert convert(raw, **options, others="pass")[0] == [normalize(raw)]
 
 
@@ -233,9 +233,9 @@ def test_a_row_that_another_method_changed_is_not_translated() -> None:
 )
 def test_malformed_parallel_text_fails_with_its_field(metadata: dict[str, Any]) -> None:
     rejects: list[dict[str, Any]] = []
-    account = RunStats("augment", rejects.append)
+    stats = RunStats("augment", rejects.append)
     row = Row(normalize({"instruction": "Who?", "output": "I", "metadata": metadata}), "p.jsonl", 4)
-    assert list(translate.augment(iter([row]), account, seed=1, others="pass")) == []
+    assert list(translate.augment(iter([row]), stats, seed=1, others="pass")) == []
     (reject,) = rejects
     assert reject["outcome"] == "failed"
     assert reject["evidence"]["field"].startswith(f"metadata.{next(iter(metadata))}")
@@ -294,7 +294,7 @@ def teacher(changes: dict[str, str] | None = None, structured: bool = False) -> 
 def parts_asked(model: Any) -> list[tuple[str, list[str]]]:
     """Return the language and the parts of every request."""
     found = []
-    for request in model.dispatch.requests:
+    for request in model.runner.requests:
         asked = request.messages[-1]["content"]
         parts = [part for part in ("instruction", "input", "output") if f"<{part}>" in asked]
         found.append((asked.split(" into ")[1].split(":")[0], parts))
@@ -315,7 +315,7 @@ def test_the_model_writes_the_foreign_text(structured: bool) -> None:
     assert record["lineage"]["prompt"] == load_prompt("translate").version
     assert record["lineage"]["parent"] == normalize(RIVER)["id"]
     assert parts_asked(model) == [("German", ["instruction", "input"])]
-    (request,) = model.dispatch.requests
+    (request,) = model.runner.requests
     assert (request.schema is not None) == structured
     # The chain is the one that the parallel row gives.
     parallel = {**RIVER, "metadata": {"language": "en", "parallel": {"de": german}}}
@@ -328,7 +328,7 @@ def test_a_later_run_finds_the_texts_that_the_model_wrote() -> None:
     again = {**RIVER, "metadata": record["metadata"]}
     model = teacher()
     (same,), _ = convert(again, languages=["de"], model=model)
-    assert model.dispatch.requests == []
+    assert model.runner.requests == []
     assert same["steps"] == record["steps"]
     assert same["lineage"]["teacher"] == "builtin"
     assert convert(again, languages=["de"], answer="source", model=model)[1].failed == 0
@@ -375,15 +375,15 @@ def test_rows_that_have_the_text_are_not_asked_about() -> None:
     model = teacher()
     found, _ = convert(clock(), RIVER, languages=["de"], model=model)
     assert [record["lineage"]["teacher"] for record in found] == ["builtin", "openai:scripted"]
-    assert len(model.dispatch.requests) == 1
+    assert len(model.runner.requests) == 1
 
 
 def test_of_all_languages_each_fails_alone() -> None:
     chinese_alone = teacher({"input": "阿尔多河长 1250 公里，在 {place} 流入大海。"})
-    found, account = convert(RIVER, languages=["de", "zh"], per_row="all", model=chinese_alone)
+    found, stats = convert(RIVER, languages=["de", "zh"], per_row="all", model=chinese_alone)
     assert [record["metadata"]["translation"]["source"] for record in found] == ["zh"]
-    assert account.added == 1
-    assert account.reasons == {("translate", "wrong-language"): 1}
+    assert stats.added == 1
+    assert stats.reasons == {("translate", "wrong-language"): 1}
 
 
 def test_one_language_is_drawn_before_the_model_is_asked() -> None:
@@ -392,9 +392,9 @@ def test_one_language_is_drawn_before_the_model_is_asked() -> None:
     found, _ = convert(*rows, languages=["de", "zh"], model=model)
     drawn = [record["metadata"]["translation"]["source"] for record in found]
     assert 10 < drawn.count("de") < 30
-    assert len(model.dispatch.requests) == 40
+    assert len(model.runner.requests) == 40
     share, _ = convert(*rows, languages=["de"], model=(few := teacher()), share=0.5)
-    assert len(few.dispatch.requests) == sum("translation" in r["metadata"] for r in share) < 30
+    assert len(few.runner.requests) == sum("translation" in r["metadata"] for r in share) < 30
 
 
 @pytest.mark.parametrize(
@@ -415,18 +415,18 @@ def test_rows_that_cannot_be_translated_are_left_without_asking(
     raw: dict[str, Any], options: dict[str, Any], reason: str
 ) -> None:
     model = teacher()
-    records, account = convert(raw, model=model, **options)
+    records, stats = convert(raw, model=model, **options)
     assert records == []
-    assert account.reasons == {("translate", reason): 1}
-    assert model.dispatch.requests == []
+    assert stats.reasons == {("translate", reason): 1}
+    assert model.runner.requests == []
 
 
 def test_what_stays_the_same_in_translation_gives_no_chain() -> None:
     raw = {"instruction": "Say it.", "input": "Ana Torres", "output": "Ana Torres"}
     model = scripted_model(lambda request: "<input>Ana Torres</input>")
-    records, account = convert(raw, languages=["de"], content="input", model=model)
+    records, stats = convert(raw, languages=["de"], content="input", model=model)
     assert records == []
-    assert account.reasons == {("translate", "nothing-to-translate"): 1}
+    assert stats.reasons == {("translate", "nothing-to-translate"): 1}
 
 
 SENTENCE = "The {x} shop sells 3,500 books at https://example.org and closes at 6:30."
@@ -543,11 +543,11 @@ def test_language_names() -> None:
     assert language_name("xx-yy") == "xx-yy"
 
 
-def xquad(language: str, account: RunStats) -> Iterator[Row]:
+def xquad(language: str, stats: RunStats) -> Iterator[Row]:
     name = f"xquad.{language}.json"
     document = json.loads((XQUAD / name).read_text("utf-8"))
     for line, item in enumerate(FORMAT.items(document), 1):
-        account.read += 1
+        stats.read += 1
         for fields in FORMAT.to_records(item):
             yield Row(complete(fields, "xquad", name), name, line)
 
@@ -558,14 +558,14 @@ def xquad(language: str, account: RunStats) -> Iterator[Row]:
 def test_xquad_gives_1190_chains_with_the_published_answers(
     variant: translate.Variant, answer: Literal["target", "source"]
 ) -> None:
-    account = RunStats("augment")
-    rows = pair({code: xquad(code, account) for code in ("en", "de")}, account)
-    found = translate.augment(rows, account, seed=7, variant=variant, answer=answer)
+    stats = RunStats("augment")
+    rows = pair({code: xquad(code, stats) for code in ("en", "de")}, stats)
+    found = translate.augment(rows, stats, seed=7, variant=variant, answer=answer)
     records = [row.value for row in found]
-    account.written = len(records)
-    account.close()
+    stats.written = len(records)
+    stats.close()
     assert len(records) == 1190
-    assert (account.rejected, account.failed) == (0, 0)
+    assert (stats.rejected, stats.failed) == (0, 0)
     published = {
         row.value["metadata"]["id"]: row.value
         for row in xquad("en" if answer == "target" else "de", RunStats("test"))

@@ -27,7 +27,7 @@ def values(scores, metric):
 
 @pytest.mark.parametrize("structured", [False, True])
 def test_a_score(structured):
-    (score,), account, (request,), _, _ = run([response(ITEMS[0])], structured=structured)
+    (score,), stats, (request,), _, _ = run([response(ITEMS[0])], structured=structured)
     expected = {
         "id": ITEMS[0]["id"],
         "model": "a-model",
@@ -45,7 +45,7 @@ def test_a_score(structured):
     }
     assert score == expected
     assert (request.stage, request.schema is not None) == ("quality", structured)
-    assert (account.read, account.added, account.written, account.failed) == (1, 0, 1, 0)
+    assert (stats.read, stats.added, stats.written, stats.failed) == (1, 0, 1, 0)
 
 
 def test_what_the_judge_is_shown():
@@ -72,7 +72,7 @@ def test_following_needs_no_reference_and_no_steps():
 def test_steps_give_following_by_position_and_the_whole():
     record = ITEMS[0]
     said = {"step_1": "misplaced", "step_2": "done"}
-    scores, account, *_ = run([response(record)], lambda _: verdict(said), metrics=("steps",))
+    scores, stats, *_ = run([response(record)], lambda _: verdict(said), metrics=("steps",))
     assert [(s["metric"], s.get("position"), s["chain"], s["value"]) for s in scores] == [
         ("step", 1, 2, 0),
         ("step", 2, 2, 1),
@@ -80,7 +80,7 @@ def test_steps_give_following_by_position_and_the_whole():
     ]
     assert scores[0]["evidence"]["verdict"] == "misplaced"
     assert scores[0]["evidence"]["task"] == "Name 2 rivers."
-    assert account.added == 2
+    assert stats.added == 2
     asked_itself = run([response(record)], metrics=("following", "steps"))[0]
     assert [score["metric"] for score in asked_itself] == ["following", "step", "step"]
 
@@ -132,7 +132,7 @@ def test_each_task_is_its_own_line():
     ],
 )
 def test_what_is_no_verdict_has_no_number(reply, status, problem, asked):
-    scores, account, requests, rejects, tallies = run(
+    scores, stats, requests, rejects, tallies = run(
         [response(ITEMS[0])], lambda _: reply, metrics=("quality", "following")
     )
     assert [(s["metric"], s["value"], s["status"]) for s in scores] == [
@@ -141,7 +141,7 @@ def test_what_is_no_verdict_has_no_number(reply, status, problem, asked):
     ]
     assert len(requests) == 2 * asked
     assert scores[0]["evidence"]["problem"] == problem
-    assert account.failed == 2
+    assert stats.failed == 2
     assert [(r["stage"], r["reason"], r["outcome"]) for r in rejects] == [
         ("judge", problem, "failed")
     ] * 2
@@ -152,8 +152,8 @@ def test_what_is_no_verdict_has_no_number(reply, status, problem, asked):
 
 def test_what_cannot_be_read_is_asked_again():
     replies = iter(["A fine answer.", "Score: 4 or 5", "I settle.\nScore: 4"])
-    (score,), account, requests, _, _ = run([response(ITEMS[0])], lambda _: next(replies))
-    assert (score["value"], account.failed) == (4, 0)
+    (score,), stats, requests, _, _ = run([response(ITEMS[0])], lambda _: next(replies))
+    assert (score["value"], stats.failed) == (4, 0)
     assert "Score: 4 or 5" in requests[-1].messages[-2]["content"]
     assert "cannot be used" in requests[-1].messages[-1]["content"]
     assert len({request.seed for request in requests}) == 3
@@ -180,11 +180,11 @@ def test_one_metric_that_fails_takes_no_other_along():
 
 
 def test_votes_are_drawn_apart():
-    scores, account, requests, _, _ = run([response(ITEMS[0])], votes=3)
+    scores, stats, requests, _, _ = run([response(ITEMS[0])], votes=3)
     assert [score["vote"] for score in scores] == [1, 2, 3]
     assert len({request.seed for request in requests}) == 3
     assert len({json.dumps(request.messages) for request in requests}) == 1
-    assert account.added == 2
+    assert stats.added == 2
 
 
 @pytest.mark.parametrize(
@@ -234,10 +234,8 @@ def test_a_judge_that_prefers_a_place_is_told_of():
 
 def test_a_response_without_counterpart_is_named():
     others = BaselineResponses("b.jsonl", [response(each, "B.", "b") for each in ITEMS[:2]])
-    scores, account, _, (reject,), _ = run(
-        [response(ITEMS[5]), response(ITEMS[0])], compared=others
-    )
-    assert len(scores) == 1 and account.failed == 1
+    scores, stats, _, (reject,), _ = run([response(ITEMS[5]), response(ITEMS[0])], compared=others)
+    assert len(scores) == 1 and stats.failed == 1
     assert (reject["reason"], reject["id"]) == ("no-counterpart", ITEMS[5]["id"])
     assert others.unmatched == 1
 
@@ -277,11 +275,11 @@ def test_a_weighted_quality():
         return Completion("So.\nScore: 4", "stop", logprobs=tokens(
             ("So.\nScore: ", {}), ("4", top)))  # fmt: skip
 
-    scores, account, *_ = run([response(ITEMS[0])], reply, weighted=True)
+    scores, stats, *_ = run([response(ITEMS[0])], reply, weighted=True)
     assert [s["metric"] for s in scores] == ["quality", "quality_weighted"]
     assert scores[0]["value"] == 4
     assert scores[1]["value"] == pytest.approx(4.3775, abs=1e-4)
-    assert account.failed == 0
+    assert stats.failed == 0
 
 
 def test_a_weighted_quality_without_log_probabilities_is_none():
@@ -294,7 +292,7 @@ def test_a_weighted_quality_without_log_probabilities_is_none():
 
 
 def test_planted_answers_are_judged_like_any_other():
-    scores, account, requests, _, tallies = run(
+    scores, stats, requests, _, tallies = run(
         [response(each) for each in ITEMS], metrics=("quality", "following", "steps"), controls=3
     )
     planted = [score for score in scores if "control" in score]
@@ -312,7 +310,7 @@ def test_planted_answers_are_judged_like_any_other():
     for request in requests:
         told = json.dumps(request.messages)
         assert not any(word in told for word in ("control", "off-topic", "planted", "dropped"))
-    assert account.added == len(scores) - len(ITEMS)
+    assert stats.added == len(scores) - len(ITEMS)
 
 
 def test_what_planted_answers_hold():
@@ -392,10 +390,10 @@ def test_controls_that_get_no_verdict_are_counted():
     def reply(request):
         return fair_reply(request) if texts_of(request.messages)["answer"] else "Nothing here."
 
-    _, account, _, _, tallies = run([response(each) for each in ITEMS], reply, controls=2)
+    _, stats, _, _, tallies = run([response(each) for each in ITEMS], reply, controls=2)
     assert tallies.counts()["openai:scripted"]["quality"]["controls"]["empty"]["unread"] == 2
     assert "2 without a verdict" in tallies.lines()[0]
-    assert account.failed == 2
+    assert stats.failed == 2
 
 
 # --- texts that want to be more than texts ---------------------------------------------------

@@ -78,13 +78,13 @@ def test_a_check_that_is_none_never_passes():
 
 
 def judged(record, answer):
-    scores, account, _, rejects, _ = run([response(record, answer)], judges=[ProgramJudge()])
-    return scores, account, rejects
+    scores, stats, _, rejects, _ = run([response(record, answer)], judges=[ProgramJudge()])
+    return scores, stats, rejects
 
 
 def test_scores():
     record = item(1, steps=STEPS, output="\n\n".join(PARTS))
-    scores, account, _ = judged(record, "vegetable\n\nIt is a fruit.\n\n4\n\n9")
+    scores, stats, _ = judged(record, "vegetable\n\nIt is a fruit.\n\n4\n\n9")
     assert [(s["metric"], s.get("position"), s["value"]) for s in scores] == [
         ("step", 1, 1),
         ("step", 3, 1),
@@ -94,7 +94,7 @@ def test_scores():
     assert {(s["judge"], s["chain"]) for s in scores} == {("program", 4)}
     assert "multiplies the number" in scores[2]["reason"]
     assert scores[2]["evidence"]["verdict"] == "omitted"
-    assert account.added == 3
+    assert stats.added == 3
     assert judged(record, record["output"])[0][-1]["value"] == 1
 
 
@@ -106,8 +106,8 @@ def test_a_step_without_a_check_must_at_least_be_there():
 
 
 def test_a_chain_without_a_check_is_rejected():
-    scores, account, (reject,) = judged(item(1), "Whatever.")
-    assert (scores, account.rejected) == ([], 1)
+    scores, stats, (reject,) = judged(item(1), "Whatever.")
+    assert (scores, stats.rejected) == ([], 1)
     assert reject["reason"] == "no-check"
 
 

@@ -43,17 +43,17 @@ ANSWERS = ["A cod.", "An eel, which is long and lives in the sea and in rivers."
 
 def rewards(judge, answers=ANSWERS, **options):
     responses = [response(item(n), answer) for n, answer in enumerate(answers)]
-    scores, account, *_, tallies = run(responses, judges=[judge], **options)
-    return scores, account, tallies
+    scores, stats, *_, tallies = run(responses, judges=[judge], **options)
+    return scores, stats, tallies
 
 
 def test_a_reward_is_one_number(model):
-    scores, account, _ = rewards(RewardJudge(model))
+    scores, stats, _ = rewards(RewardJudge(model))
     assert [(s["metric"], s["status"], s["judge"]) for s in scores] == [
         ("reward", "scored", f"reward:{model}")
     ] * 4
     assert len({s["value"] for s in scores}) == 4
-    assert account.added == 0
+    assert stats.added == 0
 
 
 def test_the_rows_beside_it_change_nothing(model):
@@ -82,14 +82,14 @@ def test_a_model_without_a_template_takes_a_pair(tmp_path):
 
 
 def test_what_is_too_long_is_not_cut(model):
-    scores, account, _ = rewards(RewardJudge(model), ["A cod.", "word " * 400, "An eel."])
+    scores, stats, _ = rewards(RewardJudge(model), ["A cod.", "word " * 400, "An eel."])
     assert [(s["status"], s["value"] is None) for s in scores] == [
         ("scored", False),
         ("failed", True),
         ("scored", False),
     ]
     assert scores[1]["evidence"]["problem"] == "too-long"
-    assert account.failed == 1
+    assert stats.failed == 1
 
 
 def test_planted_answers_are_compared_with_the_good_one(model):

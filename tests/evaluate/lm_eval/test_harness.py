@@ -253,15 +253,15 @@ def test_programs_are_generated_by_the_harness_and_tested_in_the_sandbox(
     assert len(set(drawn)) == 3  # the model's own settings (top_k 1) are put aside
     said = ["    return 1\n", "```python\ndef one():\n    return 2\n```", ""]
     sample.logged["resps"][0][:] = said
-    account = RunStats("bench")
-    rows = read(iter([sample]), account)
+    stats = RunStats("bench")
+    rows = read(iter([sample]), stats)
     labels = Labels("tiny", "lm_eval")
     found = [
         row.value
-        for row in scores(rows, account, labels=labels, sandbox=Tested(), pass_at=[1], workers=1)
+        for row in scores(rows, stats, labels=labels, sandbox=Tested(), pass_at=[1], workers=1)
     ]
-    account.written += len(found)
-    account.close()
+    stats.written += len(found)
+    stats.close()
     assert all(schema("score").is_valid(row) for row in found)
     assert [(row["metric"], row["value"]) for row in found] == [
         ("pass", 1.0),

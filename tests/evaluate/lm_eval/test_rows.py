@@ -22,19 +22,19 @@ def sample(task="quiz", **logged):
 def rows_of(*found):
     """Return the rows of samples, the account of them and the rejects."""
     rejects = []
-    account = RunStats("bench", rejects.append)
+    stats = RunStats("bench", rejects.append)
     labels = Labels("tiny", "lm_eval 0")
-    rows = [row.value for row in scores(read(iter(found), account), account, labels=labels)]
-    account.written += len(rows)
-    account.close()
+    rows = [row.value for row in scores(read(iter(found), stats), stats, labels=labels)]
+    stats.written += len(rows)
+    stats.close()
     assert all(schema("score").is_valid(row) for row in rows)
-    return rows, account, rejects
+    return rows, stats, rejects
 
 
 def test_each_metric_is_a_row_and_the_account_balances():
-    rows, account, _ = rows_of(sample(metrics=["acc", "acc_norm"], acc_norm=1.0))
+    rows, stats, _ = rows_of(sample(metrics=["acc", "acc_norm"], acc_norm=1.0))
     assert [(row["metric"], row["value"]) for row in rows] == [("acc", 0.0), ("acc_norm", 1.0)]
-    assert (account.read, account.added) == (1, 1)
+    assert (stats.read, stats.added) == (1, 1)
     (first, _) = rows
     assert (first["id"], first["root"], first["judge"]) == ("quiz:4", "quiz:4", "lm-eval:quiz")
     assert first["evidence"]["loglikelihoods"] == [-1.0, -2.0]
@@ -62,18 +62,18 @@ def test_an_item_whose_right_answer_is_no_choice_measures_nothing():
 
 
 def test_an_item_without_a_measure_is_rejected_and_a_broken_task_fails():
-    rows, account, rejects = rows_of(
+    rows, stats, rejects = rows_of(
         sample(metrics=[]), BrokenBenchmark("quiz", "out of memory"), sample()
     )
     assert [row["metric"] for row in rows] == ["acc"]
-    assert (account.rejected, account.failed) == (1, 1)
+    assert (stats.rejected, stats.failed) == (1, 1)
     assert [reject["reason"] for reject in rejects] == ["no-measure", "broken-off"]
 
 
 def test_a_problem_that_is_none_fails():
     broken = sample("humaneval_generated", doc={"prompt": 3}, resps=[["pass"]])
-    rows, account, _ = rows_of(broken._replace(benchmark="humaneval-0-shot"))
-    assert (rows, account.failed) == ([], 1)
+    rows, stats, _ = rows_of(broken._replace(benchmark="humaneval-0-shot"))
+    assert (rows, stats.failed) == ([], 1)
 
 
 def test_what_json_does_not_know_is_text():

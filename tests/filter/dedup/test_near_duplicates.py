@@ -34,8 +34,8 @@ def record(name: str, instruction: str, given: str = "", output: str = "x", **mo
 def filtered(rows: list[dict], rule: str = "near-duplicate") -> tuple[list[str], dict[str, dict]]:
     """Return the ids that pass, and the rejects by id."""
     rejects: dict[str, dict] = {}
-    account = RunStats("filter", lambda each: rejects.update({each["id"]: each}))
-    passed = apply(map(Row, rows), [parse_rule(rule)], account)
+    stats = RunStats("filter", lambda each: rejects.update({each["id"]: each}))
+    passed = apply(map(Row, rows), [parse_rule(rule)], stats)
     return [row.value["id"] for row in passed], rejects
 
 
@@ -257,9 +257,9 @@ def test_one_question_in_another_context_passes(more):
 
 def test_a_record_that_another_rule_rejects_is_not_remembered():
     rows = [record("a", LONG, output="one two three"), record("b", LONG + " today")]
-    account = RunStats("filter")
+    stats = RunStats("filter")
     rules = [parse_rule("near-duplicate"), parse_rule("length:field=output,max_words=2")]
-    assert [row.value["id"] for row in apply(map(Row, rows), rules, account)] == ["b"]
+    assert [row.value["id"] for row in apply(map(Row, rows), rules, stats)] == ["b"]
 
 
 def write(path, rows):

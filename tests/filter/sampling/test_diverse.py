@@ -86,21 +86,21 @@ def test_groups_cover_nearly_as_well(monkeypatch):
 
 
 def draw(rows, count, seed=0):
-    account = RunStats("filter")
-    account.read = len(rows)
-    drawn = list(dv.diverse(iter(rows), account, count=count, seed=seed))
-    account.written = len(drawn)
-    account.close()
-    return drawn, account
+    stats = RunStats("filter")
+    stats.read = len(rows)
+    drawn = list(dv.diverse(iter(rows), stats, count=count, seed=seed))
+    stats.written = len(drawn)
+    stats.close()
+    return drawn, stats
 
 
 def test_every_theme_comes_before_a_second_of_one():
     rows = rows_of(len(THEMES) * 7)
-    drawn, account = draw(rows, len(THEMES))
+    drawn, stats = draw(rows, len(THEMES))
     themes = {theme for row in drawn for theme in THEMES if theme in row.value["instruction"]}
     assert themes == set(THEMES)
-    assert account.counts["diverse"]["drawn"] == len(THEMES)
-    assert account.reasons["diverse", "not-diverse"] == len(rows) - len(THEMES)
+    assert stats.counts["diverse"]["drawn"] == len(THEMES)
+    assert stats.reasons["diverse", "not-diverse"] == len(rows) - len(THEMES)
 
 
 def test_the_same_seed_draws_the_same_in_whatever_order():

@@ -27,13 +27,13 @@ def draw(lengths, baseline, seed=0, shuffle=False):
     rows = rows_of(lengths)
     if shuffle:
         random.Random(1).shuffle(rows)
-    account = RunStats("filter")
-    account.read = len(rows)
+    stats = RunStats("filter")
+    stats.read = len(rows)
     wanted = Counter(baseline)
-    drawn = list(ml.match_length(iter(rows), account, baseline=wanted, measure=ml.WORDS, seed=seed))
-    account.written = len(drawn)
-    account.close()
-    return drawn, account
+    drawn = list(ml.match_length(iter(rows), stats, baseline=wanted, measure=ml.WORDS, seed=seed))
+    stats.written = len(drawn)
+    stats.close()
+    return drawn, stats
 
 
 def normal(mean, deviation, count, seed):
@@ -43,13 +43,13 @@ def normal(mean, deviation, count, seed):
 
 def test_the_confound_is_gone():
     baseline, longer = normal(60, 20, 2000, 1), normal(84, 28, 4000, 2)
-    drawn, account = draw(longer, baseline)
-    told = account.counts["match_length"]
+    drawn, stats = draw(longer, baseline)
+    told = stats.counts["match_length"]
     assert told["before"]["distance"] > 0.3
     assert told["after"]["distance"] < 0.02
     assert abs(told["after"]["mean"] - told["baseline"]["mean"]) < 0.5
     assert told["after"]["rows"] == len(drawn) > 700
-    assert account.reasons["match-length", "length-unmatched"] == 4000 - len(drawn)
+    assert stats.reasons["match-length", "length-unmatched"] == 4000 - len(drawn)
 
 
 def test_what_is_drawn_depends_on_seed_and_ids_alone():
@@ -64,9 +64,9 @@ def test_what_is_drawn_depends_on_seed_and_ids_alone():
 
 def test_the_same_distribution_keeps_all():
     lengths = normal(60, 20, 500, 1)
-    drawn, account = draw(lengths, lengths)
+    drawn, stats = draw(lengths, lengths)
     assert len(drawn) == 500
-    assert account.counts["match_length"]["after"]["distance"] == 0
+    assert stats.counts["match_length"]["after"]["distance"] == 0
 
 
 lengths = st.lists(st.integers(0, 60), min_size=1, max_size=120)

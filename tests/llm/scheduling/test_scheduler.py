@@ -20,7 +20,7 @@ from seqit.llm.scheduling.scheduler import Scheduler
 from seqit.llm.scheduling.sender import MOST_LOST, Sender
 
 
-def dispatcher(backend, cache=None, concurrency=8, window=32, budget=None, **more):
+def scheduler(backend, cache=None, concurrency=8, window=32, budget=None, **more):
     if cache:
         cache = Cache(cache, backend.identity())
     more = {"retries": 3} | more
@@ -62,7 +62,7 @@ def test_whatever_the_order_of_answers_each_item_gets_its_own(
     items, lot, each, concurrency, window
 ):
     backend = FakeBackend(echo, each=each, choose=lambda waiting: lot.randrange(len(waiting)))
-    with dispatcher(backend, concurrency=concurrency, window=window) as running:
+    with scheduler(backend, concurrency=concurrency, window=window) as running:
         results = list(running.run(items, work_of()))
     assert results == [(item, f"<<{item}>>") for item in items]
     assert backend.most <= concurrency
@@ -70,7 +70,7 @@ def test_whatever_the_order_of_answers_each_item_gets_its_own(
 
 def test_a_work_that_has_begun_comes_to_its_end_before_others_begin():
     backend = FakeBackend(echo)
-    with dispatcher(backend, concurrency=2, window=20) as running:
+    with scheduler(backend, concurrency=2, window=20) as running:
         results = list(running.run("abcdefghijkl", work_of(stages=3)))
     assert len(results) == 12
     asked = [request.messages[-1]["content"] for request in backend.asked]
@@ -80,7 +80,7 @@ def test_a_work_that_has_begun_comes_to_its_end_before_others_begin():
 
 def test_items_that_ask_alike_are_asked_once_while_the_answer_is_under_way():
     backend = FakeBackend(echo, each=100)
-    with dispatcher(backend, concurrency=100, window=100) as running:
+    with scheduler(backend, concurrency=100, window=100) as running:
         results = list(running.run(["a"] * 50 + ["b"], work_of(stages=1)))
     assert results == [("a", "<a>")] * 50 + [("b", "<b>")]
     assert len(backend.asked) == 2
@@ -98,7 +98,7 @@ def test_a_failure_that_passes_is_tried_again_and_one_that_stays_fails_alone(mon
         return echo(request)
 
     items = ["a", "poison", "b"]
-    with dispatcher(FakeBackend(reply)) as running:
+    with scheduler(FakeBackend(reply)) as running:
         results = dict(running.run(items, work_of(stages=1)))
     assert (results["a"], results["b"]) == ("<a>", "<b>")
     assert (results["poison"].reason, times["poison"]) == ("server-error", 4)
@@ -107,14 +107,14 @@ def test_a_failure_that_passes_is_tried_again_and_one_that_stays_fails_alone(mon
 
 def test_a_failure_that_does_not_pass_is_not_tried_again():
     backend = FakeBackend(lambda request: FailedRequest("too-long", "the prompt is too long"))
-    with dispatcher(backend) as running:
+    with scheduler(backend) as running:
         [(_, failure)] = running.run(["a"], work_of())
     assert (failure.reason, failure.stage, len(backend.asked)) == ("too-long", "stage0", 1)
 
 
 def test_a_failure_that_meets_all_ends_the_run():
     backend = FakeBackend(lambda request: FailedRequest("config", "the key is wrong", fatal=True))
-    with dispatcher(backend) as running, pytest.raises(SeqitError, match="the key is wrong"):
+    with scheduler(backend) as running, pytest.raises(SeqitError, match="the key is wrong"):
         list(running.run("abc", work_of()))
 
 
@@ -123,7 +123,7 @@ def test_a_server_that_is_gone_ends_the_run_and_does_not_fail_all_rows():
         lambda request: FailedRequest("connection", "no connection", retryable=True)
     )
     done = []
-    with dispatcher(backend, retries=0) as running, pytest.raises(SeqitError, match="goes on"):
+    with scheduler(backend, retries=0) as running, pytest.raises(SeqitError, match="goes on"):
         done += running.run(map(str, range(10_000)), work_of())
     assert len(done) < MOST_LOST
 
@@ -138,7 +138,7 @@ def test_the_reader_is_held_back_by_the_window():
 
     never = FakeBackend(lambda request: None if request.record_id == "0" else echo(request))
     never.wake = lambda: None  # the wait below ends by its time alone
-    with dispatcher(never, window=16) as running:
+    with scheduler(never, window=16) as running:
         run = running.run(items(), work_of(stages=1))
         threading.Thread(target=lambda: next(run, None), daemon=True).start()
         deadline = time.monotonic() + 5
@@ -155,7 +155,7 @@ def test_what_is_done_comes_out_while_the_source_waits():
         with os.fdopen(source) as lines:
             yield from (line.strip() for line in lines)
 
-    with dispatcher(FakeBackend(echo)) as running, os.fdopen(end, "w", buffering=1) as writer:
+    with scheduler(FakeBackend(echo)) as running, os.fdopen(end, "w", buffering=1) as writer:
         run = running.run(items(), work_of())
         writer.write("a\n")
         assert next(run) == ("a", "<<a>>")
@@ -170,7 +170,7 @@ def test_an_error_of_the_source_comes_after_the_items_before_it():
         yield "a"
         raise SeqitError("the source is broken")
 
-    with dispatcher(FakeBackend(echo)) as running:
+    with scheduler(FakeBackend(echo)) as running:
         run = running.run(items(), work_of())
         assert next(run) == ("a", "<<a>>")
         with pytest.raises(SeqitError, match="broken"):
@@ -179,7 +179,7 @@ def test_an_error_of_the_source_comes_after_the_items_before_it():
 
 def test_flushing_comes_before_waiting():
     told = []
-    with dispatcher(FakeBackend(echo)) as running:
+    with scheduler(FakeBackend(echo)) as running:
         running.before_wait = lambda: told.append("flush")
         told += running.run("ab", work_of())
     assert told[0] == "flush"
@@ -189,7 +189,7 @@ class TestCache:
     def test_the_second_run_asks_nothing(self, tmp_path):
         first, second = FakeBackend(echo), FakeBackend(lambda request: "something else")
         for backend in (first, second):
-            with dispatcher(backend, tmp_path / "c") as running:
+            with scheduler(backend, tmp_path / "c") as running:
                 assert list(running.run("abc", work_of())) == [(x, f"<<{x}>>") for x in "abc"]
         assert (len(first.asked), len(second.asked)) == (6, 0)
         assert running.progress.cached == 6
@@ -202,7 +202,7 @@ class TestCache:
 
         for asked in (2, 0):
             backend = FakeBackend(echo)
-            with dispatcher(backend, tmp_path / "c") as running:
+            with scheduler(backend, tmp_path / "c") as running:
                 assert list(running.run("a", work_of(1, read))) == [("a", "read")]
             assert len(backend.asked) == asked
 
@@ -212,7 +212,7 @@ class TestCache:
 
         for _ in range(2):
             backend = FakeBackend(echo)
-            with dispatcher(backend, tmp_path / "c") as running:
+            with scheduler(backend, tmp_path / "c") as running:
                 [(_, failure)] = running.run("a", work_of(1, read))
             assert (failure.reason, len(backend.asked)) == ("unparseable", 3)
 
@@ -224,7 +224,7 @@ class TestCache:
 
         for rows, asked in ((3, 3 + 1 + 1), (4, 1)):
             backend = FakeBackend(echo)
-            with dispatcher(backend, tmp_path / "c", concurrency=1, window=1) as running:
+            with scheduler(backend, tmp_path / "c", concurrency=1, window=1) as running:
                 run = running.run("abcd", work_of(1, read))
                 results = [next(run) for _ in range(rows)]
                 run.close()  # as a kill would end it: nothing is tidied up
@@ -234,13 +234,13 @@ class TestCache:
     def test_failures_are_never_kept(self, tmp_path):
         backend = FakeBackend(lambda request: FailedRequest("refused", "the filter said no"))
         for _ in range(2):
-            with dispatcher(backend, tmp_path / "c") as running:
+            with scheduler(backend, tmp_path / "c") as running:
                 list(running.run("a", work_of()))
         assert len(backend.asked) == 2
 
     def test_a_completion_that_was_cut_off_is_no_answer(self, tmp_path):
         backend = FakeBackend(lambda request: Completion("half an ans", "length"))
-        with dispatcher(backend, tmp_path / "c") as running:
+        with scheduler(backend, tmp_path / "c") as running:
             [(_, failure)] = running.run("a", work_of())
         assert isinstance(failure, CompletionFailed)
         assert (failure.reason, failure.evidence["completion"]) == ("truncated", "half an ans")
@@ -249,7 +249,7 @@ class TestCache:
 def test_the_budget_stops_the_asking_and_says_so():
     backend = FakeBackend(echo)
     budget = Budget(max_tokens=440)  # 400 are expected of the first completion; each takes 8
-    with dispatcher(backend, concurrency=1, budget=budget) as running:
+    with scheduler(backend, concurrency=1, budget=budget) as running:
         results = list(running.run(map(str, range(100)), work_of(stages=1)))
     answered = [said for _, said in results if not isinstance(said, CompletionFailed)]
     assert 50 <= len(answered) <= 55
@@ -260,7 +260,7 @@ def test_the_budget_stops_the_asking_and_says_so():
 def test_completions_are_recorded_once_each_also_from_the_cache(tmp_path):
     recorded = []
     for _ in range(2):
-        with dispatcher(
+        with scheduler(
             FakeBackend(echo), tmp_path / "c", record=lambda *pair: recorded.append(pair)
         ) as running:
             list(running.run(["a", "a", "b"], work_of(stages=1)))

@@ -26,10 +26,10 @@ JSONL = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
 
 def read(path: Path, *, strict: bool = False):
     rejects: list[dict] = []
-    account = RunStats("test", rejects.append, strict)
-    rows = list(stream.read_records([str(path)], account))
-    account.written = len(rows)
-    account.close()
+    stats = RunStats("test", rejects.append, strict)
+    rows = list(stream.read_records([str(path)], stats))
+    stats.written = len(rows)
+    stats.close()
     return [row.value for row in rows], rejects
 
 

@@ -75,8 +75,8 @@ def rows(pictures):
         )
         for path, colour in zip(pictures, COLOURS, strict=True)
     ]
-    account = RunStats("augment")
-    chained = [row.value for row in caption.augment((Row(s) for s in seeds), account, seed=0)]
+    stats = RunStats("augment")
+    chained = [row.value for row in caption.augment((Row(s) for s in seeds), stats, seed=0)]
     assert [row["lineage"]["operation"] for row in chained] == ["caption"] * len(COLOURS)
     return [*chained, normalize({"instruction": "Name a river.", "output": "The Rhine."})]
 

@@ -70,14 +70,14 @@ def run(row, script, structured=False, iterations=1, seed=0, thaw=False, **optio
         script.structured = structured
     model = scripted_model(script, structured)
     rejects = []
-    account = RunStats("augment", rejects.append)
-    account.read = 1
+    stats = RunStats("augment", rejects.append)
+    stats.read = 1
     out = list(
         augment(
             iter([Row(row, "rows", 1)]),
-            account,
+            stats,
             teacher=LanguageTeacher(model, **options),
-            dispatch=model.dispatch,
+            runner=model.runner,
             iterations=iterations,
             seed=seed,
             thaw=thaw,
@@ -86,7 +86,7 @@ def run(row, script, structured=False, iterations=1, seed=0, thaw=False, **optio
     for each in out:
         assert schema("record").is_valid(each.value)
     assert len(out) + len(rejects) == 1
-    return (out[0].value if out else None), rejects, model.dispatch.requests, account
+    return (out[0].value if out else None), rejects, model.runner.requests, stats
 
 
 def stages(requests):
@@ -100,7 +100,7 @@ def good(**changes):
 
 @pytest.mark.parametrize("structured", [True, False])
 def test_a_record_becomes_a_chain(structured):
-    chain, rejects, requests, account = run(record(), good(), structured)
+    chain, rejects, requests, stats = run(record(), good(), structured)
     assert stages(requests) == ["classify", "rewrite", "refine", "respond"] and not rejects
     assert chain["instruction"] == PREFIX["instruction"]
     assert chain["steps"] == [{"instruction": text} for text in PREFIX["steps"]]
@@ -109,7 +109,7 @@ def test_a_record_becomes_a_chain(structured):
     assert lineage["operation"] == "prefix" and lineage["parent"] == lineage["root"]
     assert lineage["teacher"] == "openai:scripted" and lineage["iteration"] == 1
     assert chain["id"] == content_id(chain)
-    assert account.counts["operations"] == {"1": {"prefix": 1}}
+    assert stats.counts["operations"] == {"1": {"prefix": 1}}
     for request in requests[:-1]:
         assert (request.schema is not None) == structured
         assert request.messages[0]["role"] == "system"
@@ -120,10 +120,10 @@ def test_a_record_becomes_a_chain(structured):
 def test_stages_can_be_left_out():
     requests = run(record(), good(), refine=False)[2]
     assert stages(requests) == ["classify", "rewrite", "respond"]
-    kept, _, requests, account = run(record(), good(classify=option("D")))
+    kept, _, requests, stats = run(record(), good(classify=option("D")))
     assert stages(requests) == ["classify"]
     assert kept["lineage"] | {"operation": "keep", "kept": 1} == kept["lineage"]
-    assert kept["output"] == "Tanganyika." and account.counts["operations"] == {"1": {"keep": 1}}
+    assert kept["output"] == "Tanganyika." and stats.counts["operations"] == {"1": {"keep": 1}}
 
 
 def test_sampling_is_the_models_but_greedy_in_extraction():
@@ -148,12 +148,12 @@ def test_sampling_is_the_models_but_greedy_in_extraction():
     ],
 )
 def test_what_is_no_option_is_never_keep(said):
-    kept, rejects, requests, account = run(record(), good(classify=said))
+    kept, rejects, requests, stats = run(record(), good(classify=said))
     assert kept is None and stages(requests) == ["classify"] * 3
     assert (rejects[0]["stage"], rejects[0]["reason"]) == ("classify", "unparseable")
     assert rejects[0]["outcome"] == "failed" and rejects[0]["row"] == record()
     assert rejects[0]["evidence"]["completion"] == said
-    assert account.counts["operations"] == {}
+    assert stats.counts["operations"] == {}
 
 
 def test_an_echoed_choice_is_no_option():
@@ -214,7 +214,7 @@ def chain_of(instruction, *steps):
     ],
 )  # fmt: skip
 def test_a_failed_check_is_tried_once_more_with_its_reason(said, reason):
-    kept, rejects, requests, account = run(record(), good(rewrite=said))
+    kept, rejects, requests, stats = run(record(), good(rewrite=said))
     assert kept is None and stages(requests) == ["classify", "rewrite", "rewrite"]
     assert (rejects[0]["stage"], rejects[0]["reason"]) == ("rewrite", reason)
     assert rejects[0]["evidence"]["problems"][0]["reason"] == reason
@@ -222,7 +222,7 @@ def test_a_failed_check_is_tried_once_more_with_its_reason(said, reason):
     told = requests[2].messages[-1]["content"]
     assert rejects[0]["evidence"]["problems"][0]["message"] in told
     # The label of a rewrite that failed stays nowhere: the row is what it was.
-    assert rejects[0]["row"] == record() and account.counts["operations"] == {}
+    assert rejects[0]["row"] == record() and stats.counts["operations"] == {}
 
 
 def test_a_chain_keeps_each_step_of_the_one_before():
@@ -542,9 +542,9 @@ def test_the_output_is_the_completion():
     ],
 )
 def test_a_failed_response_is_no_answer(said, reason):
-    _, rejects, _, account = run(record(), good(respond=said))
+    _, rejects, _, stats = run(record(), good(respond=said))
     assert (rejects[0]["stage"], rejects[0]["reason"]) == ("respond", reason)
-    assert account.failed == 1 and account.counts["operations"] == {}
+    assert stats.failed == 1 and stats.counts["operations"] == {}
 
 
 @pytest.mark.parametrize(
@@ -586,10 +586,10 @@ def test_kept_records_can_be_answered_anew():
 
 def test_a_kept_chain_of_the_same_teacher_is_not_answered_twice():
     script = good(classify=[option("B"), option("D")])
-    chain, _, requests, account = run(record(), script, iterations=2, answer_kept=True)
+    chain, _, requests, stats = run(record(), script, iterations=2, answer_kept=True)
     assert stages(requests).count("respond") == 1
     assert chain["lineage"]["operation"] == "prefix" and chain["lineage"]["kept"] == 2
-    assert account.counts["operations"] == {"1": {"prefix": 1}, "2": {"keep": 1}}
+    assert stats.counts["operations"] == {"1": {"prefix": 1}, "2": {"keep": 1}}
 
 
 def test_steps_of_another_teacher_lose_their_outputs_with_the_answer():
@@ -603,11 +603,11 @@ def test_steps_of_another_teacher_lose_their_outputs_with_the_answer():
 
 def test_until_classify_leaves_the_record_and_notes_the_option():
     row = record(metadata={"topic": "lakes"})
-    noted, _, requests, account = run(row, good(), until="classify", iterations=3)
+    noted, _, requests, stats = run(row, good(), until="classify", iterations=3)
     assert stages(requests) == ["classify"]
     note = {"option": "prefix", "thought": "It fits."}
     assert noted == row | {"metadata": {"topic": "lakes", "seq_instruct": note}}
-    assert account.counts["operations"] == {"1": {"prefix": 1}}
+    assert stats.counts["operations"] == {"1": {"prefix": 1}}
     chain, _, requests, _ = run(noted, good(classify="never asked"))
     assert stages(requests) == ["rewrite", "refine", "respond"]
     assert chain["metadata"] == {"topic": "lakes"} and chain["lineage"]["operation"] == "prefix"
@@ -625,9 +625,9 @@ def test_until_rewrite_leaves_the_answer_to_another():
 
 def test_a_chain_without_an_answer_is_answered_by_regenerate():
     chain = run(record(), good(), until="rewrite")[0]
-    account = RunStats("augment")
+    stats = RunStats("augment")
     [row] = regenerate.augment(
-        iter([Row(chain)]), account, seed=0, model=scripted_model(lambda request: "1470 m.")
+        iter([Row(chain)]), stats, seed=0, model=scripted_model(lambda request: "1470 m.")
     )
     assert row.value["output"] == "1470 m." and row.value["steps"] == chain["steps"]
     assert row.value["lineage"]["operation"] == "prefix"
@@ -659,14 +659,14 @@ LONGER = {
 
 def test_a_chain_grows():
     script = good(classify=[option("B"), option("C")], rewrite=[PREFIX, LONGER])
-    chain, _, requests, account = run(record(), script, iterations=2)
+    chain, _, requests, stats = run(record(), script, iterations=2)
     assert [step["instruction"] for step in chain["steps"]] == LONGER["steps"]
     assert chain["lineage"]["iteration"] == 2 and chain["lineage"]["operation"] == "suffix"
     assert chain["lineage"]["root"] == record()["id"] != chain["lineage"]["parent"]
     shown = requests[4].messages[-1]["content"]
     assert f"<steps>\n1. {PREFIX['steps'][0]}\n2. {QUESTION}\n</steps>" in shown
     assert {request.iteration for request in requests[4:]} == {2}
-    assert account.counts["operations"] == {"1": {"prefix": 1}, "2": {"suffix": 1}}
+    assert stats.counts["operations"] == {"1": {"prefix": 1}, "2": {"suffix": 1}}
     once = run(record(), good(rewrite=[PREFIX]))[0]
     again = run(once, good(classify=option("C"), rewrite=LONGER))[0]
     assert again == chain  # two runs of one iteration make what one run of two makes
@@ -681,16 +681,16 @@ def test_a_chain_must_gain_a_step():
 
 def test_a_failure_in_a_later_iteration_loses_the_row_as_it_stood():
     script = good(classify=[option("B"), "So the option is: C"])
-    _, rejects, _, account = run(record(), script, iterations=2)
+    _, rejects, _, stats = run(record(), script, iterations=2)
     assert rejects[0]["stage"] == "classify"
     assert rejects[0]["row"]["instruction"] == PREFIX["instruction"]
-    assert account.counts["operations"] == {"1": {"prefix": 1}}
+    assert stats.counts["operations"] == {"1": {"prefix": 1}}
 
 
 def test_frozen_records_stay_frozen_unless_thawed():
     kept = run(record(), good(classify=option("D")))[0]
-    same, _, requests, account = run(kept, good(), iterations=3)
-    assert same == kept and requests == [] and account.counts["operations"] == {}
+    same, _, requests, stats = run(kept, good(), iterations=3)
+    assert same == kept and requests == [] and stats.counts["operations"] == {}
     chain, _, requests, _ = run(
         kept, good(classify=[option("B"), option("D")]), iterations=3, thaw=True
     )

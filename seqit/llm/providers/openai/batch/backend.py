@@ -111,7 +111,7 @@ class OpenAIBatchBackend:
             elif self._lying and time.monotonic() >= self._next_look:
                 self._look()
             elif self._requests.open and not self._stay:
-                raise BatchPending(self._account())
+                raise BatchPending(self._stats())
             else:
                 self._rest(timeout)
                 return
@@ -220,7 +220,7 @@ class OpenAIBatchBackend:
         while self._ended:
             yield from self._collector.collect(self._ended.popleft())
 
-    def _account(self) -> str:
+    def _stats(self) -> str:
         """Return where everything is, and what to do."""
         count = sum(len(lying.keys) for lying in self._lying.values())
         batches = ", ".join(map(_standing, self._lying.values()))
