@@ -66,7 +66,7 @@ def augment(
     _check_shares(iterations, shares)
     counts: dict[str, Counter[str]] = {}
     kept: Counter[str] = Counter()
-    stats.counts |= {"operations": counts, "kept": kept}
+    stats.results |= {"operations": counts, "kept": kept}
     teacher = LanguageTeacher(model, extract, refine, until="rewrite", shape=shape)
     building = _Building(teacher, shares, seed)
     for way, failure in model.run(map(_ItemRow, rows), building.run):

@@ -135,7 +135,7 @@ class Targets:
                 file.write(_json(self._plan()))
 
     def _plan(self) -> dict[str, Any]:
-        return self.stats.counts["plan"] if self.stats else {}
+        return self.stats.results["plan"] if self.stats else {}
 
 
 def _json(value: Any) -> bytes:

@@ -277,7 +277,7 @@ def _shares_of(method: str) -> Callable[[Any], list[str]] | None:
     def remarks(stats: Any) -> list[str]:
         from seqit.augment.seq_instruct.method import shares_lines
 
-        return shares_lines(stats.counts["operations"])
+        return shares_lines(stats.results["operations"])
 
     return remarks
 
@@ -286,7 +286,7 @@ def _counting(engine: Engine, counts: dict[str, Any]) -> Engine:
     """Have an engine count where the reference would have read an answer otherwise."""
 
     def counting(rows: Iterator[Any], stats: Any, **arguments: Any) -> Iterator[Any]:
-        stats.counts["parser"] = counts
+        stats.results["parser"] = counts
         return engine(rows, stats, **arguments)
 
     return counting

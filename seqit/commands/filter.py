@@ -218,7 +218,7 @@ def _drawn(
     from seqit.filter.recipe import as_document
 
     if recipe:
-        stats.counts["recipe"] = as_document(recipe)
+        stats.results["recipe"] = as_document(recipe)
     for draw in draws:
         rows = draw(rows, stats)
     return rows
@@ -232,7 +232,7 @@ def _remarks(table: bool) -> "Callable[[RunStats], list[str]]":
         from seqit.filter.recipe import table_of
         from seqit.filter.sampling import diverse, match_length
 
-        told = stats.counts
+        told = stats.results
         lines = table_of(told["rules"]) if table else []
         if "match_length" in told:
             lines.append(match_length.report_line(told["match_length"]))

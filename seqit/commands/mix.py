@@ -102,7 +102,7 @@ def command(job: Job, *, plan: bool, workers: int | None, **options: Any) -> Non
             sources = [(sources[0][0], handed)]
         output = Output(targets.hold, plan, targets.needs_values)
         yield from mix(sources, stats, recipe.wish(), counter=counter, output=output)
-        for line in report.lines(stats.counts["plan"]):
+        for line in report.lines(stats.results["plan"]):
             if plan:
                 click.echo(line)
             elif not job.quiet:

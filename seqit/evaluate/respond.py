@@ -46,7 +46,7 @@ def respond(
     """
     name = label or model.name
     ends: Counter[str] = Counter()
-    stats.counts["answers"] = ends
+    stats.results["answers"] = ends
 
     def work(asked: _Asked) -> ModelCall[Completion]:
         record: Record = asked.row.value
@@ -141,7 +141,7 @@ def _response(
 
 def closing_lines(stats: RunStats) -> list[str]:
     """Return what the closing account says of the answers."""
-    ends: Counter[str] = stats.counts["answers"]
+    ends: Counter[str] = stats.results["answers"]
     parts = []
     if cut := ends["length"]:
         parts.append(f"{cut:,} cut off at the limit of new tokens (--max-new-tokens)")

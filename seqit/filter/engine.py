@@ -40,7 +40,7 @@ def apply(rows: Iterable[Row], rules: Sequence[Rule], stats: RunStats) -> Iterat
 
     The rules judge in the order given, but those that remember rows come last: they remember a
     row that all let pass, and no other. What each rule saw, removed and counted is in
-    `stats.counts["rules"]` at the end.
+    `stats.results["rules"]` at the end.
     """
     rules = in_order(rules)
     judge, finish, memory = checker_for(rules), finisher_for(rules), RememberingRules(rules)
@@ -150,7 +150,7 @@ def apply_rejections(
             removed[number] += 1
             stats.reject(row, memory.rules[number].name, reason, message, **evidence)
     finally:
-        stats.counts["rules"] = _tally(memory, removed, passed)
+        stats.results["rules"] = _tally(memory, removed, passed)
 
 
 def _tally(

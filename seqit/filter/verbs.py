@@ -87,14 +87,14 @@ def _singular(noun: str) -> str:
 
 
 def counting(rows: Iterable[Row], stats: RunStats) -> Iterator[Row]:
-    """Yield the rows unchanged; their verbs and objects are in `stats.counts["verbs"]`."""
+    """Yield the rows unchanged; their verbs and objects are in `stats.results["verbs"]`."""
     pairs: Counter[tuple[str, str]] = Counter()
     for row in map(value_of, rows):
         pairs[phrase_of(row.value["instruction"])] += 1
         if len(pairs) > MOST:
             pairs = Counter(dict(pairs.most_common(MOST // 2)))
         yield row
-    stats.counts["verbs"] = shares(pairs)
+    stats.results["verbs"] = shares(pairs)
 
 
 def shares(pairs: Mapping[tuple[str, str], int]) -> dict[str, dict[str, Any]]:

@@ -41,7 +41,7 @@ def mix(
     counter: Counter | None = None,
     output: Output = _BYTES,
 ) -> Iterator[Row]:
-    """Yield the mixture; its plan stands in `stats.counts["plan"]` before the first row.
+    """Yield the mixture; its plan stands in `stats.results["plan"]` before the first row.
 
     What is drawn, and in which order, depends on the seed and the ids of the records: not on
     their order, nor on how a source is split over files. Rows not drawn are rejected, repeated
@@ -60,7 +60,7 @@ def mix(
             cells = pool.cells(part)
             found.append(_Source(pool.available(name, part, cells), part, cells))
         plan = make_plan([source.available for source in found], wish)
-        told = stats.counts["plan"] = _draw(pool, found, plan, wish, counter)
+        told = stats.results["plan"] = _draw(pool, found, plan, wish, counter)
         if wish.held_out:
             roots = pool.count_roots(held)
             told["held_out"] = held_out(wish.held_out, roots, pool.size(held))

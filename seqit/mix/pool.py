@@ -60,9 +60,9 @@ class Pool:
         add_lot, add_place, add_sum = self._lots.append, self._places.append, self._sums.append
         add_tokens, add_stratum = self._tokens.append, self._strata.append
         add_start, add_root = self._starts.append, self._roots.append
-        for raw, source, line, chance, check, tokens, root, stratum in rows:
-            add_lot(chance >> 64)
-            add_place(chance & _HALF)
+        for raw, source, line, rng, check, tokens, root, stratum in rows:
+            add_lot(rng >> 64)
+            add_place(rng & _HALF)
             add_sum(check)
             add_tokens(tokens)
             if has_roots:

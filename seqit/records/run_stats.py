@@ -61,7 +61,7 @@ class RunStats:
         self.read = self.added = self.written = self.rejected = self.failed = self.merged = 0
         self.held_out = 0  # written too, but to a file of their own
         self.reasons: Counter[tuple[str, str]] = Counter()
-        self.counts: dict[str, Any] = {}
+        self.results: dict[str, Any] = {}
         self._comparison = ReadingComparison()
         self._on_reject = on_reject
         self._lock = threading.Lock()
@@ -96,7 +96,7 @@ class RunStats:
         """Count how a row was read elsewhere; Comparison says how `counts` has it, as "parser"."""
         with self._lock:
             self._comparison.notice(reading, difference, line=row.line)
-            self.counts["parser"] = self._comparison.counts
+            self.results["parser"] = self._comparison.counts
 
     def _tell(self, row: Row, evidence: dict[str, Any], **what: str) -> None:
         self.reasons[what["stage"], what["reason"]] += 1
@@ -159,6 +159,6 @@ class RunStats:
         if self.held_out:
             manifest["held_out"] = self.held_out
         manifest["reasons"] = reasons
-        if self.counts:
-            manifest["counts"] = self.counts
+        if self.results:
+            manifest["counts"] = self.results
         return manifest

@@ -97,13 +97,13 @@ def test_an_item():
     assert (lineage["operation"], lineage["method"]) == (mode, "seqeval")
     assert (lineage["root"], lineage["parent"], lineage["iteration"]) == (seed["id"], seed["id"], 1)
     assert schema("record").is_valid(item)
-    assert stats.counts == {"operations": {"1": {mode: 1}}, "kept": {"1": 1}}
+    assert stats.results == {"operations": {"1": {mode: 1}}, "kept": {"1": 1}}
 
 
 def test_items_are_taken_from_every_iteration_and_grow_with_it():
     items, stats, _, _ = run([record(n) for n in range(800)])
     taken = Counter(item["lineage"]["iteration"] for item in items)
-    assert {str(number): count for number, count in taken.items()} == stats.counts["kept"]
+    assert {str(number): count for number, count in taken.items()} == stats.results["kept"]
     for number, share in zip((1, 2, 3, 4), (80, 160, 240, 320), strict=True):
         assert abs(taken[number] - share) < 45  # more than three standard deviations
     assert all(len(item["steps"]) == item["lineage"]["iteration"] + 1 for item in items)
@@ -111,7 +111,7 @@ def test_items_are_taken_from_every_iteration_and_grow_with_it():
 
 def test_modes_are_drawn_alike_and_nothing_is_decomposed_twice():
     _, stats, _, _ = run([record(n) for n in range(600)])
-    operations = stats.counts["operations"]
+    operations = stats.results["operations"]
     assert set(operations["1"]) == set(MODES)
     assert all(160 <= count <= 240 for count in operations["1"].values())
     for number in ("2", "3", "4"):
@@ -122,7 +122,7 @@ def test_modes_are_drawn_alike_and_nothing_is_decomposed_twice():
 def test_a_row_is_not_extended_beyond_its_iteration():
     items, stats, requests, _ = run([record(n) for n in range(40)], refine=False)
     asked = Counter(str(request.iteration) for request in requests)
-    assert {number: c.total() for number, c in stats.counts["operations"].items()} == asked
+    assert {number: c.total() for number, c in stats.results["operations"].items()} == asked
     assert len(requests) == sum(item["lineage"]["iteration"] for item in items)
 
 
@@ -150,8 +150,8 @@ def test_what_is_not_rewritten_fails_as_it_stood():
     assert not items and stats.failed == 1
     assert (reject["stage"], reject["reason"]) == ("rewrite", "timeout")
     assert reject["row"]["lineage"]["iteration"] == 1
-    assert stats.counts["kept"] == {}
-    assert list(stats.counts["operations"]) == ["1"]
+    assert stats.results["kept"] == {}
+    assert list(stats.results["operations"]) == ["1"]
 
 
 def test_a_chain_that_loses_the_question_is_no_item():

@@ -27,7 +27,7 @@ ITEMS = 80
 
 def rows(seed: int = 1) -> list[dict[str, Any]]:
     """Return accuracy (one item a root) and quality (two of a root) of two models, some missing."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     found = []
     for model, skill in (("it", 0.5), (HOSTILE, 0.7)):
         for item in range(ITEMS):
@@ -35,11 +35,11 @@ def rows(seed: int = 1) -> list[dict[str, Any]]:
                 continue  # never asked
             lost = item in ((5, 6) if model == "it" else (6, 7, 8))
             known = {"model": model, "id": f"i{item}", "root": f"i{item}", "benchmark": "gsm8k"}
-            value = None if lost else float(chance.random() < skill)
+            value = None if lost else float(rng.random() < skill)
             found.append(score(**known, value=value, status="refused" if lost else "scored"))
             known |= {"benchmark": "seqeval", "root": f"i{item // 2}", "metric": "quality"}
-            length = chance.randint(20, 60) * (1 + (model != "it"))
-            value = max(1, min(5, length // 20 + chance.randint(-1, 1)))
+            length = rng.randint(20, 60) * (1 + (model != "it"))
+            value = max(1, min(5, length // 20 + rng.randint(-1, 1)))
             found.append(score(**known, value=value, judge="a", length=length))
     found.append(score(model="planted", control="good", metric="quality", value=5, judge="a"))
     return found
@@ -221,11 +221,11 @@ def test_no_name_breaks_a_table() -> None:
 
 
 def test_judges_are_compared_on_request(seqit: Any, write: Callable[..., str]) -> None:
-    chance = random.Random(2)
+    rng = random.Random(2)
     content = []
     for k in range(60):
-        value = chance.randint(1, 5)
-        for judge, noise in (("a", 0), ("b", chance.choice((-1, 0, 0, 1)))):
+        value = rng.randint(1, 5)
+        for judge, noise in (("a", 0), ("b", rng.choice((-1, 0, 0, 1)))):
             given = min(5, max(1, value + noise))
             content.append(
                 score(id=f"i{k}", root=f"i{k}", metric="quality", judge=judge, value=given)

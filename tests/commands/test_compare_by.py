@@ -24,11 +24,11 @@ MODELS = ("IT", "SIT")
 
 def rows(models: tuple[str, ...] = MODELS, runs: int = 3, seed: int = 1) -> list[dict[str, Any]]:
     """Return following and step of chains of 1 to 3 steps, two chains a root, in two benchmarks."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     found = []
     for number, model in enumerate(models):
         for run in range(runs):
-            lead = number + chance.gauss(0, 0.3)
+            lead = number + rng.gauss(0, 0.3)
             for item in range(72):
                 chain = 1 + item % 3
                 known = {
@@ -36,7 +36,7 @@ def rows(models: tuple[str, ...] = MODELS, runs: int = 3, seed: int = 1) -> list
                     "benchmark": ("seen", "unseen")[item // 2 % 2], "judge": "builtin",
                     "operation": ("prefix", "suffix")[item % 2], "training": f"{model} {run}",
                 }  # fmt: skip
-                done = [float(chance.gauss(lead - k / 2, 1) > 0) for k in range(chain)]
+                done = [float(rng.gauss(lead - k / 2, 1) > 0) for k in range(chain)]
                 found.append(score(**known, metric="following", value=min(done)))
                 found += [
                     score(**known, metric="step", value=value, position=k + 1)

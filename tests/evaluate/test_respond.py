@@ -90,7 +90,7 @@ def test_what_the_model_said(said, output, finish):
     (response,), stats, requests, _ = run(ITEMS[:1], lambda _: said)
     assert (response["output"], response["finish"]) == (output, finish)
     assert len(requests) == 1
-    assert stats.counts["answers"]["length"] == (finish == "length")
+    assert stats.results["answers"]["length"] == (finish == "length")
 
 
 def test_an_empty_answer_is_asked_again_and_then_is_one():

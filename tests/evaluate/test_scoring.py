@@ -339,12 +339,12 @@ VQA_WORDS = (
 
 
 def test_vqa_equals_the_official_formula_on_generated_answers():
-    chance = random.Random(6)
+    rng = random.Random(6)
     values = Counter()
     for _ in range(12_000):
-        few = chance.sample(VQA_WORDS, chance.randint(1, 4))
-        people = chance.choices(few, k=10)
-        said = chance.choice((*few, chance.choice(VQA_WORDS)))
+        few = rng.sample(VQA_WORDS, rng.randint(1, 4))
+        people = rng.choices(few, k=10)
+        said = rng.choice((*few, rng.choice(VQA_WORDS)))
         value = accuracy(said, people)
         assert value == pytest.approx(official_vqa(said, people), abs=1e-12)
         values[round(value, 3)] += 1

@@ -45,7 +45,7 @@ def test_the_first_rule_that_objects_names_the_row_and_all_rows_are_accounted():
     ]
     assert rejects[0]["evidence"]["duplicate_of"] == "1"
     stats.close()
-    assert stats.counts["rules"] == {
+    assert stats.results["rules"] == {
         "empty-output": {"seen": 4, "removed": 1},
         "length:min_words=3": {"seen": 3, "removed": 0},
         "exact-duplicate": {"seen": 3, "removed": 1},
@@ -68,14 +68,14 @@ def test_what_one_rule_that_remembers_removes_another_does_not_remember():
     ]
     _, kept, _, stats = run(rows, rules)
     assert [row.value["id"] for row in kept] == ["1", "3"]
-    assert [each["removed"] for each in stats.counts["rules"].values()] == [0, 1]
+    assert [each["removed"] for each in stats.results["rules"].values()] == [0, 1]
 
 
 def test_one_rule_may_run_twice_with_other_parameters():
     rules = [parse_rule("length:field=instruction,max_words=3"), parse_rule("length:min_words=2")]
     _, kept, _, stats = run([record(), record("a b c d"), record(output="x")], rules)
     assert len(kept) == 1
-    assert [each["removed"] for each in stats.counts["rules"].values()] == [1, 1]
+    assert [each["removed"] for each in stats.results["rules"].values()] == [1, 1]
 
 
 def test_the_tally_stands_also_when_nobody_reads_on():
@@ -83,7 +83,7 @@ def test_the_tally_stands_also_when_nobody_reads_on():
     rows = apply(iter([Row(record("", "")), Row(record())]), default_rules(), stats)
     next(rows)
     rows.close()
-    assert stats.counts["rules"]["empty-output"] == {"seen": 2, "removed": 1}
+    assert stats.results["rules"]["empty-output"] == {"seen": 2, "removed": 1}
 
 
 def test_default_rules_are_fresh_and_known():

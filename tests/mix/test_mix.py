@@ -51,7 +51,7 @@ def test_more_than_there_is_repeats_every_row_before_any_twice() -> None:
     assert sorted(set(copies.values())) == [2, 3]
     assert len(copies) == 10
     assert stats.added == 15
-    assert stats.counts["plan"]["sources"][0]["repeats"] == 2.5
+    assert stats.results["plan"]["sources"][0]["repeats"] == 2.5
 
 
 def test_weights_without_a_total_repeat_none_and_use_up_the_scarce_source() -> None:
@@ -77,7 +77,7 @@ def test_token_shares_are_met_within_a_tenth_of_a_point() -> None:
         ],
         total=tokens(20_000),
     )
-    plan = stats.counts["plan"]
+    plan = stats.results["plan"]
     assert plan["unit"] == "tokens"
     assert abs(plan["tokens"] - 20_000) < 60
     assert [part["share"] for part in achieved(stats)] == pytest.approx([0.3, 0.7], abs=0.001)
@@ -110,7 +110,7 @@ def test_plan_only_writes_nothing_and_balances() -> None:
     ids, stats, _ = run([("a", rows(5), source("a", 3))], plan_only=True)
     assert ids == []
     assert stats.reasons == {("mix", "plan-only"): 3}
-    assert stats.counts["plan"]["rows"] == 5
+    assert stats.results["plan"]["rows"] == 5
 
 
 def test_rejects_are_not_read_back_where_nobody_keeps_them() -> None:
@@ -143,7 +143,7 @@ def test_the_plan_as_a_table() -> None:
         ],
         total=rows(20),
     )
-    assert "\n".join(lines(stats.counts["plan"])) == GOLDEN
+    assert "\n".join(lines(stats.results["plan"])) == GOLDEN
 
 
 records_lists = st.lists(st.integers(0, 40), min_size=1, max_size=30).map(
@@ -163,7 +163,7 @@ def test_shares_copies_and_account(
 ) -> None:
     sources = [(str(i), weight(str(w)), records) for i, (records, w) in enumerate(parts)]
     ids, stats, _ = run(sources, seed, total=total)  # closes the account: it balances
-    plan = stats.counts["plan"]
+    plan = stats.results["plan"]
     longest = max(estimated().count([r])[0] for records, _ in parts for r in records)
     whole = sum(w for _, w in parts)
     for part, (records, w) in zip(plan["sources"], parts, strict=True):
@@ -356,5 +356,5 @@ def test_a_tokenizer_file_counts_without_truncation_or_special_tokens() -> None:
 def test_a_counter_of_ones_own_is_named_in_the_plan() -> None:
     counter = TokenCounter("counted by hand", lambda batch: [10] * len(batch))
     _, stats, _ = run([("a", None, source("a", 3))], counter=counter)
-    assert stats.counts["plan"]["token_counter"] == "counted by hand"
-    assert stats.counts["plan"]["tokens"] == 30
+    assert stats.results["plan"]["token_counter"] == "counted by hand"
+    assert stats.results["plan"]["tokens"] == 30

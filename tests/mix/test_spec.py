@@ -46,12 +46,12 @@ def chained(prefix: str, count: int) -> list[dict[str, Any]]:
 
 
 def requested(stats: Any) -> list[dict[str, Any]]:
-    return [part["requested"] for part in stats.counts["plan"]["sources"]]
+    return [part["requested"] for part in stats.results["plan"]["sources"]]
 
 
 def strata(stats: Any, unit: str = "rows") -> dict[str, tuple[int, int]]:
     """What was asked of each stratum, and what it gave."""
-    values = stats.counts["plan"]["strata"]["values"]
+    values = stats.results["plan"]["strata"]["values"]
     return {v["value"]: (v["requested"][unit], v["achieved"][unit]) for v in values}
 
 
@@ -76,7 +76,7 @@ def test_temperature_shares_what_the_weights_leave() -> None:
     ]
     _, stats, _ = run(sources, temperature=2, total=rows(1000))
     assert [part["rows"] for part in achieved(stats)] == [400, 450, 150]
-    assert stats.counts["plan"]["temperature"] == 2
+    assert stats.results["plan"]["temperature"] == 2
 
 
 # --- caps ------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_what_a_capped_source_cannot_give_the_others_give_by_their_weights() -> 
     ids, stats, _ = run(sources, total=rows(100), caps=[passes("2")] * 3)
     assert Counter(name[0] for name in ids) == {"a": 20, "b": 48, "c": 32}
     assert max(Counter(ids).values()) == 2
-    plan = stats.counts["plan"]
+    plan = stats.results["plan"]
     assert [part.get("short") for part in plan["sources"]] == [{"rows": 30}, None, None]
     assert requested(stats)[0] == {"rows": 50, "share": 0.5}
     assert "a: 30 rows less than asked, for the caps" in lines(plan)
@@ -101,7 +101,7 @@ def test_or_the_mixture_is_left_short() -> None:
     sources = [("a", weight("0.5"), source("a", 10)), ("b", weight("0.5"), source("b", 100))]
     ids, stats, _ = run(sources, total=rows(100), caps=[passes("1"), rows(30)], shortfall="leave")
     assert Counter(name[0] for name in ids) == {"a": 10, "b": 30}
-    short = [part["short"] for part in stats.counts["plan"]["sources"]]
+    short = [part["short"] for part in stats.results["plan"]["sources"]]
     assert short == [{"rows": 40}, {"rows": 20}]
 
 
@@ -110,15 +110,15 @@ def test_a_cap_in_passes_holds_in_tokens_too() -> None:
     ids, stats, _ = run(sources, total=tokens(2000), caps=[passes("1.5"), None])
     copies = Counter(name for name in ids if name[0] == "a")
     assert max(copies.values()) == 2
-    available = stats.counts["plan"]["sources"][0]["available"]["tokens"]
+    available = stats.results["plan"]["sources"][0]["available"]["tokens"]
     assert achieved(stats)[0]["tokens"] == pytest.approx(1.5 * available, abs=4)
-    assert stats.counts["plan"]["tokens"] == pytest.approx(2000, abs=8)
+    assert stats.results["plan"]["tokens"] == pytest.approx(2000, abs=8)
 
 
 def test_a_count_above_the_cap_is_cut_and_told() -> None:
     ids, stats, _ = run([("a", rows(50), source("a", 20))], caps=[rows(15)])
     assert len(ids) == 15
-    assert stats.counts["plan"]["sources"][0]["short"] == {"rows": 35}
+    assert stats.results["plan"]["sources"][0]["short"] == {"rows": 35}
 
 
 # --- strata ----------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_a_capped_stratum_is_told(shortfall: str) -> None:
     )
     assert len(ids) == (50 if shortfall == "redistribute" else 40)  # 10 keep and 40 prefix
     assert strata(stats)["keep"] == (30, 10)
-    assert "operation keep: 20 rows less than asked, for the caps" in lines(stats.counts["plan"])
+    assert "operation keep: 20 rows less than asked, for the caps" in lines(stats.results["plan"])
 
 
 def test_a_cap_on_one_source_leaves_its_strata_to_the_others() -> None:
@@ -242,7 +242,7 @@ def test_no_root_stands_on_both_sides() -> None:
     assert sorted(held) == sorted(name for name, root in root_of.items() if root in outside)
     assert {r["row"]["id"] for r in rejects} | set(ids) | set(held) == set(root_of)
     assert stats.held_out == len(held) == pytest.approx(200, abs=60)
-    plan = stats.counts["plan"]
+    plan = stats.results["plan"]
     assert plan["held_out"]["achieved"]["roots"] == len(outside)
     assert plan["sources"][0]["available"]["rows"] == 2000 - len(held)
     assert plan["sources"][0]["held_out"]["rows"] == len(held)
@@ -265,7 +265,7 @@ def test_a_number_of_rows_is_met_by_whole_roots(wanted: int) -> None:
         [("a", None, [*chained("a", 400), record("z")])], held_out=rows(wanted), held=held
     )
     assert abs(len(held) - min(wanted, 401)) <= 1
-    assert stats.counts["plan"]["held_out"]["requested"] == {"rows": wanted}
+    assert stats.results["plan"]["held_out"]["requested"] == {"rows": wanted}
 
 
 def test_a_source_that_is_wholly_held_out_cannot_give() -> None:
@@ -277,7 +277,7 @@ def test_a_plan_holds_nothing_out() -> None:
     ids, stats, _ = run([("a", None, chained("a", 40))], held_out=rows(10), plan_only=True)
     assert (ids, stats.held_out) == ([], 0)
     assert stats.reasons == {("mix", "plan-only"): 40}
-    assert stats.counts["plan"]["held_out"]["achieved"]["rows"] == 10
+    assert stats.results["plan"]["held_out"]["achieved"]["rows"] == 10
 
 
 # --- all of it together ----------------------------------------------------------------------
@@ -337,7 +337,7 @@ def test_whatever_is_asked_the_caps_hold_and_the_account_balances(
         assert len(ids) == total
     roots = {v["id"]: v["lineage"]["root"] for v in chain.from_iterable(p[2] for p in sources)}
     assert not {roots[name] for name in ids} & {roots[name] for name in held}
-    for part in stats.counts["plan"]["sources"]:
+    for part in stats.results["plan"]["sources"]:
         if most:
             bound = Fraction(most) * part["available"]["rows"]
             assert part["achieved"]["rows"] <= bound

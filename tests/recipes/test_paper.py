@@ -169,13 +169,13 @@ def test_each_language_has_its_rows(outs):
 
 def test_a_run_that_is_killed_again_and_again_ends_in_the_same_tables(outs, tmp_path):
     out = tmp_path / "out"
-    chance = random.Random()
+    rng = random.Random()
     for _ in range(3):
         process = subprocess.Popen(
             **command("alpaca", out, SMOKE="1"), stderr=subprocess.DEVNULL, start_new_session=True
         )
         try:
-            process.wait(chance.uniform(2, 40))
+            process.wait(rng.uniform(2, 40))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

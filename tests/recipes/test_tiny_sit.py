@@ -135,7 +135,7 @@ def test_a_finished_run_is_not_made_again(out):
 
 
 def test_killed_at_any_point_it_goes_on(out, tmp_path):
-    chance = random.Random(3)
+    rng = random.Random(3)
     for _ in range(3):
         process = subprocess.Popen(
             **command(tmp_path / "out"),
@@ -144,7 +144,7 @@ def test_killed_at_any_point_it_goes_on(out, tmp_path):
             start_new_session=True,
         )
         try:
-            process.wait(chance.uniform(5, 50))
+            process.wait(rng.uniform(5, 50))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -110,18 +110,18 @@ def test_what_is_no_annotation_is_refused_with_its_field() -> None:
 
 def test_a_fit_on_probabilities_is_statsmodels() -> None:
     sm = pytest.importorskip("statsmodels.api")
-    chance = np.random.default_rng(1)
-    rows = chance.normal(size=(300, 3))
-    chances = logistic(rows @ [1.0, -2.0, 0.3] + chance.normal(size=300))
-    weights = chance.choice([0.1, 1.0], 300)
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(300, 3))
+    chances = logistic(rows @ [1.0, -2.0, 0.3] + rng.normal(size=300))
+    weights = rng.choice([0.1, 1.0], 300)
     fit = sm.GLM(chances, rows, sm.families.Binomial(), freq_weights=weights).fit(tol=1e-12)
     assert fit_logistic(rows, chances, weights) == pytest.approx(fit.params, abs=1e-6)
 
 
 def test_a_lasso_fit_is_the_minimum() -> None:
     optimize = pytest.importorskip("scipy.optimize")
-    chance = np.random.default_rng(2)
-    rows = chance.normal(size=(200, 3))
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(200, 3))
     chances = logistic(rows @ [1.0, 0.02, -0.5])
 
     def loss(at: Any, penalty: float) -> float:
@@ -184,9 +184,9 @@ def test_without_the_reference_the_result_says_so() -> None:
 
 def test_the_published_procedure_gives_what_scikit_learn_gives() -> None:
     rows, reference, _ = made(seed=5)
-    chance = np.random.default_rng(6)
+    rng = np.random.default_rng(6)
     rows = [
-        row._replace(preference=1.0 + float(chance.random() < row.preference - 1)) for row in rows
+        row._replace(preference=1.0 + float(rng.random() < row.preference - 1)) for row in rows
     ]
     found = length_controlled(rows, reference)
     # LogisticRegressionCV(cv=GroupKFold(5), penalty="l1", solver="liblinear", tol=1e-8,

@@ -27,17 +27,17 @@ def annotation(n: int, preference: Any, **other: Any) -> dict[str, Any]:
 
 def made(n: int = 300, seed: int = 3) -> tuple[list[Judged], Reference, float]:
     """Return a model whose answers are short, which costs it wins, and its rate at equal length."""
-    chance = np.random.default_rng(seed)
-    difficulty = chance.normal(0, 1, n)
-    own = chance.integers(100, 900, n)
-    base = chance.integers(600, 2500, n)
+    rng = np.random.default_rng(seed)
+    difficulty = rng.normal(0, 1, n)
+    own = rng.integers(100, 900, n)
+    base = rng.integers(600, 2500, n)
     gap = (base - own) / (base - own).std(ddof=1)
     shares = logistic(-1.5 * np.tanh(gap) + 0.8 * difficulty - 0.4)
     rows = [
         Judged(1 + float(share), int(b), int(o))
         for share, b, o in zip(shares, base, own, strict=True)
     ]
-    length = chance.normal(0, 1, 2 * n)
+    length = rng.normal(0, 1, 2 * n)
     index = np.tile(np.arange(n), 2)
     variants = logistic(-1.5 * np.tanh(length) + 0.8 * difficulty[index])
     truth = float(100 * logistic(0.8 * difficulty - 0.4).mean())

@@ -10,17 +10,17 @@ PIECES = (
 
 
 def pairs(seed, count):
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for _ in range(count):
-        right = " ".join(chance.choices(PIECES, k=chance.randint(1, 6)))
+        right = " ".join(rng.choices(PIECES, k=rng.randint(1, 6)))
         words = right.split(" ")
-        kind = chance.randrange(4)
+        kind = rng.randrange(4)
         if kind == 0:
-            said = " ".join(chance.choices(PIECES, k=chance.randint(1, 6)))
+            said = " ".join(rng.choices(PIECES, k=rng.randint(1, 6)))
         elif kind == 1:
             said = right.upper()
         else:
-            said = " ".join(w for w in words if chance.random() < 0.7) + chance.choice(
+            said = " ".join(w for w in words if rng.random() < 0.7) + rng.choice(
                 ("", ".", "!")
             )
         yield said, right

@@ -71,4 +71,4 @@ def run(
 
 
 def achieved(stats: RunStats) -> list[dict[str, Any]]:
-    return [part["achieved"] for part in stats.counts["plan"]["sources"]]
+    return [part["achieved"] for part in stats.results["plan"]["sources"]]

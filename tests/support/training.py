@@ -37,8 +37,8 @@ def write_rows(folder: Path, rows: list[list[int]], split: str = "train") -> Pat
 
 def random_rows(count: int, seed: int = 0) -> list[list[int]]:
     """Return rows of 4 to 40 tokens."""
-    chance = random.Random(seed)
-    return [[chance.randrange(5, 250) for _ in range(chance.randint(4, 40))] for _ in range(count)]
+    rng = random.Random(seed)
+    return [[rng.randrange(5, 250) for _ in range(rng.randint(4, 40))] for _ in range(count)]
 
 
 def make_recipe(model: Path, tokens: Path, out: Path, **changes: object) -> TrainRecipe:

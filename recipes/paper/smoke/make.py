@@ -87,7 +87,7 @@ def write_list(path, rows):
     write(path, json.dumps(rows, ensure_ascii=False))
 
 
-def make_instructions(folder, chance):
+def make_instructions(folder, rng):
     """Write Alpaca's, FlanCoT's, SeqEval's and AlpacaEval's files."""
     judged = [f"Name {n} things that belong in a {place}." for n in (4, 5) for place in THINGS]
     seeds = []
@@ -101,11 +101,11 @@ def make_instructions(folder, chance):
         )
     # A seed that stands twice, and one that is an item of a benchmark: both are to go.
     seeds += [seeds[0], {"instruction": judged[0], "output": "A crane, a boat, a rope, a quay."}]
-    chance.shuffle(seeds)
+    rng.shuffle(seeds)
     write_list(folder / "alpaca_data_cleaned.json", [{"input": "", **seed} for seed in seeds])
     chats = []
     for place in PLACES[:6]:
-        hour, number = chance.randint(5, 11), chance.randint(100, 999)
+        hour, number = rng.randint(5, 11), rng.randint(100, 999)
         text = TRAINS["en"].format(place=place, hour=hour, number=number)
         asked = f"{WHICH_TRAIN['en'].format(place=place)} Think step by step.\n\nText: {text}"
         said = f"The text says that train {number} leaves for {place}. The answer is {number}."
@@ -120,12 +120,12 @@ def make_instructions(folder, chance):
     )
 
 
-def make_benchmarks(folder, chance):
+def make_benchmarks(folder, rng):
     """Write GSM8K's, HumanEval's, MGSM's and XQuAD's files."""
     for split, count in (("train", 9), ("test", 3)):
         rows = []
         for _ in range(count):
-            few, more = chance.randint(2, 40), chance.randint(2, 40)
+            few, more = rng.randint(2, 40), rng.randint(2, 40)
             solution = f"She has {few} + {more} = {few + more} apples.\n#### {few + more}"
             rows.append({"question": APPLES["en"].format(few=few, more=more), "answer": solution})
         write_rows(folder / "gsm8k" / f"{split}.jsonl", rows)
@@ -140,8 +140,8 @@ def make_benchmarks(folder, chance):
         )
     lines = "".join(json.dumps(each) + "\n" for each in problems)
     (folder / "HumanEval.jsonl.gz").write_bytes(gzip.compress(lines.encode(), mtime=0))
-    apples = [(chance.randint(2, 40), chance.randint(2, 40)) for _ in range(2)]
-    trains = [(place, chance.randint(5, 11), chance.randint(100, 999)) for place in PLACES[:2]]
+    apples = [(rng.randint(2, 40), rng.randint(2, 40)) for _ in range(2)]
+    trains = [(place, rng.randint(5, 11), rng.randint(100, 999)) for place in PLACES[:2]]
     for code in LANGUAGES:
         sums = [f"{APPLES[code].format(few=a, more=b)}\t{a + b}\n" for a, b in apples]
         write(folder / "mgsm" / f"mgsm_{code}.tsv", "".join(sums))
@@ -155,11 +155,11 @@ def make_benchmarks(folder, chance):
         write(folder / "xquad" / f"xquad.{code}.json", json.dumps(document, ensure_ascii=False))
 
 
-def make_parallel(folder, chance):
+def make_parallel(folder, rng):
     """Write Alpaca in five languages: rows with an input, and rows without."""
     rows = {code: [] for code in LANGUAGES}
     for place in PLACES * 2:
-        few, more, number = chance.randint(2, 40), chance.randint(2, 40), chance.randint(10, 999)
+        few, more, number = rng.randint(2, 40), rng.randint(2, 40), rng.randint(10, 999)
         for code in LANGUAGES:
             text = MUSEUMS[code].format(place=place, number=number)
             asked = {"instruction": HOW_MANY_PAINTINGS[code], "input": text}
@@ -282,9 +282,9 @@ def make_instructblip(folder):
 
 def main(folder):
     """Write all of it, and at last an empty file `ready`."""
-    chance = random.Random(0)
+    rng = random.Random(0)
     for make in (make_instructions, make_benchmarks, make_parallel):
-        make(folder / "data", chance)
+        make(folder / "data", rng)
     make_images(folder / "data")
     make_llama(folder / "llama")
     make_instructblip(folder / "instructblip")

@@ -69,7 +69,7 @@ def augment(
     if rounds < 1:
         raise UsageError(f"rounds is {rounds}, but must be 1 or more.")
     counts: dict[str, dict[str, Counter[str]]] = {"operations": {}, "eliminated": {}}
-    stats.counts |= counts
+    stats.results |= counts
     evolving = _Evolving(model, rounds, breadth, seed)
     for way, failure in model.run(map(_EvolvingRow, rows), evolving.run):
         for kind, events in (("operations", way.done), ("eliminated", way.eliminated)):

@@ -54,7 +54,7 @@ def augment(
     counted as failed, as it stood before it.
     """
     counts: dict[str, Counter[str]] = {}
-    stats.counts["operations"] = counts
+    stats.results["operations"] = counts
     chaining = _Chaining(teacher, iterations, seed, thaw)
     for way, failure in (runner or WithoutModel()).run(map(_ChainedRow, rows), chaining.run):
         for number, operation in way.operations:

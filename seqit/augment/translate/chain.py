@@ -72,21 +72,21 @@ def translated(
     """
     task = _task(texts, code, options)
     words, answer = task.words, task.last["output"]
-    chance = rng_for_row(record, options.seed, "phrasing")
+    rng = rng_for_row(record, options.seed, "phrasing")
     changes: dict[str, Any] = {"input": task.foreign, "output": answer, "steps": [task.last]}
     if options.variant == "single-turn":
         parts = (labelled("Translation", task.first["output"]), labelled("Answer", answer))
         changes |= {"output": "\n\n".join(parts), "steps": [task.first, task.last]}
-        request = chance.choice(_SINGLE_TURN).format(**words)
+        request = rng.choice(_SINGLE_TURN).format(**words)
     elif options.variant == "multi-turn":
         turn = [
-            f"{chance.choice(_TRANSLATE).format(**words)}\n\n{task.foreign}",
+            f"{rng.choice(_TRANSLATE).format(**words)}\n\n{task.foreign}",
             task.first["output"],
         ]
         changes |= {"input": "", "history": [*record.get("history", []), turn]}
-        request = chance.choice(_FOLLOW_UP).format(**words)
+        request = rng.choice(_FOLLOW_UP).format(**words)
     else:
-        request = chance.choice(_CROSSLINGUAL).format(**words)
+        request = rng.choice(_CROSSLINGUAL).format(**words)
     changes["instruction"] = request + task.wording
     changes["metadata"] = record.get("metadata", {}) | {
         "translation": {

@@ -59,8 +59,8 @@ class Translator:
             "target": language_name(target),
             "texts": _shown(parts),
         }
-        chance = rng_for_row(record, self.seed, f"examples {target}")
-        messages = _prompt_for(tuple(parts)).messages(values, form, structured, chance)
+        rng = rng_for_row(record, self.seed, f"examples {target}")
+        messages = _prompt_for(tuple(parts)).messages(values, form, structured, rng)
 
         def read(text: str) -> dict[str, str]:
             found = form.read(text, structured)

@@ -73,7 +73,7 @@ class RunReport:
 
         self._told = True
         if self._scheduler:
-            self._stats.counts["model"] = asdict(self._scheduler.progress)
+            self._stats.results["model"] = asdict(self._scheduler.progress)
         if not self._manifest:
             return
         manifest = self._stats.manifest() | {

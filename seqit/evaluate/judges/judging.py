@@ -177,7 +177,7 @@ def judge(
             yield candidate.row.changed(score)
             if score["status"] != "scored":
                 _fail(stats, candidate.row, score)
-    stats.counts["judges"] = tallies.counts()
+    stats.results["judges"] = tallies.counts()
 
 
 def _fail(stats: RunStats, row: Row, score: Score) -> None:

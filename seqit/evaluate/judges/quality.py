@@ -58,7 +58,7 @@ def _mark(
         why = CompletionFailed("quality", "no-logprobs", message)
         candidate.unscored(WEIGHTED, judge, why, **bench.about)
         return
-    mean = sum(int(score) * chance for score, chance in weights.items())
+    mean = sum(int(score) * rng for score, rng in weights.items())
     evidence = {**version, "chances": {score: round(c, 6) for score, c in weights.items()}}
     candidate.score(WEIGHTED, judge, round(mean, 6), evidence=evidence, **bench.about)
 

@@ -69,7 +69,7 @@ def diverse(
     embeddings, 1 KB a row where words are hashed, wait in temporary files; the memory holds 40
     bytes a row, and the embeddings as far as the system has room for files. Above STEPS
     distances, rows are first parted by the nearest of some far points, and each group gives
-    in proportion to how much it spreads. `stats.counts["diverse"]` tells rows, drawn, and the
+    in proportion to how much it spreads. `stats.results["diverse"]` tells rows, drawn, and the
     mean and largest distance to the nearest drawn one (0: the same words, 1.41: none in common).
     """
     with Spool(stats) as spool, tempfile.NamedTemporaryFile(prefix="seqit-filter-") as file:
@@ -81,7 +81,7 @@ def diverse(
             lots.extend(stable_hash(seed, row.value["id"], 0, STAGE) >> 64 for row in batch)
         file.flush()
         drawn, away = choose(_mapped(file.name, len(lots)), lots, count)
-        stats.counts["diverse"] = {
+        stats.results["diverse"] = {
             "rows": len(lots),
             "drawn": int(drawn.sum()),
             "mean_distance": round(float(away.mean()), 4) if len(lots) else 0.0,

@@ -56,7 +56,7 @@ def match_length(
 
     The subset is as large as the rows allow, SHORTFALL granted; which rows of a bin are drawn
     depends on the seed and their ids. The others are rejected. Rows wait on disk, and of each
-    24 bytes in memory. `stats.counts["match_length"]` tells mean and distance before and after
+    24 bytes in memory. `stats.results["match_length"]` tells mean and distance before and after
     (Kolmogorov-Smirnov: the largest difference of the cumulative shares, 0 to 1).
     """
     edges = bin_edges(baseline)
@@ -73,7 +73,7 @@ def match_length(
         limits = _limits(bins, lots, quotas)
         drawn = bytearray(_drawn(bins, lots, limits))
         after = Counter(length for length, is_in in zip(lengths, drawn, strict=True) if is_in)
-        stats.counts["match_length"] = report(baseline, Counter(lengths), after, measure.unit)
+        stats.results["match_length"] = report(baseline, Counter(lengths), after, measure.unit)
         for number, row in enumerate(spool.rows()):
             if drawn[number]:
                 yield row

@@ -72,12 +72,12 @@ class Schedule:
 
     def _shuffled(self, epoch: int) -> list[Bin]:
         """Return all bins of an epoch, in their order."""
-        chance = rng_for(self._tuning.seed, "", epoch, "order")
+        rng = rng_for(self._tuning.seed, "", epoch, "order")
         order = list(range(len(self._lengths)))
-        chance.shuffle(order)
+        rng.shuffle(order)
         if self._data.packing:
             bins = pack([self._lengths[row] for row in order], self._data.length)
-            chance.shuffle(bins)
+            rng.shuffle(bins)
             return [[order[place] for place in each] for each in bins]
         size = self._rows
         batches: list[list[int]] = []
@@ -87,7 +87,7 @@ class Schedule:
             )
             batches += [near[i : i + size] for i in range(0, len(near), size)]
         short = [batches.pop()] if len(batches[-1]) < size else []  # the last step of the epoch
-        chance.shuffle(batches)
+        rng.shuffle(batches)
         return [[row] for batch in batches + short for row in batch]
 
 

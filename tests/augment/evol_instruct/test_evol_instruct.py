@@ -79,7 +79,7 @@ def test_an_evolved_record():
     assert (lineage["parent"], lineage["iteration"]) == (seed["id"], 1)
     assert lineage["teacher"] == "openai:scripted"
     assert schema("record").is_valid(row.value)
-    assert stats.counts == {"operations": {"1": {operation: 1}}, "eliminated": {}}
+    assert stats.results == {"operations": {"1": {operation: 1}}, "eliminated": {}}
 
 
 def test_the_answer_is_the_models_to_the_evolved_instruction():
@@ -97,7 +97,7 @@ def test_the_input_becomes_part_of_the_prompt():
 
 def test_every_operation_is_drawn_about_equally_often():
     _, stats, requests, _ = run([record(n) for n in range(600)])
-    drawn = stats.counts["operations"]["1"]
+    drawn = stats.results["operations"]["1"]
     assert drawn == Counter(map(operation_of, requests[::3]))
     assert set(drawn) == {*DEPTH, BREADTH}
     assert all(70 <= count <= 130 for count in drawn.values())
@@ -106,7 +106,7 @@ def test_every_operation_is_drawn_about_equally_often():
 def test_a_broadened_record_says_so():
     rows, stats, _, _ = run([record(n) for n in range(20)])
     broadened = [row.value for row in rows if row.value["lineage"]["operation"] == "broaden"]
-    assert len(broadened) == stats.counts["operations"]["1"]["broaden"] > 0
+    assert len(broadened) == stats.results["operations"]["1"]["broaden"] > 0
     assert all(each["metadata"]["evolutions"] == ["broaden"] for each in broadened)
 
 
@@ -114,8 +114,8 @@ def test_what_belongs_to_images_or_earlier_turns_is_not_replaced():
     bound = [record(n, images=["a.png"]) for n in range(30)]
     bound += [record(n, history=[["Hello", "Hello."]]) for n in range(30)]
     _, stats, _, _ = run(bound)
-    assert sum(stats.counts["operations"]["1"].values()) == 60
-    assert "broaden" not in stats.counts["operations"]["1"]
+    assert sum(stats.results["operations"]["1"].values()) == 60
+    assert "broaden" not in stats.results["operations"]["1"]
 
 
 def test_rounds_build_on_each_other():
@@ -123,7 +123,7 @@ def test_rounds_build_on_each_other():
     assert row.value["instruction"].count("Explain your choice.") == 3
     assert row.value["lineage"]["iteration"] == 3
     assert len(row.value["metadata"]["evolutions"]) == 3
-    assert {number: c.total() for number, c in stats.counts["operations"].items()} == {
+    assert {number: c.total() for number, c in stats.results["operations"].items()} == {
         "1": 1,
         "2": 1,
         "3": 1,
@@ -159,7 +159,7 @@ def test_an_eliminated_evolution_leaves_the_row_as_it_was(name):
     )
     assert row.value == seed
     assert len(requests) == asked
-    assert stats.counts == {"operations": {}, "eliminated": {"1": {reason: 1}}}
+    assert stats.results == {"operations": {}, "eliminated": {"1": {reason: 1}}}
     assert not rejects
 
 
@@ -174,8 +174,8 @@ def test_an_eliminated_record_goes_into_the_next_round_with_a_draw_of_its_own():
     (row,), stats, _, _ = run([record()], replying, rounds=4)
     assert row.value["lineage"]["iteration"] == 1
     assert len(set(tried)) == 4
-    assert list(stats.counts["operations"]) == ["4"]
-    assert stats.counts["eliminated"] == {
+    assert list(stats.results["operations"]) == ["4"]
+    assert stats.results["eliminated"] == {
         "1": {"no-gain": 1},
         "2": {"no-gain": 1},
         "3": {"no-gain": 1},
@@ -217,7 +217,7 @@ def test_what_is_not_answered_is_a_failure_and_no_elimination(stage):
     rows, stats, _, (reject,) = run([record()], replying)
     assert not rows and stats.failed == 1
     assert (reject["stage"].partition(" ")[0], reject["reason"]) == (stage, "server-error")
-    assert stats.counts == {"operations": {}, "eliminated": {}}
+    assert stats.results == {"operations": {}, "eliminated": {}}
 
 
 def test_a_row_that_fails_later_is_rejected_as_it_stood():

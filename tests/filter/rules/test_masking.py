@@ -227,7 +227,7 @@ def test_masked_rows_are_counted_and_compared_as_they_are_written():
     kept = list(apply((Row(row, "f", 1, b"raw") for row in rows), rules, stats))
     assert [row.value["instruction"] for row in kept] == ["Ask [EMAIL].", "Ask nobody."]
     assert [row.raw for row in kept] == [None, b"raw"]
-    assert stats.counts["rules"] == {
+    assert stats.results["rules"] == {
         "pii:action=mask": {"seen": 4, "removed": 0, "masked": 1},
         "empty-output": {"seen": 4, "removed": 1},
         "exact-duplicate": {"seen": 3, "removed": 1},

@@ -87,7 +87,7 @@ def test_unknown_parents_pass_and_are_counted(rule):
     chosen, stats = rule(), RunStats("filter")
     assert len(list(apply((Row(row) for row in rows), [chosen], stats))) == 4
     counts = {"seen": 4, "removed": 0, "unknown-parent": 2, "known": 3}
-    assert stats.counts["rules"] == {str(chosen): counts}
+    assert stats.results["rules"] == {str(chosen): counts}
     objection = rule(",strict=true").judge(rows[0])
     assert objection.reason == "unknown-parent" and objection.evidence == {"sought": ["x", "y"]}
 

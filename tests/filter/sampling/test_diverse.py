@@ -30,8 +30,8 @@ def rows_of(count: int) -> list[Row]:
 
 
 def points_of(count: int, seed: int = 0):
-    chance = np.random.default_rng(seed)
-    points = chance.normal(size=(count, dv.WIDTH))
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(count, dv.WIDTH))
     points *= dv.LENGTH / np.linalg.norm(points, axis=1)[:, None]
     return np.rint(points).astype(np.float32)
 
@@ -99,7 +99,7 @@ def test_every_theme_comes_before_a_second_of_one():
     drawn, stats = draw(rows, len(THEMES))
     themes = {theme for row in drawn for theme in THEMES if theme in row.value["instruction"]}
     assert themes == set(THEMES)
-    assert stats.counts["diverse"]["drawn"] == len(THEMES)
+    assert stats.results["diverse"]["drawn"] == len(THEMES)
     assert stats.reasons["diverse", "not-diverse"] == len(rows) - len(THEMES)
 
 

@@ -37,14 +37,14 @@ def draw(lengths, baseline, seed=0, shuffle=False):
 
 
 def normal(mean, deviation, count, seed):
-    chance = random.Random(seed)
-    return [max(0, round(chance.gauss(mean, deviation))) for _ in range(count)]
+    rng = random.Random(seed)
+    return [max(0, round(rng.gauss(mean, deviation))) for _ in range(count)]
 
 
 def test_the_confound_is_gone():
     baseline, longer = normal(60, 20, 2000, 1), normal(84, 28, 4000, 2)
     drawn, stats = draw(longer, baseline)
-    told = stats.counts["match_length"]
+    told = stats.results["match_length"]
     assert told["before"]["distance"] > 0.3
     assert told["after"]["distance"] < 0.02
     assert abs(told["after"]["mean"] - told["baseline"]["mean"]) < 0.5
@@ -66,7 +66,7 @@ def test_the_same_distribution_keeps_all():
     lengths = normal(60, 20, 500, 1)
     drawn, stats = draw(lengths, lengths)
     assert len(drawn) == 500
-    assert stats.counts["match_length"]["after"]["distance"] == 0
+    assert stats.results["match_length"]["after"]["distance"] == 0
 
 
 lengths = st.lists(st.integers(0, 60), min_size=1, max_size=120)

@@ -23,7 +23,7 @@ from seqit.scores.stats.interval import Estimate, mean_interval
 
 def many(seed: int = 1) -> list[dict[str, Any]]:
     """Return scores of two models, some of them missing, several of a root."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     rows = []
     for model in ("it", HOSTILE):
         for item in range(150):
@@ -32,10 +32,10 @@ def many(seed: int = 1) -> list[dict[str, Any]]:
                 "iteration": 1 + item % 4, "operation": ("prefix", "suffix")[item % 2],
             }  # fmt: skip
             for metric, value in (
-                ("following", float(chance.random() < 0.7)), ("quality", chance.randint(1, 5)),
+                ("following", float(rng.random() < 0.7)), ("quality", rng.randint(1, 5)),
             ):  # fmt: skip
-                lost = chance.choice(["refused", "unparseable", "failed"])
-                gone = chance.random() < 0.1
+                lost = rng.choice(["refused", "unparseable", "failed"])
+                gone = rng.random() < 0.1
                 rows.append(score(
                     **known, metric=metric, judge="openai:judge",
                     value=None if gone else value, status=lost if gone else "scored",
@@ -43,7 +43,7 @@ def many(seed: int = 1) -> list[dict[str, Any]]:
             rows += [
                 score(
                     **known, metric="step", judge="openai:judge", position=position, chain=2,
-                    value=float(chance.random() < 0.9 / position),
+                    value=float(rng.random() < 0.9 / position),
                 )
                 for position in (1, 2)
             ]  # fmt: skip

@@ -25,12 +25,12 @@ np = pytest.importorskip("numpy")
 
 def clustered(seed: int, roots: int = 40, binary: bool = False) -> tuple[list[float], list[int]]:
     """Return values and roots: 1 to 5 values a root, which have something in common."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     values, found = [], []
     for root in range(roots):
-        common = chance.gauss(0, 1)
-        for _ in range(chance.randint(1, 5)):
-            value = common + chance.gauss(0, 1)
+        common = rng.gauss(0, 1)
+        for _ in range(rng.randint(1, 5)):
+            value = common + rng.gauss(0, 1)
             values.append(float(value > 0) if binary else value)
             found.append(root)
     return values, found
@@ -131,25 +131,25 @@ def test_the_bootstrap_resamples_roots() -> None:
 Draw = Callable[[Any], tuple[list[float], list[int] | None]]
 
 
-def normal(chance: Any) -> tuple[list[float], list[int] | None]:
-    return list(chance.normal(0.5, 1, 60)), None
+def normal(rng: Any) -> tuple[list[float], list[int] | None]:
+    return list(rng.normal(0.5, 1, 60)), None
 
 
 def shares(p: float, n: int) -> Draw:
-    return lambda chance: (list((chance.random(n) < p).astype(float)), None)
+    return lambda rng: (list((rng.random(n) < p).astype(float)), None)
 
 
-def chains(chance: Any) -> tuple[list[float], list[int] | None]:
+def chains(rng: Any) -> tuple[list[float], list[int] | None]:
     """Four items a seed, half of whose variance is the seed's; the mean is 0.5."""
-    common = np.repeat(chance.normal(0, 1, 80), 4)
-    return list(0.5 + common + chance.normal(0, 1, 320)), list(np.repeat(np.arange(80), 4))
+    common = np.repeat(rng.normal(0, 1, 80), 4)
+    return list(0.5 + common + rng.normal(0, 1, 320)), list(np.repeat(np.arange(80), 4))
 
 
-def verdicts(chance: Any) -> tuple[list[float], list[int] | None]:
+def verdicts(rng: Any) -> tuple[list[float], list[int] | None]:
     """0 or 1 with a chance that is the seed's own, in seeds of 1 to 5 items; the mean is 0.5."""
-    sizes = chance.integers(1, 6, 120)
-    chances = np.repeat(chance.beta(1, 1, 120), sizes)
-    right = (chance.random(len(chances)) < chances).astype(float)
+    sizes = rng.integers(1, 6, 120)
+    chances = np.repeat(rng.beta(1, 1, 120), sizes)
+    right = (rng.random(len(chances)) < chances).astype(float)
     return list(right), list(np.repeat(np.arange(120), sizes))
 
 
@@ -164,10 +164,10 @@ SCENES: dict[str, tuple[Draw, float]] = {
 
 def coverage(scene: str, runs: int, method: str = "analytic") -> float:
     draw, truth = SCENES[scene]
-    chance = np.random.default_rng(20250101)
+    rng = np.random.default_rng(20250101)
     held = 0
     for _ in range(runs):
-        found = mean_interval(*draw(chance), method=method)
+        found = mean_interval(*draw(rng), method=method)
         held += found.low <= truth <= found.high
     return held / runs
 
@@ -190,10 +190,10 @@ def test_bootstrap_intervals_hold_the_truth(scene: str) -> None:
 
 
 def test_intervals_that_ignore_roots_do_not() -> None:
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     held = 0
     for _ in range(300):
-        values, _ = chains(chance)
+        values, _ = chains(rng)
         found = mean_interval(values)
         held += found.low <= 0.5 <= found.high
     assert held / 300 < 0.85
@@ -203,11 +203,11 @@ def test_intervals_that_ignore_roots_do_not() -> None:
 
 
 def crossed(
-    chance: Any, runs: int, of_run: float, *, of_root: float = 1.0, roots: int = 200
+    rng: Any, runs: int, of_run: float, *, of_root: float = 1.0, roots: int = 200
 ) -> tuple[list[float], list[int], list[int]]:
     """One value a root and run, whose mean is 0: what is the root's, the run's, and the rest."""
-    table = chance.normal(0, of_root, (roots, 1)) + chance.normal(0, of_run, runs)
-    table = table + chance.normal(0, 1, (roots, runs))
+    table = rng.normal(0, of_root, (roots, 1)) + rng.normal(0, of_run, runs)
+    table = table + rng.normal(0, 1, (roots, runs))
     return list(table.ravel()), [k // runs for k in range(roots * runs)], list(range(runs)) * roots
 
 
@@ -273,26 +273,26 @@ OF_RUN = (0.0, 0.05, 0.15, 0.5)
 
 
 def test_intervals_over_three_runs_hold_the_truth() -> None:
-    chance = np.random.default_rng(6)
-    assert 0.92 < held_over_runs(lambda: mean_interval(*crossed(chance, 3, 0.15)), 300) < 0.98
-    roots_alone = lambda: mean_interval(*crossed(chance, 3, 0.15)[:2])  # noqa: E731
+    rng = np.random.default_rng(6)
+    assert 0.92 < held_over_runs(lambda: mean_interval(*crossed(rng, 3, 0.15)), 300) < 0.98
+    roots_alone = lambda: mean_interval(*crossed(rng, 3, 0.15)[:2])  # noqa: E731
     assert held_over_runs(roots_alone, 300) < 0.88
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("of_run", OF_RUN)
 def test_intervals_over_runs_hold_the_truth_in_95_of_100(of_run: float) -> None:
-    chance = np.random.default_rng(7)
-    held = held_over_runs(lambda: mean_interval(*crossed(chance, 3, of_run)), 1500)
+    rng = np.random.default_rng(7)
+    held = held_over_runs(lambda: mean_interval(*crossed(rng, 3, of_run)), 1500)
     assert 0.925 < held < 0.98
 
 
-def gap(chance: Any, runs: tuple[int, int], of_run: float) -> Estimate:
+def gap(rng: Any, runs: tuple[int, int], of_run: float) -> Estimate:
     """Two models whose items are the same and whose runs are not, equally good: the difference."""
-    of_root = chance.normal(0, 1, 200)
+    of_root = rng.normal(0, 1, 200)
     tables = []
     for count in runs:
-        values, _, _ = crossed(chance, count, of_run, of_root=0.5)
+        values, _, _ = crossed(rng, count, of_run, of_root=0.5)
         tables.append(np.array(values).reshape(200, count) + of_root[:, None])
     gaps = tables[1].mean(axis=1) - tables[0].mean(axis=1)
     arms = [
@@ -305,14 +305,14 @@ def gap(chance: Any, runs: tuple[int, int], of_run: float) -> Estimate:
 
 def test_a_difference_over_runs_has_the_analysis_of_variances_error() -> None:
     """Items are common: var(differences) / roots, and for each model (MS_run - MS) / values."""
-    chance = np.random.default_rng(8)
-    found = gap(chance, (3, 4), 0.5)
+    rng = np.random.default_rng(8)
+    found = gap(rng, (3, 4), 0.5)
     assert (found.runs, found.roots) == (7, 200)
     assert 2 <= found.degrees < 199
-    chance = np.random.default_rng(8)
-    of_root, expected, means = chance.normal(0, 1, 200), 0.0, []
+    rng = np.random.default_rng(8)
+    of_root, expected, means = rng.normal(0, 1, 200), 0.0, []
     for count in (3, 4):
-        values, _, _ = crossed(chance, count, 0.5, of_root=0.5)
+        values, _, _ = crossed(rng, count, 0.5, of_root=0.5)
         table = np.array(values).reshape(200, count) + of_root[:, None]
         rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
         noise = (rest**2).sum() / (199 * (count - 1))
@@ -326,14 +326,14 @@ def test_a_difference_over_runs_has_the_analysis_of_variances_error() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("of_run", OF_RUN)
 def test_differences_over_runs_hold_the_truth_in_95_of_100(of_run: float) -> None:
-    chance = np.random.default_rng(9)
-    assert 0.925 < held_over_runs(lambda: gap(chance, (3, 3), of_run), 1500) < 0.99
+    rng = np.random.default_rng(9)
+    assert 0.925 < held_over_runs(lambda: gap(rng, (3, 3), of_run), 1500) < 0.99
 
 
 def two_models(seed: int, n: int = 60) -> tuple[dict[int, float], dict[int, float]]:
-    chance = random.Random(seed)
-    first = {k: float(chance.random() < 0.5) for k in range(n)}
-    other = {k: float(chance.random() < (0.8 if first[k] else 0.5)) for k in range(n)}
+    rng = random.Random(seed)
+    first = {k: float(rng.random() < 0.5) for k in range(n)}
+    other = {k: float(rng.random() < (0.8 if first[k] else 0.5)) for k in range(n)}
     return first, other
 
 
@@ -351,15 +351,15 @@ def test_shares_on_the_same_items_are_compared_by_mcnemar() -> None:
 
 def test_a_permutation_test_is_scipys() -> None:
     stats = pytest.importorskip("scipy.stats")
-    chance = random.Random(7)
+    rng = random.Random(7)
     for size in (8, 12):
-        gaps = [chance.gauss(0.5, 1) for _ in range(size)]
+        gaps = [rng.gauss(0.5, 1) for _ in range(size)]
         exact = stats.permutation_test(
             (gaps, [0.0] * size), lambda a, b: np.mean(np.subtract(a, b)),
             permutation_type="samples", vectorized=False, n_resamples=np.inf,
         ).pvalue  # fmt: skip
         assert permutation(gaps) == pytest.approx(exact)
-    gaps = [chance.gauss(0.2, 1) for _ in range(100)]
+    gaps = [rng.gauss(0.2, 1) for _ in range(100)]
     drawn = permutation(gaps, seed=1)
     assert drawn == permutation(gaps, seed=1)
     assert drawn == pytest.approx(stats.ttest_1samp(gaps, 0).pvalue, abs=0.015)
@@ -418,9 +418,9 @@ def test_equal_models_do_not_differ() -> None:
 @pytest.mark.parametrize("weights", ["none", "linear", "quadratic"])
 def test_cohens_kappa_is_statsmodels(weights: Any) -> None:
     rater = pytest.importorskip("statsmodels.stats.inter_rater")
-    chance = random.Random(9)
-    first = [chance.randint(1, 5) for _ in range(200)]
-    other = [min(5, max(1, value + chance.choice((-1, 0, 0, 1)))) for value in first]
+    rng = random.Random(9)
+    first = [rng.randint(1, 5) for _ in range(200)]
+    other = [min(5, max(1, value + rng.choice((-1, 0, 0, 1)))) for value in first]
     table, _ = rater.to_table(np.array([first, other]).T, bins=np.arange(0.5, 6))
     kind = None if weights == "none" else weights
     expected = rater.cohens_kappa(table, wt=kind, return_results=False)
@@ -479,9 +479,9 @@ def test_power_answers_both_questions() -> None:
 
 
 def test_so_many_items_show_the_difference_so_often() -> None:
-    chance = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     items = items_needed(0.3, 1.0)
-    gaps = chance.normal(0.3, 1.0, (600, items))
+    gaps = rng.normal(0.3, 1.0, (600, items))
     errors = gaps.std(axis=1, ddof=1) / items**0.5
     seen = np.abs(gaps.mean(axis=1)) > t_quantile(0.975, items - 1) * errors
     assert seen.mean() == pytest.approx(0.8, abs=0.05)
@@ -489,12 +489,12 @@ def test_so_many_items_show_the_difference_so_often() -> None:
 
 def test_scores_at_equal_length_are_statsmodels() -> None:
     sm = pytest.importorskip("statsmodels.api")
-    chance = random.Random(11)
+    rng = random.Random(11)
     scores: dict[str, list[Sized]] = {}
     for place, model in enumerate(("it", "sit")):
         for root in range(50):
-            length = chance.randint(20, 60) * (1 + place)
-            value = 0.5 * math.log1p(length) + 0.2 * place + chance.gauss(0, 0.3)
+            length = rng.randint(20, 60) * (1 + place)
+            value = 0.5 * math.log1p(length) + 0.2 * place + rng.gauss(0, 0.3)
             scores.setdefault(model, []).append(Sized(value, length, root))
     scores["it"].append(Sized(None, 5, 3))
     found = length_adjusted(scores)

@@ -76,10 +76,10 @@ def test_flash_attention_gets_one_row_and_where_each_example_ends():
 )
 @settings(deadline=None)
 def test_nothing_is_lost_and_nothing_learnt_twice(sizes, varlen):
-    chance = random.Random(0)
+    rng = random.Random(0)
     bins = [
         [
-            example([chance.randrange(1, 99) for _ in range(n)], [chance.random() < 0.6] * n)
+            example([rng.randrange(1, 99) for _ in range(n)], [rng.random() < 0.6] * n)
             for n in s
         ]
         for s in sizes

@@ -51,9 +51,9 @@ def test_rows_go_where_the_least_is_left_empty(lengths):
 
 
 @given(LENGTHS, st.randoms())
-def test_how_many_bins_there_are_does_not_depend_on_the_order(lengths, chance):
+def test_how_many_bins_there_are_does_not_depend_on_the_order(lengths, rng):
     shuffled = list(lengths)
-    chance.shuffle(shuffled)
+    rng.shuffle(shuffled)
     assert len(pack(shuffled, 64)) == len(pack(lengths, 64))
 
 
@@ -70,8 +70,8 @@ def test_a_row_that_fits_nowhere_is_refused(size):
 
 
 def test_a_million_rows_are_packed_too():
-    chance = random.Random(0)
-    lengths = [min(2048, max(5, int(chance.lognormvariate(5.2, 0.8)))) for _ in range(1_000_000)]
+    rng = random.Random(0)
+    lengths = [min(2048, max(5, int(rng.lognormvariate(5.2, 0.8)))) for _ in range(1_000_000)]
     assert efficiency(lengths, pack(lengths, 2048), 2048) > 0.999
 
 

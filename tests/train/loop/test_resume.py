@@ -58,14 +58,14 @@ def steps_written(recipe):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def kill_one(recipe, ranks, chance):
+def kill_one(recipe, ranks, rng):
     """Kill one rank at a random moment of the next few steps; True where it was in time."""
-    target = steps_written(recipe) + chance.randint(1, 4)
-    pause = chance.random() * 0.05
+    target = steps_written(recipe) + rng.randint(1, 4)
+    pause = rng.random() * 0.05
     while all(rank.is_alive() for rank in ranks) and steps_written(recipe) < target:
         time.sleep(0.002)
     time.sleep(pause)
-    victim = chance.choice(ranks)
+    victim = rng.choice(ranks)
     if not all(rank.is_alive() for rank in ranks):
         return False
     os.kill(victim.pid, signal.SIGKILL)
@@ -81,7 +81,7 @@ def test_after_ten_kills_the_curve_and_the_weights_are_those_of_a_run_left_alone
     base, tmp_path, stage
 ):
     """Ten a stage: 20 kills in all, of either rank, in the middle of steps and of checkpoints."""
-    chance = random.Random(stage)
+    rng = random.Random(stage)
     settings = {"max_steps": 48, "zero": stage, "every": 2, "batch": 6, "weight_decay": 0.1}
     alone = make_recipe(*base, tmp_path / "alone", **settings)
     assert train(alone, 2) == [0, 0], logs(alone)
@@ -89,7 +89,7 @@ def test_after_ten_kills_the_curve_and_the_weights_are_those_of_a_run_left_alone
     kills = 0
     while kills < 10:
         ranks = start_ranks(killed, 2)
-        kills += kill_one(killed, ranks, chance)
+        kills += kill_one(killed, ranks, rng)
         assert all(rank.exitcode != 0 for rank in ranks), "it has come to its end too soon"
     assert train(killed, 2) == [0, 0], logs(killed)
     assert curve(killed) == curve(alone) and len(curve(alone)) == 48

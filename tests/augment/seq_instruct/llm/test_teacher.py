@@ -109,7 +109,7 @@ def test_a_record_becomes_a_chain(structured):
     assert lineage["operation"] == "prefix" and lineage["parent"] == lineage["root"]
     assert lineage["teacher"] == "openai:scripted" and lineage["iteration"] == 1
     assert chain["id"] == content_id(chain)
-    assert stats.counts["operations"] == {"1": {"prefix": 1}}
+    assert stats.results["operations"] == {"1": {"prefix": 1}}
     for request in requests[:-1]:
         assert (request.schema is not None) == structured
         assert request.messages[0]["role"] == "system"
@@ -123,7 +123,7 @@ def test_stages_can_be_left_out():
     kept, _, requests, stats = run(record(), good(classify=option("D")))
     assert stages(requests) == ["classify"]
     assert kept["lineage"] | {"operation": "keep", "kept": 1} == kept["lineage"]
-    assert kept["output"] == "Tanganyika." and stats.counts["operations"] == {"1": {"keep": 1}}
+    assert kept["output"] == "Tanganyika." and stats.results["operations"] == {"1": {"keep": 1}}
 
 
 def test_sampling_is_the_models_but_greedy_in_extraction():
@@ -153,7 +153,7 @@ def test_what_is_no_option_is_never_keep(said):
     assert (rejects[0]["stage"], rejects[0]["reason"]) == ("classify", "unparseable")
     assert rejects[0]["outcome"] == "failed" and rejects[0]["row"] == record()
     assert rejects[0]["evidence"]["completion"] == said
-    assert stats.counts["operations"] == {}
+    assert stats.results["operations"] == {}
 
 
 def test_an_echoed_choice_is_no_option():
@@ -222,7 +222,7 @@ def test_a_failed_check_is_tried_once_more_with_its_reason(said, reason):
     told = requests[2].messages[-1]["content"]
     assert rejects[0]["evidence"]["problems"][0]["message"] in told
     # The label of a rewrite that failed stays nowhere: the row is what it was.
-    assert rejects[0]["row"] == record() and stats.counts["operations"] == {}
+    assert rejects[0]["row"] == record() and stats.results["operations"] == {}
 
 
 def test_a_chain_keeps_each_step_of_the_one_before():
@@ -544,7 +544,7 @@ def test_the_output_is_the_completion():
 def test_a_failed_response_is_no_answer(said, reason):
     _, rejects, _, stats = run(record(), good(respond=said))
     assert (rejects[0]["stage"], rejects[0]["reason"]) == ("respond", reason)
-    assert stats.failed == 1 and stats.counts["operations"] == {}
+    assert stats.failed == 1 and stats.results["operations"] == {}
 
 
 @pytest.mark.parametrize(
@@ -589,7 +589,7 @@ def test_a_kept_chain_of_the_same_teacher_is_not_answered_twice():
     chain, _, requests, stats = run(record(), script, iterations=2, answer_kept=True)
     assert stages(requests).count("respond") == 1
     assert chain["lineage"]["operation"] == "prefix" and chain["lineage"]["kept"] == 2
-    assert stats.counts["operations"] == {"1": {"prefix": 1}, "2": {"keep": 1}}
+    assert stats.results["operations"] == {"1": {"prefix": 1}, "2": {"keep": 1}}
 
 
 def test_steps_of_another_teacher_lose_their_outputs_with_the_answer():
@@ -607,7 +607,7 @@ def test_until_classify_leaves_the_record_and_notes_the_option():
     assert stages(requests) == ["classify"]
     note = {"option": "prefix", "thought": "It fits."}
     assert noted == row | {"metadata": {"topic": "lakes", "seq_instruct": note}}
-    assert stats.counts["operations"] == {"1": {"prefix": 1}}
+    assert stats.results["operations"] == {"1": {"prefix": 1}}
     chain, _, requests, _ = run(noted, good(classify="never asked"))
     assert stages(requests) == ["rewrite", "refine", "respond"]
     assert chain["metadata"] == {"topic": "lakes"} and chain["lineage"]["operation"] == "prefix"
@@ -666,7 +666,7 @@ def test_a_chain_grows():
     shown = requests[4].messages[-1]["content"]
     assert f"<steps>\n1. {PREFIX['steps'][0]}\n2. {QUESTION}\n</steps>" in shown
     assert {request.iteration for request in requests[4:]} == {2}
-    assert stats.counts["operations"] == {"1": {"prefix": 1}, "2": {"suffix": 1}}
+    assert stats.results["operations"] == {"1": {"prefix": 1}, "2": {"suffix": 1}}
     once = run(record(), good(rewrite=[PREFIX]))[0]
     again = run(once, good(classify=option("C"), rewrite=LONGER))[0]
     assert again == chain  # two runs of one iteration make what one run of two makes
@@ -684,13 +684,13 @@ def test_a_failure_in_a_later_iteration_loses_the_row_as_it_stood():
     _, rejects, _, stats = run(record(), script, iterations=2)
     assert rejects[0]["stage"] == "classify"
     assert rejects[0]["row"]["instruction"] == PREFIX["instruction"]
-    assert stats.counts["operations"] == {"1": {"prefix": 1}}
+    assert stats.results["operations"] == {"1": {"prefix": 1}}
 
 
 def test_frozen_records_stay_frozen_unless_thawed():
     kept = run(record(), good(classify=option("D")))[0]
     same, _, requests, stats = run(kept, good(), iterations=3)
-    assert same == kept and requests == [] and stats.counts["operations"] == {}
+    assert same == kept and requests == [] and stats.results["operations"] == {}
     chain, _, requests, _ = run(
         kept, good(classify=[option("B"), option("D")]), iterations=3, thaw=True
     )

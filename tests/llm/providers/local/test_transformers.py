@@ -360,9 +360,9 @@ def test_tokens_are_drawn_with_the_softmax_probabilities():
     ]
     tokens = Counter(drawn(logits, requests).argmax(-1).tolist())
     chances = (torch.tensor(logits) / 0.7).softmax(-1).tolist()
-    for token, chance in enumerate(chances):
+    for token, rng in enumerate(chances):
         # Five standard deviations.
-        assert abs(tokens[token] / count - chance) < 5 * (chance * (1 - chance) / count) ** 0.5
+        assert abs(tokens[token] / count - rng) < 5 * (rng * (1 - rng) / count) ** 0.5
 
 
 @pytest.mark.parametrize("top_k", [0, 1, 3, 50, 1_000])
