@@ -1,4 +1,4 @@
-"""The backend for every OpenAIBackend-compatible server, over one connection pool in a thread of its own.
+"""The backend for every OpenAI-compatible server, over one connection pool in a thread of its own.
 
 aiohttp rather than the official client, which is bound by the CPU near 220 requests a second;
 what a request costs here is aiohttp's own work and little else.
@@ -35,7 +35,7 @@ _LARGE = 1 << 20
 
 
 class OpenAIBackend:
-    """Asks a model at an OpenAIBackend-compatible server; see seqit.llm.backend.Backend.
+    """Asks a model at an OpenAI-compatible server; see seqit.llm.backend.Backend.
 
     base_url, api_key: OPENAI_BASE_URL and OPENAI_API_KEY where not given. timeout: seconds for
     one answer. extra_body: merged into every request; null leaves a key out. structured: whether
