@@ -1,10 +1,10 @@
 """Measure seqit filter with ten rules, and how its cost grows: bench/filter.py [--sizes N …].
 
 The ten: those of the default set, a limit of length, and near-duplicate. One process. The first
-table is over 300,000 Alpaca-like rows of 1.7 KB, in turn with the floor (parse and write) and with
-three predicates in msgspec, which an environment of its own has. The second is over more and more
-rows of 300 bytes with bounded memory: `--memory` is for the rules that remember rows; the
-interpreter and what is on its way take some 60 MB more.
+table is over 300,000 Alpaca-like rows of 1.7 KB, alternated with the floor (parse and write) and
+with three predicates in msgspec, which is installed in a separate environment. The second is over
+more and more rows of 300 bytes with bounded memory: `--memory` is for the rules that remember
+rows; the interpreter and rows in flight take about 60 MB more.
 """
 
 import argparse
@@ -23,7 +23,7 @@ TEN = (SEQIT, "filter", "-q", "--workers", 1, *RULES)
 
 
 def msgspec() -> Path:
-    """Return the python of an environment with msgspec, made where it is not there."""
+    """Return the python of an environment with msgspec, created if missing."""
     python = WORK / "environments" / "msgspec" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
@@ -32,7 +32,7 @@ def msgspec() -> Path:
 
 
 def alpaca(rows: int) -> Path:
-    """Return a file of records, made once."""
+    """Return a file of records, created if missing."""
     path = WORK / f"records-{rows}.jsonl"
     if not path.exists():
         raw = WORK / f"alpaca-{rows}.jsonl"
@@ -43,7 +43,7 @@ def alpaca(rows: int) -> Path:
 
 
 def short(rows: int) -> Path:
-    """Return a file of short records, all different, made once."""
+    """Return a file of short records, all different, created if missing."""
     path = WORK / f"short-{rows}.jsonl"
     if path.exists():
         return path
@@ -65,7 +65,7 @@ def short(rows: int) -> Path:
 
 
 def rates(rows: int, runs: int) -> None:
-    """Print the ten rules beside the floors, medians of runs in turn."""
+    """Print the ten rules next to the floors: medians of alternated runs."""
     source, out = alpaca(rows), WORK / "out.jsonl"
     commands = {
         "floor: parse and write": (PYTHON, BENCH / "floor.py", source),
@@ -79,24 +79,29 @@ def rates(rows: int, runs: int) -> None:
             costs[name].append(run(*command))
     floors = costs["floor: parse and write"]
     print(f"\n{rows:,} rows of 1.7 KB, medians of {runs}\n")
-    print("| | rows/s a core | CPU, times the floor | peak MB |")
+    print("| | rows/s per core | CPU, times the floor | peak MB |")
     print("|---|---|---|---|")
-    for name, found in costs.items():
-        cpu = statistics.median(cost.cpu for cost in found)
-        pairs = zip(found, floors, strict=True)
+    for name, measured in costs.items():
+        cpu = statistics.median(cost.cpu for cost in measured)
+        pairs = zip(measured, floors, strict=True)
         ratio = statistics.median(cost.cpu / floor.cpu for cost, floor in pairs)
-        print(f"| {name} | {rows / cpu:,.0f} | {ratio:.2f} | {found[0].memory:.0f} |", flush=True)
+        print(
+            f"| {name} | {rows / cpu:,.0f} | {ratio:.2f} | {measured[0].memory:.0f} |", flush=True
+        )
 
 
 def growth(sizes: list[int], memory: str) -> None:
-    """Print what the ten rules cost over more and more rows."""
+    """Print the cost of the ten rules for a growing number of rows."""
     print(f"\nten rules, rows of 300 bytes, --memory {memory}\n")
-    print("| rows | µs a row | seconds | peak MB |")
+    print("| rows | µs per row | seconds | peak MB |")
     print("|---|---|---|---|")
     for rows in sizes:
         cost = run(*TEN, "--memory", memory, short(rows), "-o", WORK / "out.jsonl")
-        micro = cost.cpu / rows * 1e6
-        print(f"| {rows:,} | {micro:.1f} | {cost.seconds:.0f} | {cost.memory:.0f} |", flush=True)
+        microseconds = cost.cpu / rows * 1e6
+        print(
+            f"| {rows:,} | {microseconds:.1f} | {cost.seconds:.0f} | {cost.memory:.0f} |",
+            flush=True,
+        )
 
 
 def main() -> None:

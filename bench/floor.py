@@ -1,4 +1,4 @@
-"""The floor under every command over rows: parse and write each line of a file, nothing else."""
+"""The lower bound of every command over rows: only parse and write each line of a file."""
 
 import sys
 from pathlib import Path

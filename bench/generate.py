@@ -1,4 +1,4 @@
-"""Write Alpaca-like rows: bench/generate.py ROWS > FILE (about 1.6 KB a row, seeded)."""
+"""Write Alpaca-like rows: bench/generate.py ROWS > FILE (about 1.6 KB per row, seeded)."""
 
 import random
 import sys
@@ -17,10 +17,10 @@ def text(rng: random.Random, words: list[str], length: int) -> str:
     """Return sentences of five to twenty words, a line break after some of them."""
     parts: list[str] = []
     while length > 0:
-        take = min(length, rng.randint(5, 20))
-        parts.append(" ".join(rng.choices(words, k=take)).capitalize() + ".")
+        count = min(length, rng.randint(5, 20))
+        parts.append(" ".join(rng.choices(words, k=count)).capitalize() + ".")
         parts.append("\n" if rng.random() < 0.15 else " ")
-        length -= take
+        length -= count
     return "".join(parts).strip()
 
 

@@ -1,10 +1,10 @@
-"""Measure tokens a second of the backend `vllm:` beside raw `LLM.chat` on the same prompts.
+"""Measure tokens/s of the backend `vllm:` and of raw `LLM.chat` on the same prompts.
 
     .venv-vllm/bin/python bench/local_models.py MODEL [--rows 512] [--new-tokens 128] [--runs 3]
-                          [--engine NAME=VALUE ...]
+                          [--engine-arg NAME=VALUE ...]
 
-Each run is a process of its own, which loads the model, answers a few prompts to warm up, and then
-all of them; loading is not counted. The two take turns and sample alike, each request by its seed.
+Each run is a separate process, which loads the model, answers a few prompts to warm up, and then
+all of them; loading is not counted. The runs alternate and sample with the same seed per request.
 """
 
 import argparse
@@ -14,14 +14,14 @@ import sys
 import time
 from typing import Any
 
-from seqit.llm.registry import engine_options
+from seqit.llm.registry import parse_engine_args
 
-WARM = 16  # prompts
+WARMUP = 16  # prompts
 TOP_K = 50
 
 
 def prompts(count: int) -> list[list[dict[str, str]]]:
-    """Return chats whose first words differ, so that no prefix is shared by chance."""
+    """Return chats whose first words differ, so that no prefix is shared."""
     tasks = ("List five uses of", "Write a short story about", "Explain to a child what is", "Rate")
     return [
         [{"role": "user", "content": f"{n}: {tasks[n % 4]} a number of {n % 97 + 2} old bridges."}]
@@ -30,20 +30,20 @@ def prompts(count: int) -> list[list[dict[str, str]]]:
 
 
 def raw(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
-    """Return tokens a second of one LLM.chat call over all prompts."""
+    """Return tokens/s of one LLM.chat call over all prompts."""
     from vllm import LLM, SamplingParams
 
     llm = LLM(model, enable_prefix_caching=True, **engine)
-    draws = [SamplingParams(max_tokens=tokens, top_k=TOP_K, seed=n) for n in range(rows)]
-    llm.chat(prompts(WARM), draws[:WARM], use_tqdm=False)
+    sampling = [SamplingParams(max_tokens=tokens, top_k=TOP_K, seed=n) for n in range(rows)]
+    llm.chat(prompts(WARMUP), sampling[:WARMUP], use_tqdm=False)
     start = time.perf_counter()
-    outputs = llm.chat(prompts(rows + WARM)[WARM:], draws, use_tqdm=False)
+    outputs = llm.chat(prompts(rows + WARMUP)[WARMUP:], sampling, use_tqdm=False)
     seconds = time.perf_counter() - start
     return sum(len(each.outputs[0].token_ids) for each in outputs) / seconds
 
 
 def ours(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
-    """Return tokens a second of the backend under its dispatcher, without a cache."""
+    """Return tokens/s of the backend with its scheduler, without a cache."""
     from seqit.llm.model_call import complete_with_retries
     from seqit.llm.providers.local.vllm import VLLMBackend
     from seqit.llm.request import Request, Sampling
@@ -59,34 +59,34 @@ def ours(model: str, rows: int, tokens: int, engine: dict[str, Any]) -> float:
         return (yield from complete_with_retries(request, 0, str, attempts=1))
 
     backend = VLLMBackend(model, **engine)
-    most = backend.capacity
+    capacity = backend.capacity
     sender: Sender[Any] = Sender(
-        backend, cache=None, pace=RateLimiter(most), budget=Budget(), retries=0
+        backend, cache=None, rate_limiter=RateLimiter(capacity), budget=Budget(), retries=0
     )
-    with Scheduler(sender, 2 * most) as scheduler:
-        list(scheduler.run(prompts(WARM), work))
+    with Scheduler(sender, 2 * capacity) as scheduler:
+        list(scheduler.run(prompts(WARMUP), work))
         before = scheduler.progress.completion_tokens
         start = time.perf_counter()
-        for _ in scheduler.run(prompts(rows + WARM)[WARM:], work):
+        for _ in scheduler.run(prompts(rows + WARMUP)[WARMUP:], work):
             pass
         seconds = time.perf_counter() - start
         return (scheduler.progress.completion_tokens - before) / seconds
 
 
 def main() -> None:
-    """Run both in turn, and print the medians and their ratio."""
+    """Alternate both, and print the medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model")
     parser.add_argument("--rows", type=int, default=512)
     parser.add_argument("--new-tokens", type=int, default=128)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--engine", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--engine-arg", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--only", choices=["raw", "ours"], help=argparse.SUPPRESS)
     options = parser.parse_args()
-    engine = engine_options("vllm", dict(each.split("=", 1) for each in options.engine))
+    engine = parse_engine_args("vllm", dict(each.split("=", 1) for each in options.engine_arg))
     if options.only:
-        run = {"raw": raw, "ours": ours}[options.only]
-        print(f"rate {run(options.model, options.rows, options.new_tokens, engine)}")
+        measure = {"raw": raw, "ours": ours}[options.only]
+        print(f"rate {measure(options.model, options.rows, options.new_tokens, engine)}")
         return
     rates: dict[str, list[float]] = {"raw": [], "ours": []}
     for number in range(options.runs):
@@ -95,8 +95,8 @@ def main() -> None:
             lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             rate = next(line for line in lines.splitlines() if line.startswith("rate "))
             rates[name].append(float(rate.split()[1]))
-    floor, own = (statistics.median(rates[name]) for name in ("raw", "ours"))
-    print(f"LLM.chat {floor:,.0f} tokens/s, vllm: {own:,.0f} tokens/s, ratio {own / floor:.3f}")
+    chat, vllm = (statistics.median(rates[name]) for name in ("raw", "ours"))
+    print(f"LLM.chat {chat:,.0f} tokens/s, vllm: {vllm:,.0f} tokens/s, ratio {vllm / chat:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""seqit pipe beside its parts: bench/pipe.py [--rows N] [--runs N].
+"""Measure seqit pipe against its commands: bench/pipe.py [--rows N] [--runs N].
 
 Three commands in one process against the slowest of them alone plus one parse and write of its
-rows (bench/floor.py), and against the same commands in a shell's pipe. Runs alternate; medians.
+rows (bench/floor.py), and against the same commands in a shell pipe. Runs alternate; medians.
 """
 
 import argparse
@@ -20,7 +20,7 @@ LIGHT = (
 
 
 def inputs(stages: tuple[str, ...], raw: Path) -> list[Path]:
-    """Return what each stage reads when it runs alone."""
+    """Return the input of each stage when it runs alone."""
     files = [raw]
     for number, stage in enumerate(stages):
         target = WORK / f"pipe-{number}-{stage.split()[0]}-{raw.name}"
@@ -30,30 +30,30 @@ def inputs(stages: tuple[str, ...], raw: Path) -> list[Path]:
 
 
 def measure(stages: tuple[str, ...], raw: Path, runs: int) -> None:
-    """Print the medians of one pipe and of what it is held against."""
+    """Print the medians of one pipe and of the commands it is compared with."""
     files = inputs(stages, raw)
     first, *rest = stages
-    whole = " | ".join((f"{first} {raw}", *rest))
+    pipeline = " | ".join((f"{first} {raw}", *rest))
     shell = " | ".join(f"{SEQIT} {stage}" for stage in (f"{first} {raw}", *rest))
     commands: dict[str, tuple[object, ...]] = {
         stage.split()[0]: (SEQIT, *stage.split(), source)
         for stage, source in zip(stages, files, strict=False)
     }
     commands["floor"] = (PYTHON, BENCH / "floor.py", files[1])
-    commands["pipe"] = (SEQIT, "pipe", whole)
+    commands["pipe"] = (SEQIT, "pipe", pipeline)
     commands["shell"] = ("sh", "-c", shell)
     costs: dict[str, list[Cost]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
             costs[name].append(run(*command))
-    seconds = {name: statistics.median(c.seconds for c in found) for name, found in costs.items()}
+    seconds = {name: statistics.median(c.seconds for c in each) for name, each in costs.items()}
     alone = {stage.split()[0]: seconds[stage.split()[0]] for stage in stages}
     slowest = max(alone, key=alone.__getitem__)
     bound = alone[slowest] + seconds["floor"]
-    print(f"\n{whole}")
-    for name, found in costs.items():
-        memory = max(cost.memory for cost in found)
-        cpu = statistics.median(cost.cpu for cost in found)
+    print(f"\n{pipeline}")
+    for name, measured in costs.items():
+        memory = max(cost.memory for cost in measured)
+        cpu = statistics.median(cost.cpu for cost in measured)
         print(f"  {name:10} {seconds[name]:7.2f} s {cpu:7.2f} s CPU {memory:6.0f} MB")
     print(
         f"  pipe / ({slowest} + floor): {seconds['pipe'] / bound:.2f}; sum of the three alone"

@@ -1,6 +1,6 @@
-"""Measure seqit's commands beside their floors, in alternated runs: bench/run.py [--rows N].
+"""Measure seqit's commands against their floors, in alternated runs: bench/run.py [--rows N].
 
-Prints one line a measurement: the median of the runs, and the median of the ratios to the floor
+Prints one line per measurement: the median of the runs, and the median of the ratios to the floor
 that ran just before.
 """
 
@@ -21,7 +21,7 @@ SEQIT, PYTHON = BIN / "seqit", sys.executable
 
 
 class Cost(NamedTuple):
-    """What one command took: seconds, CPU seconds of all its processes, MB of the largest one."""
+    """Cost of one command: seconds, CPU seconds of all its processes, MB of the largest one."""
 
     seconds: float
     cpu: float
@@ -29,7 +29,7 @@ class Cost(NamedTuple):
 
 
 def run(*command: object) -> Cost:
-    """Run one command to the end, its output thrown away."""
+    """Run one command and discard its output. Raises SystemExit if it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -41,7 +41,7 @@ def run(*command: object) -> Cost:
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def beside(
+def compare_with_floor(
     name: str, floor: tuple[object, ...], commands: dict[str, tuple[object, ...]], runs: int
 ) -> None:
     """Alternate the floor and the commands; print medians and ratios."""
@@ -64,7 +64,7 @@ def beside(
 
 
 def make(rows: int) -> tuple[Path, Path]:
-    """Return a file of Alpaca-like rows and the same as records, made once."""
+    """Return a file of Alpaca-like rows and the same as records, created if missing."""
     WORK.mkdir(exist_ok=True)
     raw, records = WORK / f"alpaca-{rows}.jsonl", WORK / f"records-{rows}.jsonl"
     if not raw.exists():
@@ -77,22 +77,22 @@ def make(rows: int) -> tuple[Path, Path]:
 
 
 def measure_rows(rows: int, runs: int) -> None:
-    """Measure the commands that read and write rows beside a loads + dumps pass."""
+    """Measure the commands that read and write rows against a pass of loads + dumps."""
     raw, records = make(rows)
-    load = (SEQIT, "import", "-q", "--format", "alpaca", raw)
-    beside(
+    import_ = (SEQIT, "import", "-q", "--format", "alpaca", raw)
+    compare_with_floor(
         f"{rows:,} Alpaca rows, {raw.stat().st_size / rows:.0f} bytes each",
         (PYTHON, BENCH / "floor.py", raw),
-        {"import": load, "import --workers 1": (*load, "--workers", "1")},
+        {"import": import_, "import --workers 1": (*import_, "--workers", "1")},
         runs,
     )
-    sift = (SEQIT, "filter", "-q", records)
-    beside(
+    filter_ = (SEQIT, "filter", "-q", records)
+    compare_with_floor(
         f"the same as records, {records.stat().st_size / rows:.0f} bytes each",
         (PYTHON, BENCH / "floor.py", records),
         {
-            "filter (default rules)": sift,
-            "filter --workers 1": (*sift, "--workers", "1"),
+            "filter (default rules)": filter_,
+            "filter --workers 1": (*filter_, "--workers", "1"),
             "validate": (SEQIT, "validate", "-q", records),
             "export --format messages": (SEQIT, "export", "-q", "--format", "messages", records),
             "mix, all of it, shuffled": (SEQIT, "mix", "-q", records),
@@ -104,7 +104,7 @@ def measure_rows(rows: int, runs: int) -> None:
 def measure_augment(runs: int) -> None:
     """Measure the builtin teacher in one process on FlanCoT."""
     if not FLANCOT.is_dir():
-        print(f"\naugment: skipped, {FLANCOT} is not there")
+        print(f"\naugment: skipped, {FLANCOT} does not exist")
         return
     flancot = WORK / "flancot.jsonl"
     run(SEQIT, "import", "-q", "--format", "flancot", *sorted(FLANCOT.glob("*.tsv")), "-o", flancot)
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     start = (PYTHON, "-c", "import click")
-    beside("start", start, {"seqit --help": (SEQIT, "--help")}, options.runs * 4)
+    compare_with_floor("start", start, {"seqit --help": (SEQIT, "--help")}, options.runs * 4)
     measure_rows(options.rows, options.runs)
     measure_augment(options.runs)
 

@@ -1,4 +1,4 @@
-"""The least that a filter costs: three predicates with msgspec, rows written as they came."""
+"""The lower bound of a filter: three predicates with msgspec, rows written unchanged."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Row(msgspec.Struct):
-    """What the predicates look at; msgspec checks the types of these and skips the rest."""
+    """The fields that the predicates use; msgspec checks their types and skips all others."""
 
     instruction: str
     output: str

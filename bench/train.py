@@ -1,10 +1,10 @@
-"""Measure tokens a second of `seqit train` beside trl's SFTTrainer, on the same rows and model.
+"""Measure tokens/s of `seqit train` and of trl's SFTTrainer, on the same rows and model.
 
     .venv-train/bin/python bench/train.py [--rows 160] [--width 128] [--layers 2] [--runs 3]
 
-Needs trl beside seqit[train]. The model is a Llama of random weights, the rows those of
-bench/generate.py. The two take turns, each run is a process of its own, and both take eight rows a
-step, which is trl's default. All else is each one's own default: seqit packs at length 2048, trl
+Needs trl and seqit[train]. The model is a Llama of random weights, the rows those of
+bench/generate.py. Runs alternate, each in a separate process, and both take eight rows per step,
+which is trl's default. All other settings are each one's defaults: seqit packs at length 2048, trl
 pads. Loading, tokenising and the first step are not counted; tokens are those of rows, not padding.
 """
 
@@ -19,8 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 
 BENCH = Path(__file__).parent
-ROWS_A_STEP = 8
-WORDS = 4096  # of the vocabulary
+ROWS_PER_STEP = 8
+VOCABULARY = 4096  # tokens
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
@@ -39,7 +39,7 @@ def make_model(folder: Path, rows: list[dict[str, str]], width: int, layers: int
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=WORDS,
+        vocab_size=VOCABULARY,
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -52,7 +52,7 @@ def make_model(folder: Path, rows: list[dict[str, str]], width: int, layers: int
     wrapped.save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=WORDS,
+        vocab_size=VOCABULARY,
         hidden_size=width,
         intermediate_size=width * 7 // 2,
         num_hidden_layers=layers,
@@ -64,7 +64,7 @@ def make_model(folder: Path, rows: list[dict[str, str]], width: int, layers: int
 
 
 def rate(tokens: list[int], ends: list[float]) -> float:
-    """Return tokens a second from the end of the first step to that of the last."""
+    """Return tokens/s from the end of the first step to the end of the last."""
     return sum(tokens[1:]) / (ends[-1] - ends[0])
 
 
@@ -84,9 +84,9 @@ def trl(work: Path, out: Path) -> float:
     lines = (work / "rows.jsonl").read_text().splitlines()
     chats = []
     for row in map(json.loads, lines):
-        asked = "\n\n".join(filter(None, (row["instruction"], row["input"])))
+        prompt = "\n\n".join(filter(None, (row["instruction"], row["input"])))
         chats.append(
-            [{"role": "user", "content": asked}, {"role": "assistant", "content": row["output"]}]
+            [{"role": "user", "content": prompt}, {"role": "assistant", "content": row["output"]}]
         )
     on_gpu = torch.cuda.is_available()
     settings = {} if on_gpu else {"use_cpu": True, "bf16": False, "optim": "adamw_torch"}
@@ -114,7 +114,16 @@ def trl(work: Path, out: Path) -> float:
 def ours(work: Path, out: Path, *options: str) -> float:
     """Train with seqit, one epoch."""
     command = [sys.executable, "-m", "seqit", "train", work / "records.jsonl", "-q", "--ranks", "1"]
-    command += ["--model", work / "model", "--out", out, "--batch", ROWS_A_STEP, "--epochs", "1"]
+    command += [
+        "--model",
+        work / "model",
+        "--output",
+        out,
+        "--batch-size",
+        ROWS_PER_STEP,
+        "--epochs",
+        "1",
+    ]
     subprocess.run([str(word) for word in (*command, *options)], check=True)
     with (out / "metrics.jsonl").open() as file:
         rows = [row for row in map(json.loads, file) if "loss" in row]
@@ -127,14 +136,14 @@ def ours(work: Path, out: Path, *options: str) -> float:
 CONTENDERS = {
     "seqit": ours,
     "seqit --no-packing": lambda work, out: ours(
-        work, out, "--no-packing", "--micro-batch", str(ROWS_A_STEP)
+        work, out, "--no-packing", "--micro-batch", str(ROWS_PER_STEP)
     ),
     "trl SFTTrainer": trl,
 }
 
 
 def main() -> None:
-    """Take turns, and print medians and ratios."""
+    """Alternate the contenders, and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=160)
     parser.add_argument("--width", type=int, default=128)
@@ -146,16 +155,16 @@ def main() -> None:
         name, work, out = options.one
         print(CONTENDERS[name](Path(work), Path(out)))
         return
-    found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        made = subprocess.run(
+        generated = subprocess.run(
             [sys.executable, BENCH / "generate.py", str(options.rows)],
             capture_output=True,
             check=True,
         )
-        (work / "rows.jsonl").write_bytes(made.stdout)
-        rows = [json.loads(line) for line in made.stdout.splitlines()]
+        (work / "rows.jsonl").write_bytes(generated.stdout)
+        rows = [json.loads(line) for line in generated.stdout.splitlines()]
         command = [sys.executable, "-m", "seqit", "import", "-q", "--format", "alpaca"]
         command += [str(work / "rows.jsonl"), "-o", str(work / "records.jsonl")]
         subprocess.run(command, check=True)
@@ -169,12 +178,12 @@ def main() -> None:
                     check=True,
                     text=True,
                 )
-                found[name].append(float(done.stdout.splitlines()[-1]))
-                print(f"{name}: {found[name][-1]:,.0f} tokens/s", file=sys.stderr)
-    for name, rates in found.items():
-        pairs = zip(rates, found["trl SFTTrainer"], strict=True)
-        ratio = statistics.median(mine / theirs for mine, theirs in pairs)
-        print(f"{name:20} {statistics.median(rates):10,.0f} tokens/s {ratio:6.2f} x trl")
+                rates[name].append(float(done.stdout.splitlines()[-1]))
+                print(f"{name}: {rates[name][-1]:,.0f} tokens/s", file=sys.stderr)
+    for name, measured in rates.items():
+        pairs = zip(measured, rates["trl SFTTrainer"], strict=True)
+        ratio = statistics.median(rate / trl_rate for rate, trl_rate in pairs)
+        print(f"{name:20} {statistics.median(measured):10,.0f} tokens/s {ratio:6.2f} x trl")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import BIN, DATA
-from support.running import Ran
+from support.running import CommandResult
 
 
 def pytest_configure() -> None:
@@ -21,10 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def seqit() -> Callable[..., Ran]:
+def seqit() -> Callable[..., CommandResult]:
     """Run an installed command as a process: seqit("filter", "a.jsonl", stdin=b"…")."""
 
-    def run(*args: object, stdin: bytes = b"", cwd: Path | None = None, **env: str) -> Ran:
+    def run(*args: object, stdin: bytes = b"", cwd: Path | None = None, **env: str) -> CommandResult:
         done = subprocess.run(
             [BIN / "seqit", *map(str, args)],
             input=stdin,
@@ -33,7 +33,7 @@ def seqit() -> Callable[..., Ran]:
             env={"PATH": f"{BIN}:/usr/bin:/bin", **env},
             timeout=600,
         )
-        return Ran(done.returncode, done.stdout, done.stderr.decode())
+        return CommandResult(done.returncode, done.stdout, done.stderr.decode())
 
     return run
 

@@ -1,7 +1,7 @@
 """Find planted items of a benchmark: bench/decontaminate/run.py [--rows N] [--items N].
 
-Prints the recall of items planted verbatim and lightly edited, the false alarms among the other
-rows, and the cost beside the same command with a rule that does nothing, one process each.
+Prints the recall of items planted verbatim and lightly edited, the false positives among the other
+rows, and the cost next to the same command with a rule that does nothing, one process each.
 """
 
 import argparse
@@ -16,7 +16,7 @@ sys.path.insert(0, str(BENCH))
 from run import PYTHON, SEQIT, WORK, run  # noqa: E402
 
 
-def lines(path: Path) -> list[dict]:
+def read_lines(path: Path) -> list[dict]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
@@ -24,35 +24,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--items", type=int, default=10_000)
-    given = parser.parse_args()
-    folder = WORK / f"decontaminate-{given.rows}-{given.items}"
+    options = parser.parse_args()
+    folder = WORK / f"decontaminate-{options.rows}-{options.items}"
     if not folder.exists():
-        run(PYTHON, Path(__file__).parent / "generate.py", given.rows, folder, given.items)
+        run(PYTHON, Path(__file__).parent / "generate.py", options.rows, folder, options.items)
     rows, rejects = folder / "rows.jsonl", folder / "rejects.jsonl"
     command = (SEQIT, "filter", "-q", "--no-defaults", "--workers", 1)
     rule = ("--rule", f"decontaminate:against={folder / 'bench.jsonl'}")
     run(*command, *rule, "--rejects", rejects, rows)
-    show(lines(folder / "truth.jsonl"), lines(rejects), given.rows)
+    show(read_lines(folder / "truth.jsonl"), read_lines(rejects), options.rows)
     start = run(*command, *rule, "/dev/null")
     floor, cost = run(*command, "--rule", "keep", rows), run(*command, *rule, rows)
-    took = cost.cpu - start.cpu
-    print(f"  index of {given.items:,} items: {start.cpu:.2f} s, {start.memory:.0f} MB at most")
-    print(f"  {given.rows / took:,.0f} rows/s of one core's time, {took / floor.cpu:.2f} times the")
-    print(f"  same filter with the rule 'keep' ({given.rows / floor.cpu:,.0f} rows/s)")
+    seconds = cost.cpu - start.cpu
+    print(f"  index of {options.items:,} items: {start.cpu:.2f} s, {start.memory:.0f} MB at most")
+    ratio = seconds / floor.cpu
+    print(f"  {options.rows / seconds:,.0f} rows/s of one core's time, {ratio:.2f} times the")
+    print(f"  same filter with the rule 'keep' ({options.rows / floor.cpu:,.0f} rows/s)")
 
 
 def show(planted: list[dict], rejects: list[dict], rows: int) -> None:
-    """Print what was found of each kind, whether it was the right item, and what else was."""
+    """Print the recall by kind, whether the evidence names the right item, and false positives."""
     found = {reject["id"]: reject["evidence"]["item"]["line"] for reject in rejects}
     kinds: Counter[str] = Counter(each["kind"] for each in planted)
     hits: Counter[str] = Counter(each["kind"] for each in planted if each["id"] in found)
-    right = sum(found.get(each["id"]) == each["item"] for each in planted)
-    clean = {each["id"] for each in planted}
+    correct = sum(found.get(each["id"]) == each["item"] for each in planted)
+    planted_ids = {each["id"] for each in planted}
     print(f"{rows:,} rows, {rows - len(planted):,} of them clean")
     for kind, count in sorted(kinds.items()):
         print(f"  {kind}: {hits[kind]} of {count} found, {hits[kind] / count:.2%}")
-    print(f"  evidence names the planted item: {right} of {sum(hits.values())}")
-    print(f"  false alarms: {sum(name not in clean for name in found)}")
+    print(f"  evidence names the planted item: {correct} of {sum(hits.values())}")
+    print(f"  false positives: {sum(name not in planted_ids for name in found)}")
 
 
 if __name__ == "__main__":

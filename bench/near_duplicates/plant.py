@@ -3,8 +3,8 @@
 Of the rows, 3 in 100 are exact copies of an earlier one, 7 in 100 near-duplicates with a Jaccard
 index of 0.8 to 0.95, and 4 in 100 near misses of 0.5 to 0.79: word 5-grams of the fields, such as
 instruction+input, case folded. The edits are in the last of the fields. TRUTH gets a line for each
-of them: {"id", "of", "jaccard", "nearest"}; `of` is planted of nothing itself, and `nearest` the
-largest Jaccard index to any earlier row made of the same one. Seeded.
+of them: {"id", "of", "jaccard", "nearest"}; the row `of` is not itself a copy, and `nearest` is the
+largest Jaccard index to any earlier row derived from `of`. Seeded.
 """
 
 import random
@@ -18,16 +18,16 @@ import orjson
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from generate import SEED, WORDS, text, word
 
-POOL = 20_000  # earlier rows that a copy may be made of
+POOL_SIZE = 20_000  # earlier rows that can be copied
 Row = dict[str, str]
 
 
 class Kind(NamedTuple):
-    """A kind of planted rows: the lots that make one, and its Jaccard index."""
+    """A kind of planted rows: its cumulative probability, and the range of its Jaccard index."""
 
     up_to: float
-    least: float
-    most: float
+    low: float
+    high: float
 
 
 KINDS = (Kind(0.03, 1.0, 1.0), Kind(0.10, 0.8, 0.95), Kind(0.14, 0.5, 0.79))
@@ -40,20 +40,20 @@ def shingles(row: Row, fields: list[str]) -> set[tuple[str, ...]]:
 
 
 def jaccard(one: Row, other: Row, fields: list[str]) -> float:
-    """Return what two rows' 5-grams have in common."""
+    """Return the Jaccard index of two rows' 5-grams."""
     first, second = shingles(one, fields), shingles(other, fields)
     return len(first & second) / len(first | second)
 
 
-def edited(rng: random.Random, given: str, new: Callable[[], str]) -> str:
-    """Return the text with one word exchanged, added, left out, or put at the end."""
-    words = given.split(" ")
+def edit(rng: random.Random, original: str, new_word: Callable[[], str]) -> str:
+    """Return the text with one word replaced, inserted, deleted, or moved to the end."""
+    words = original.split(" ")
     place = rng.choice((0, len(words) - 1, rng.randrange(len(words))))
     match rng.randrange(4):
         case 0:
-            words[place] = new()
+            words[place] = new_word()
         case 1:
-            words.insert(place + rng.randrange(2), new())
+            words.insert(place + rng.randrange(2), new_word())
         case 2 if len(words) > 8:
             del words[place]
         case _:
@@ -61,24 +61,24 @@ def edited(rng: random.Random, given: str, new: Callable[[], str]) -> str:
     return " ".join(words)
 
 
-def near(
-    rng: random.Random, row: Row, fields: list[str], kind: Kind, new: Callable[[], str]
+def near_duplicate(
+    rng: random.Random, row: Row, fields: list[str], kind: Kind, new_word: Callable[[], str]
 ) -> Row:
-    """Return a row whose Jaccard index to the given one is in a range; a copy where none is met."""
-    target = rng.uniform(kind.least, kind.most)
-    made = row
+    """Return a row whose Jaccard index to the given one is in a range; a copy if none is found."""
+    target = rng.uniform(kind.low, kind.high)
+    result = row
     for _ in range(60):
-        step = made | {fields[-1]: edited(rng, made[fields[-1]], new)}
-        if (similar := jaccard(row, step, fields)) < kind.least:
+        candidate = result | {fields[-1]: edit(rng, result[fields[-1]], new_word)}
+        if (similarity := jaccard(row, candidate, fields)) < kind.low:
             continue
-        made = step
-        if similar <= target:
+        result = candidate
+        if similarity <= target:
             break
-    return made
+    return result
 
 
-def fresh(rng: random.Random, words: list[str]) -> Row:
-    """Return a row with a text of its own."""
+def new_row(rng: random.Random, words: list[str]) -> Row:
+    """Return a row with a new text."""
     return {
         "instruction": text(rng, words, rng.randint(8, 40)),
         "input": text(rng, words, rng.randint(10, 120)) if rng.random() < 0.4 else "",
@@ -90,25 +90,25 @@ def main() -> None:
     rows, fields, truth = int(sys.argv[1]), sys.argv[2].split("+"), Path(sys.argv[3])
     rng = random.Random(SEED)
     words = [word(rng) for _ in range(WORDS)]
-    pool: list[tuple[str, list[Row]]] = []  # earlier rows, each with what was made of it
+    pool: list[tuple[str, list[Row]]] = []  # earlier rows, each with the rows derived from it
     with truth.open("wb") as planted:
         for number in range(rows):
-            name, lot = f"row{number}", rng.random()
-            row = fresh(rng, words)
-            kind = next((kind for kind in KINDS if lot < kind.up_to), None)
+            name, p = f"row{number}", rng.random()
+            row = new_row(rng, words)
+            kind = next((kind for kind in KINDS if p < kind.up_to), None)
             if kind and pool:
                 of, family = rng.choice(pool)
                 original = family[0]
                 row |= {field: original[field] for field in fields}
-                if kind.most < 1:
-                    row = near(rng, row, fields, kind, lambda: rng.choice(words))
-                similar = [jaccard(each, row, fields) for each in family]
-                told = {"id": name, "of": of, "jaccard": similar[0], "nearest": max(similar)}
-                planted.write(orjson.dumps(told) + b"\n")
+                if kind.high < 1:
+                    row = near_duplicate(rng, row, fields, kind, lambda: rng.choice(words))
+                indices = [jaccard(each, row, fields) for each in family]
+                line = {"id": name, "of": of, "jaccard": indices[0], "nearest": max(indices)}
+                planted.write(orjson.dumps(line) + b"\n")
                 family.append(row)
             elif row[fields[-1]]:
                 pool.append((name, [row]))
-                del pool[:-POOL]
+                del pool[:-POOL_SIZE]
             lineage = {"root": name, "iteration": 0, "operation": "seed"}
             record = {"id": name, **row, "lineage": lineage}
             sys.stdout.buffer.write(orjson.dumps(record) + b"\n")

@@ -1,9 +1,9 @@
 """Find near-duplicates in real text: bench/near_duplicates/real.py, with ../shared/data in place.
 
-FlanCoT by instruction and input, the AlpacaEval outputs of four models, alone and shuffled
-together with themselves lightly edited, by output. The truth is an exact comparison of all pairs
-that share a rare shingle (Bayardo, Ma and Srikant 2007). A row that passed is missed where an
-earlier one that passed is a near-duplicate; a removed one is right where the evidence is.
+FlanCoT by instruction and input; the AlpacaEval outputs of four models by output, alone and
+shuffled together with lightly edited copies. The ground truth is an exact comparison of all pairs
+that share a rare shingle (Bayardo, Ma and Srikant 2007). A row that passed counts as missed if an
+earlier one that passed is a near-duplicate; a removed one is correct if its evidence is.
 """
 
 import json
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from run import SEQIT, run  # noqa: E402
 
-from seqit.filter.dedup.shingles import folded  # noqa: E402
+from seqit.filter.dedup.shingles import normalize_words  # noqa: E402
 
 DATA = HERE.parents[2] / "shared" / "data"
 THRESHOLD = 0.8
@@ -29,34 +29,36 @@ Row = dict[str, str]
 
 
 def shingles(row: Row, fields: list[str]) -> frozenset[tuple[bytes, ...]]:
-    """Return what the rule promises to compare."""
-    words = folded("\n".join(row[field] for field in fields)).split()
+    """Return the shingles that the rule compares."""
+    words = normalize_words("\n".join(row[field] for field in fields)).split()
     if len(words) < 5:
         return frozenset([tuple(words)] if words else [])
     return frozenset(zip(*(words[start:] for start in range(5)), strict=False))
 
 
-def near(rows: list[Row], fields: list[str]) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-    """Yield each row's id with the earlier ones at the threshold, and how near each is."""
+def earlier_duplicates(
+    rows: list[Row], fields: list[str]
+) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Yield each row's id with the earlier rows at the threshold, and their Jaccard indices."""
     sets = {row["id"]: shingles(row, fields) for row in rows}
     frequency = Counter(gram for each in sets.values() for gram in each)
-    holders: dict[tuple[bytes, ...], list[str]] = {}
-    for name, mine in sets.items():
-        rarest = sorted(mine, key=lambda gram: (frequency[gram], gram))
-        rarest = rarest[: len(mine) - math.ceil(THRESHOLD * len(mine)) + 1]
-        others = dict.fromkeys(other for gram in rarest for other in holders.get(gram, ()))
+    index: dict[tuple[bytes, ...], list[str]] = {}
+    for name, grams in sets.items():
+        rarest = sorted(grams, key=lambda gram: (frequency[gram], gram))
+        rarest = rarest[: len(grams) - math.ceil(THRESHOLD * len(grams)) + 1]
+        candidates = dict.fromkeys(other for gram in rarest for other in index.get(gram, ()))
         found = []
-        for other in others:
-            both = len(mine & sets[other])
-            if (exact := both / (len(mine) + len(sets[other]) - both)) >= THRESHOLD:
-                found.append((other, exact))
+        for other in candidates:
+            both = len(grams & sets[other])
+            if (jaccard := both / (len(grams) + len(sets[other]) - both)) >= THRESHOLD:
+                found.append((other, jaccard))
         yield name, found
         for gram in rarest:
-            holders.setdefault(gram, []).append(name)
+            index.setdefault(gram, []).append(name)
 
 
 def measure(name: str, rows: list[Row], fields: list[str]) -> None:
-    """Filter the rows and print what was missed and what was wrong."""
+    """Filter the rows and print recall and precision."""
     with tempfile.TemporaryDirectory() as folder:
         source, out, rejects = (Path(folder, each) for each in ("rows", "out", "rejects"))
         source.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
@@ -64,25 +66,26 @@ def measure(name: str, rows: list[Row], fields: list[str]) -> None:
         command = (SEQIT, "filter", "-q", "--no-defaults", "--workers", 1, "-r", rule, source)
         cost = run(*command, "-o", out, "--rejects", rejects)
         kept = {orjson.loads(line)["id"] for line in out.open("rb")}
-        gone = {each["id"]: each["evidence"] for each in map(orjson.loads, rejects.open("rb"))}
-    missed = right = 0
-    for row, found in near(rows, fields):
-        if row in gone:
-            evidence = gone[row]
-            told = (evidence["duplicate_of"], evidence["jaccard"])
-            right += told in [(other, round(exact, 4)) for other, exact in found]
+        removed = {each["id"]: each["evidence"] for each in map(orjson.loads, rejects.open("rb"))}
+    missed = correct = 0
+    for row, found in earlier_duplicates(rows, fields):
+        if row in removed:
+            evidence = removed[row]
+            reported = (evidence["duplicate_of"], evidence["jaccard"])
+            correct += reported in [(other, round(jaccard, 4)) for other, jaccard in found]
         else:
             missed += any(other in kept for other, _ in found)
-    recall = len(gone) / (len(gone) + missed)
+    count = len(removed)
+    recall = count / (count + missed)
     print(
-        f"| {name} | {len(rows):,} | {len(gone):,} | {recall:.4f} | {right / len(gone):.5f} "
+        f"| {name} | {len(rows):,} | {count:,} | {recall:.4f} | {correct / count:.5f} "
         f"| {len(rows) / cost.cpu:,.0f} |",
         flush=True,
     )
 
 
 def flancot() -> list[Row]:
-    """Return FlanCoT's rows as records, one of each id."""
+    """Return FlanCoT's rows as records, one per id."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
         sources = sorted((DATA / "flancot").glob("*.tsv"))
@@ -105,24 +108,24 @@ def record(name: str, instruction: str, output: str) -> Row:
     return row | {"lineage": lineage}  # type: ignore[return-value]
 
 
-def edited(rows: list[Row], rng: random.Random) -> list[Row]:
-    """Return the rows and, of each, one with up to a twentieth of its words changed."""
-    made = list(rows)
+def with_edited(rows: list[Row], rng: random.Random) -> list[Row]:
+    """Return the rows and a copy of each with up to a twentieth of its words changed, shuffled."""
+    found = list(rows)
     for row in rows:
         words = row["output"].split(" ")
         for _ in range(rng.randint(0, max(1, len(words) // 20))):
             words[rng.randrange(len(words))] = rng.choice(words)
-        made.append(record(f"{row['id']}-edited", row["instruction"], " ".join(words)))
-    rng.shuffle(made)
-    return made
+        found.append(record(f"{row['id']}-edited", row["instruction"], " ".join(words)))
+    rng.shuffle(found)
+    return found
 
 
 def main() -> None:
-    print("| | rows | removed | recall | precision | rows/s a core |")
+    print("| | rows | removed | recall | precision | rows/s per core |")
     print("|---|---|---|---|---|---|")
     measure("FlanCoT", flancot(), ["instruction", "input"])
     measure("AlpacaEval outputs", outputs(), ["output"])
-    measure("the same, edited", edited(outputs(), random.Random(0)), ["output"])
+    measure("the same, edited", with_edited(outputs(), random.Random(0)), ["output"])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """datasketch: with_datasketch.py RECORDS OUT FIELDS [verified].
 
-As its documentation has it; verified: with bands that find 99 % of the pairs at the threshold, and
+Run as documented; verified: with bands that find 99 % of the pairs at the threshold, and
 each pair found compared exactly.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import orjson
 from datasketch import MinHash, MinHashLSH
-from verify import Kept, shingles
+from verify import KeptRows, shingles
 
 FIELDS = sys.argv[3].split("+")
 
@@ -17,7 +17,7 @@ FIELDS = sys.argv[3].split("+")
 def run(records: Iterator[bytes], verified: bool) -> Iterator[bytes]:
     bands = {"params": (16, 6)} if verified else {"threshold": 0.8}
     lsh = MinHashLSH(num_perm=128, **bands)
-    kept = Kept()
+    kept = KeptRows()
     for number, line in enumerate(records):
         tokens = shingles(orjson.loads(line), FIELDS)
         sketch = MinHash(num_perm=128)

@@ -10,7 +10,7 @@ from itertools import islice
 
 import orjson
 from rensa import RMinHash, RMinHashDeduplicator, RMinHashLSH  # noqa: TID253
-from verify import Kept, shingles
+from verify import KeptRows, shingles
 
 FIELDS = sys.argv[3].split("+")
 
@@ -20,7 +20,7 @@ def batches(records: Iterator[bytes]) -> Iterator[tuple[list[bytes], list[list[s
         yield lines, [shingles(orjson.loads(line), FIELDS) for line in lines]
 
 
-def as_it_is(records: Iterator[bytes]) -> Iterator[bytes]:
+def as_documented(records: Iterator[bytes]) -> Iterator[bytes]:
     kept = RMinHashDeduplicator(threshold=0.8, num_perm=128, use_lsh=True, num_bands=16, seed=42)
     first = 0
     for lines, tokens in batches(records):
@@ -31,7 +31,7 @@ def as_it_is(records: Iterator[bytes]) -> Iterator[bytes]:
 
 def verified(records: Iterator[bytes]) -> Iterator[bytes]:
     index = RMinHashLSH(threshold=0.8, num_perm=128, num_bands=16)
-    kept = Kept()
+    kept = KeptRows()
     first = 0
     for lines, tokens in batches(records):
         sketches = RMinHash.from_token_sets(tokens, 128, 42)
@@ -44,4 +44,4 @@ def verified(records: Iterator[bytes]) -> Iterator[bytes]:
 
 
 with open(sys.argv[1], "rb") as records, open(sys.argv[2], "wb") as out:  # noqa: PTH123
-    out.writelines((verified if sys.argv[4:] else as_it_is)(records))
+    out.writelines((verified if sys.argv[4:] else as_documented)(records))

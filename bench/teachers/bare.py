@@ -1,4 +1,4 @@
-"""The floor: an aiohttp loop that asks for each row and writes the answers, nothing else.
+"""The floor: an aiohttp loop that sends a request per row and writes the answers, nothing else.
 
 No cache, no retries, no validation: python bench/teachers/bare.py ROWS OUTPUT CONCURRENCY
 """
@@ -14,7 +14,7 @@ MODEL = "gpt-4o"
 
 
 async def main(rows: Path, output: Path, concurrency: int) -> None:
-    """Ask for every row, so many at once; write the rows with their answers in order."""
+    """Send all rows, `concurrency` at a time; write the rows with their answers in order."""
     import aiohttp
 
     url = f"{os.environ['OPENAI_BASE_URL']}/chat/completions"

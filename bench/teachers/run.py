@@ -1,11 +1,12 @@
-"""Measure a teacher's answers to N rows, seqit beside a bare loop, curator and distilabel.
+"""Measure the time for a teacher to answer N rows: seqit, a bare loop, curator and distilabel.
 
     .venv-test/bin/python bench/teachers/run.py [--rows 2000] [--concurrency 64 256] [--runs 5]
     .venv-test/bin/python bench/teachers/run.py --flat       seqit's memory at 2,000 and 20,000 rows
 
-Each contestant is a process that reads the same records, asks a server on loopback whose answers
-take 200 ms, and writes them; each run has a server and folders of its own, and the order changes
-from run to run. The peers' environments are made from curator.txt and distilabel.txt in bench/data.
+Each contestant is a process that reads the same records, sends requests to a server on loopback
+whose answers take 200 ms, and writes them; each run has its own server and folders, and the order
+changes from run to run. The peers' environments are created in bench/data from curator.txt and
+distilabel.txt.
 """
 
 import argparse
@@ -27,27 +28,27 @@ HERE = Path(__file__).parent
 WORK = HERE.parent / "data"
 BIN = Path(sys.executable).parent
 MODEL = "gpt-4o"
-SAMPLED_EVERY = 0.5  # seconds
+SAMPLING_INTERVAL = 0.5  # seconds
 
 Command = Callable[[Path, Path, int], list[object]]
-"""(records, folder of the run, requests in flight) → what to run; it writes FOLDER/out.jsonl."""
+"""(records, folder of the run, requests in flight) → the command; it writes FOLDER/out.jsonl."""
 
 
 class Cost(NamedTuple):
-    """What one run took."""
+    """Cost of one run."""
 
     seconds: float  # of the whole process
-    asking: float  # seconds from the first request to the last answer, as the server saw them
+    serving: float  # seconds from the first request to the last answer, measured by the server
     memory: float  # MB, the largest sum over all processes; shared pages are counted once
-    completions: int  # that the server gave
-    peak: int  # most requests in flight
+    completions: int  # sent by the server
+    peak: int  # maximum of requests in flight
 
 
 def seqit(records: Path, folder: Path, concurrency: int) -> list[object]:
-    """Return the command of seqit, cache and validation on."""
-    ask = ("--method", "regenerate", "--teacher", f"openai:{MODEL}")
+    """Return the command of seqit, with cache and validation."""
+    method = ("--method", "regenerate", "--teacher", f"openai:{MODEL}")
     limits = ("--max-concurrency", concurrency, "--cache", folder / "cache.sqlite")
-    return [BIN / "seqit", "augment", "-q", *ask, *limits, records, "-o", folder / "out.jsonl"]
+    return [BIN / "seqit", "augment", "-q", *method, *limits, records, "-o", folder / "out.jsonl"]
 
 
 def script(python: Path, name: str) -> Command:
@@ -58,7 +59,7 @@ def script(python: Path, name: str) -> Command:
 
 
 def environment(envs: Path, name: str) -> Path:
-    """Return the python of a peer's environment, made where it is not there."""
+    """Return the python of a peer's environment, created if missing."""
     python = envs / name / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", envs / name], check=True)
@@ -68,7 +69,7 @@ def environment(envs: Path, name: str) -> Path:
 
 
 def make_records(rows: int) -> Path:
-    """Return a file of so many records, made once."""
+    """Return a file with this number of records, created if missing."""
     WORK.mkdir(exist_ok=True)
     raw, records = WORK / f"alpaca-{rows}.jsonl", WORK / f"records-{rows}.jsonl"
     if not raw.exists():
@@ -76,14 +77,14 @@ def make_records(rows: int) -> Path:
             generate = [sys.executable, HERE.parent / "generate.py", str(rows)]
             subprocess.run(generate, stdout=file, check=True)
     if not records.exists():
-        load = [BIN / "seqit", "import", "-q", "--format", "alpaca", raw, "-o", records]
-        subprocess.run(load, check=True)
+        command = [BIN / "seqit", "import", "-q", "--format", "alpaca", raw, "-o", records]
+        subprocess.run(command, check=True)
     return records
 
 
 @contextmanager
-def answering(latency: float) -> Iterator[int]:
-    """Give the port of a server, ended with the block."""
+def running_server(latency: float) -> Iterator[int]:
+    """Yield the port of a server, which ends with the block."""
     command = [sys.executable, str(HERE / "server.py"), str(latency)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
@@ -91,8 +92,8 @@ def answering(latency: float) -> Iterator[int]:
         process.stdin.close()
 
 
-def served(port: int) -> dict[str, float]:
-    """Return what the server counted."""
+def server_stats(port: int) -> dict[str, float]:
+    """Return the server's counts."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", "/stats")
     stats: dict[str, float] = json.loads(connection.getresponse().read())
@@ -101,7 +102,7 @@ def served(port: int) -> dict[str, float]:
 
 
 def settings(port: int, folder: Path, python: Path) -> dict[str, str]:
-    """Return a contestant's environment variables: a home of its own, nothing told to anyone."""
+    """Return a contestant's environment variables: a new home, telemetry off."""
     tokenizers = (
         "litellm/litellm_core_utils/tokenizers"  # curator counts tokens; nothing is fetched
     )
@@ -129,14 +130,14 @@ def memory_of(session: int) -> float:
             if int(status.read_text().rpartition(")")[2].split()[3]) == session:
                 rollup = status.with_name("smaps_rollup").read_text()
                 total += int(rollup.partition("\nPss:")[2].split()[0])
-        except (OSError, IndexError):  # it has ended
+        except (OSError, IndexError):  # the process has ended
             continue
     return total / 1024
 
 
 def run(command: Command, records: Path, rows: int, concurrency: int, latency: float) -> Cost:
-    """Run one contestant to its end; raises SystemExit where it fails or rows are missing."""
-    with tempfile.TemporaryDirectory() as name, answering(latency) as port:
+    """Run one contestant to its end; raises SystemExit if it fails or rows are missing."""
+    with tempfile.TemporaryDirectory() as name, running_server(latency) as port:
         folder = Path(name)
         words = [str(part) for part in command(records, folder, concurrency)]
         log = folder / "log"
@@ -152,14 +153,14 @@ def run(command: Command, records: Path, rows: int, concurrency: int, latency: f
                 start_new_session=True,
             )
         ended, peaks = threading.Event(), [0.0]
-        sampler = threading.Thread(target=_sample, args=(process.pid, ended, peaks))
+        sampler = threading.Thread(target=_sample_memory, args=(process.pid, ended, peaks))
         sampler.start()
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         ended.set()
         sampler.join()
         process.returncode = os.waitstatus_to_exitcode(status)
-        stats = served(port)
+        stats = server_stats(port)
         output = folder / "out.jsonl"
         written = output.read_bytes().count(b"\n") if output.exists() else 0
         if process.returncode or written != rows:
@@ -171,15 +172,15 @@ def run(command: Command, records: Path, rows: int, concurrency: int, latency: f
         return Cost(seconds, stats["seconds"], memory, *counts)
 
 
-def _sample(session: int, ended: threading.Event, peaks: list[float]) -> None:
-    while not ended.wait(SAMPLED_EVERY):
+def _sample_memory(session: int, ended: threading.Event, peaks: list[float]) -> None:
+    while not ended.wait(SAMPLING_INTERVAL):
         peaks.append(memory_of(session))
 
 
 def compare(
     contestants: dict[str, Command], rows: int, concurrency: int, latency: float, runs: int
 ) -> None:
-    """Run all contestants in turn, so many times; print a table of medians."""
+    """Run all contestants `runs` times, alternating; print a table of medians."""
     records = make_records(rows)
     costs: dict[str, list[Cost]] = {name: [] for name in contestants}
     names = list(contestants)
@@ -188,22 +189,24 @@ def compare(
             costs[name].append(run(contestants[name], records, rows, concurrency, latency))
     limit = rows / concurrency * latency
     print(f"\n{rows:,} rows, {concurrency} in flight, {latency * 1000:g} ms: limit {limit:.2f} s\n")
-    print("| | seconds | times bare | of the limit | asking, s | of the limit | MB | completions |")
+    print(
+        "| | seconds | times bare | of the limit | serving, s | of the limit | MB | completions |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     floor = statistics.median(cost.seconds for cost in costs[names[0]])
     for name, measured in costs.items():
         seconds = statistics.median(cost.seconds for cost in measured)
-        asking = statistics.median(cost.asking for cost in measured)
+        serving = statistics.median(cost.serving for cost in measured)
         print(
             f"| {name} | {seconds:.2f} | {seconds / floor:.2f} | {limit / seconds:.0%}"
-            f" | {asking:.2f} | {limit / asking:.0%}"
+            f" | {serving:.2f} | {limit / serving:.0%}"
             f" | {max(cost.memory for cost in measured):.0f}"
             f" | {max(cost.completions for cost in measured):,} |"
         )
 
 
-def flat(concurrency: int) -> None:
-    """Print seqit's memory at two numbers of rows, the server answering at once."""
+def measure_memory(concurrency: int) -> None:
+    """Print seqit's memory at two numbers of rows, with a server without latency."""
     print("\n| rows | seconds | MB |\n|---|---|---|")
     for rows in (2_000, 20_000):
         cost = run(seqit, make_records(rows), rows, concurrency, 0.0)
@@ -216,12 +219,12 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--latency", type=float, default=0.2, help="seconds")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these beside the bare loop")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these and the bare loop")
     parser.add_argument("--envs", type=Path, default=WORK, help="where the peers' environments are")
-    parser.add_argument("--flat", action="store_true", help="seqit's memory, nothing else")
+    parser.add_argument("--flat", action="store_true", help="only seqit's memory")
     options = parser.parse_args()
     if options.flat:
-        flat(options.concurrency[0])
+        measure_memory(options.concurrency[0])
         return
     wanted = options.only or ["seqit", "curator", "distilabel"]
     contestants: dict[str, Command] = {"bare": script(Path(sys.executable), "bare.py")}

@@ -2,9 +2,9 @@
 
     python bench/teachers/server.py LATENCY      prints its port, ends with its standard input
 
-GET /stats: completions served, most in flight at once, and seconds from the first request to the
-last answer. The first request without messages, by which some clients look for rate limits, is
-answered and not counted.
+GET /stats: completions sent, maximum in flight, and seconds from the first request to the last
+answer. A request without messages, by which some clients look up rate limits, is answered but not
+counted.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ ANSWER = {
 
 
 def _response(body: bytes) -> bytes:
-    """Return a whole HTTP answer; the limits are such that no client holds back for them."""
+    """Return a complete HTTP response; its rate limits are too high to slow down a client."""
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         "x-ratelimit-limit-requests: 100000000\r\nx-ratelimit-limit-tokens: 100000000000\r\n"
@@ -46,7 +46,7 @@ COMPLETION = _response(orjson.dumps(ANSWER))
 
 
 class Counts:
-    """What all connections share."""
+    """Counts shared by all connections."""
 
     def __init__(self, latency: float) -> None:
         self.latency = latency
@@ -56,7 +56,7 @@ class Counts:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection; requests on it come one after the other."""
+    """One keep-alive connection, with one request at a time."""
 
     def __init__(self, counts: Counts) -> None:
         self.counts = counts
@@ -81,17 +81,17 @@ class Connection(asyncio.Protocol):
         if not head.startswith(b"POST"):
             self.transport.write(_response(orjson.dumps(self.stats())))
             return
-        counted = b'"content"' in body
-        if counted:
+        is_counted = b'"content"' in body
+        if is_counted:
             counts.first = counts.first or counts.loop.time()
             counts.in_flight += 1
             counts.peak = max(counts.peak, counts.in_flight)
-        counts.loop.call_later(counts.latency, self.answer, counted)
+        counts.loop.call_later(counts.latency, self.answer, is_counted)
 
-    def answer(self, counted: bool) -> None:
+    def answer(self, is_counted: bool) -> None:
         counts = self.counts
         self.transport.write(COMPLETION)
-        if counted:
+        if is_counted:
             counts.in_flight -= 1
             counts.completions += 1
             counts.last = counts.loop.time()

@@ -10,7 +10,7 @@ from bespokelabs import curator
 
 
 class Answerer(curator.LLM):
-    """Asks what the row asks."""
+    """Sends the row's instruction and input as the prompt."""
 
     def prompt(self, input: dict[str, Any]) -> str:
         return "\n\n".join(filter(None, (input["instruction"], input["input"])))
@@ -20,9 +20,9 @@ class Answerer(curator.LLM):
 
 
 def main(rows: Path, output: Path, concurrency: int) -> None:
-    """Ask for every row, with limits by the minute that are never reached."""
+    """Send all rows, with limits per minute that are never reached."""
     records = [json.loads(line) for line in rows.read_text().splitlines()]
-    asked = [{key: record[key] for key in ("id", "instruction", "input")} for record in records]
+    inputs = [{key: record[key] for key in ("id", "instruction", "input")} for record in records]
     answerer = Answerer(
         model_name="gpt-4o",
         backend="openai",
@@ -33,7 +33,7 @@ def main(rows: Path, output: Path, concurrency: int) -> None:
             "max_tokens_per_minute": 100_000_000_000,
         },
     )
-    answered = answerer(asked)
+    answered = answerer(inputs)
     dataset = getattr(answered, "dataset", answered)
     with output.open("w") as file:
         for row in dataset:

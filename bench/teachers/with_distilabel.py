@@ -1,6 +1,6 @@
 """distilabel on the same rows: python bench/teachers/with_distilabel.py ROWS OUTPUT CONCURRENCY.
 
-It asks for all rows of a batch at once and waits for them all: its concurrency is the batch's size.
+It sends all rows of a batch at once and waits for all answers: its concurrency is the batch size.
 """
 
 import json
@@ -15,9 +15,9 @@ from distilabel.steps.tasks import TextGeneration
 
 
 def main(rows: Path, output: Path, concurrency: int) -> None:
-    """Ask for every row in a pipeline of two steps."""
+    """Send all rows in a pipeline of two steps."""
     records = [json.loads(line) for line in rows.read_text().splitlines()]
-    asked = [
+    inputs = [
         {
             "id": record["id"],
             "instruction": "\n\n".join(filter(None, (record["instruction"], record["input"]))),
@@ -25,7 +25,7 @@ def main(rows: Path, output: Path, concurrency: int) -> None:
         for record in records
     ]
     with Pipeline(name="answers") as pipeline:
-        load = LoadDataFromDicts(data=asked, batch_size=concurrency)
+        load = LoadDataFromDicts(data=inputs, batch_size=concurrency)
         llm = OpenAILLM(model="gpt-4o", base_url=os.environ["OPENAI_BASE_URL"], api_key="key")
         load >> TextGeneration(llm=llm, input_batch_size=concurrency)
     answered = pipeline.run(use_cache=False)["default"]["train"]

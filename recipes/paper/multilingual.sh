@@ -37,7 +37,7 @@ ROWS=${ROWS:-4750}                        # rows in each language
 PLACEBOS=${PLACEBOS:-$((ROWS * 80 / 95))} # rows of each placebo: 4,000
 MODEL=${MODEL:-meta-llama/Meta-Llama-3-8B}
 TEACHER=${TEACHER:-vllm:meta-llama/Meta-Llama-3-70B-Instruct}
-TEACHER_OPTIONS=${TEACHER_OPTIONS-'--engine tensor_parallel_size=4'}
+TEACHER_OPTIONS=${TEACHER_OPTIONS-'--engine-arg tensor_parallel_size=4'}
 MODELS=${MODELS:-it crosslingual single-turn multi-turn placebo}
 BENCHMARKS=${BENCHMARKS:-xquad xquad-translated mgsm mgsm-translated}
 ANSWERING=${ANSWERING:-vllm} # vllm or transformers: what runs the trained models
@@ -87,7 +87,7 @@ done
 for language in $languages; do
     for variant in single-turn multi-turn crosslingual; do
         step "data/$variant-$language" augment --method translate --variant "$variant" \
-            --languages "$language" --content input --others pass --seed "$SEED" \
+            --from "$language" --content input --on-inapplicable pass --seed "$SEED" \
             "$OUT/data/seeds-$language.jsonl"
     done
 done
@@ -98,7 +98,7 @@ placebo() {
     shift
     step "data/placebo-seeds-$language" mix "$OUT/data/seeds-$language.jsonl=$PLACEBOS" \
         --cap 1x --seed "$SEED"
-    step "data/placebo-$language" augment "$@" --seed "$SEED" --others pass \
+    step "data/placebo-$language" augment "$@" --seed "$SEED" --on-inapplicable pass \
         "$OUT/data/placebo-seeds-$language.jsonl"
 }
 
@@ -138,9 +138,9 @@ done
 in_all xquad xquad/xquad. .json
 in_all mgsm mgsm/mgsm_ .tsv
 for benchmark in xquad mgsm; do
-    step "items/$benchmark" augment --method translate --variant crosslingual --per-row all \
+    step "items/$benchmark" augment --method translate --variant crosslingual --languages-per-row all \
         --seed "$SEED" "$OUT/data/parallel-$benchmark.jsonl"
-    step "items/$benchmark-translated" augment --method translate --per-row all \
+    step "items/$benchmark-translated" augment --method translate --languages-per-row all \
         --seed "$SEED" "$OUT/data/parallel-$benchmark.jsonl"
 done
 

@@ -58,7 +58,7 @@ DATA=${DATA:-$PWD/data}
 ROWS=${ROWS-$rows} # seeds that are drawn; empty: all
 MODEL=${MODEL:-meta-llama/Meta-Llama-3-8B}
 TEACHER=${TEACHER:-vllm:meta-llama/Meta-Llama-3-70B-Instruct}
-TEACHER_OPTIONS=${TEACHER_OPTIONS-'--engine tensor_parallel_size=4'}
+TEACHER_OPTIONS=${TEACHER_OPTIONS-'--engine-arg tensor_parallel_size=4'}
 JUDGE=${JUDGE:-openai:gpt-4-turbo}
 JUDGE_OPTIONS=${JUDGE_OPTIONS---no-structured} # this judge knows no JSON Schema
 MODELS=${MODELS:-it it-regenerated sit-1 sit-2 sit-3 sit-4 separated wizardlm}
@@ -151,7 +151,7 @@ measure() {
             fi
             ;;
         gsm8k)
-            answer "$1" "$2" --shots "$OUT/items/shots.jsonl" --shots-count 8
+            answer "$1" "$2" --shots "$OUT/items/shots.jsonl" --num-fewshot 8
             step "scores/$1-$2" score "$answers"
             ;;
         humaneval)

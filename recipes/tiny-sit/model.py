@@ -1,10 +1,10 @@
-"""Makes a small Llama with random weights, and its tokenizer from the texts that it is to learn.
+"""Create a small Llama with random weights, and a tokenizer trained on its training texts.
 
     python model.py SEED DIR < records.jsonl
 
-The tokenizer is a byte-level BPE in which a word is the same token wherever it stands: what begins
-a text, a line, a quotation or a bracket is given the space that other words have, and loses it
-again when it is decoded. SEED decides the weights alone.
+The tokenizer is a byte-level BPE in which a word is the same token at every position: at the start
+of a text, a line, a quotation or a bracket, the normalizer adds the space that other words have,
+and the decoder removes it. SEED only affects the weights.
 """
 
 import json
@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-TOKENS = 1024  # at most, of the vocabulary
-LENGTH = 256  # of prompt and answer
-OPENING = '\n"['  # a word stands after these without a space
+MAX_VOCABULARY = 1024  # tokens
+MAX_LENGTH = 256  # of prompt and answer
+OPENING = '\n"['  # no space between these and the next word
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
@@ -23,20 +23,20 @@ TEMPLATE = (
 
 
 def make_tokenizer(texts: Iterable[str], folder: Path) -> None:
-    """Learn a tokenizer from the texts, and write it with its chat template."""
+    """Train a tokenizer on the texts, and write it with its chat template."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    spaced = [normalizers.Replace(mark, f"{mark} ") for mark in OPENING]
+    spaced = [normalizers.Replace(char, f"{char} ") for char in OPENING]
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(" "), *spaced])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    closed = [decoders.Replace(f"{mark} ", mark) for mark in OPENING]
+    closed = [decoders.Replace(f"{char} ", char) for char in OPENING]
     tokenizer.decoder = decoders.Sequence(
         [decoders.ByteLevel(), decoders.Fuse(), decoders.Strip(" ", left=1), *closed]
     )
     trainer = trainers.BpeTrainer(
-        vocab_size=TOKENS,
+        vocab_size=MAX_VOCABULARY,
         special_tokens=[BEGIN, END, PAD, "<|user|>", "<|assistant|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -62,9 +62,9 @@ def make_model(seed: int, folder: Path) -> None:
         intermediate_size=288,
         num_hidden_layers=3,
         num_attention_heads=4,
-        max_position_embeddings=LENGTH,
+        max_position_embeddings=MAX_LENGTH,
         tie_word_embeddings=True,
-        # What helps so small a model to look back early: large weights, biases, short waves.
+        # These help a model this small to learn attention early: large weights, biases, low theta.
         initializer_range=0.1,
         attention_bias=True,
         rope_parameters={"rope_type": "default", "rope_theta": 500.0},

@@ -25,14 +25,14 @@ train() {
     shift
     [ -e "models/$name/README.md" ] && return
     say "$name: training"
-    seqit train "$@" --out "models/$name" --seed "$run" --resume --length 256 \
+    seqit train "$@" --output "models/$name" --seed "$run" --resume --length 256 \
         --batch-tokens "$step_tokens" --micro-batch 4 --no-checkpointing \
         --checkpoint-every 1000 --log-every 20
 }
 
 [ -e "models/new-$run/config.json" ] || python "$here/model.py" "$run" "models/new-$run" <base.jsonl
 train "base-$run" base-1.jsonl base.jsonl --model "models/new-$run" \
-    --lr 2e-3 --schedule cosine --max-steps "$base_steps"
+    --learning-rate 2e-3 --schedule cosine --max-steps "$base_steps"
 
 for arm in IT separated SIT; do
     tuned=$arm-$run
@@ -46,12 +46,12 @@ for arm in IT separated SIT; do
     [ -e "mixture-$tuned.jsonl" ] ||
         seqit mix $sources --tokens $((step_tokens * steps * 21 / 20)) \
             --tokenizer "$base" --seed "$run" -o "mixture-$tuned.jsonl"
-    train "$tuned" "mixture-$tuned.jsonl" --model "$base" --lr 1.5e-3 --max-steps "$steps"
+    train "$tuned" "mixture-$tuned.jsonl" --model "$base" --learning-rate 1.5e-3 --max-steps "$steps"
     for split in seen unseen; do
         [ -e "answers/$tuned-$split.jsonl" ] && continue
         say "$tuned: answers ($split)"
         seqit respond --model "transformers:models/$tuned" --label "$arm" --benchmark "$split" \
-            --engine batch_size=100 --max-new-tokens 100 --no-cache \
+            --engine-arg batch_size=100 --max-new-tokens 100 --no-cache \
             "items-$split.jsonl" -o "answers/$tuned-$split.jsonl"
     done
 done

@@ -31,7 +31,7 @@ cd "$OUT"
 
 say() { printf '\n%s  %s\n' "$(date +%T)" "$*" >&2; }
 
-# The tasks that are added to a seed, of those that seqit augment --list-steps shows.
+# The tasks that are added to a seed, of those that seqit augment --list shows.
 tasks=question_word,list_numbers,largest_number,content_lines
 tasks=$tasks,content_first_sentence,content_last_sentence,uppercase,reversed_words
 tasks=$tasks,first_word,last_word,item_bullets,plus_ten,double,quoted,brackets
@@ -93,9 +93,9 @@ printf '%s\n' $runs | xargs -P 0 -n 1 "$here/one-run.sh"
 
 say 'Scores: every step by program; tables and figures over runs and items'
 [ -e scores.jsonl ] || seqit judge --judge builtin answers/*.jsonl -o scores.jsonl
-seqit compare IT separated SIT scores.jsonl --metric following --by chain \
+seqit compare IT separated SIT scores.jsonl --metrics following --by chain \
     --figure following.svg -o following.md
-seqit compare IT separated SIT scores.jsonl --metric step --by position,chain \
+seqit compare IT separated SIT scores.jsonl --metrics step --by position,chain \
     --figure steps.svg -o steps.md
 seqit sql "
     SELECT regexp_extract(file, 'models/(.*)/', 1) AS model, training->'steps' AS steps,

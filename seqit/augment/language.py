@@ -1,13 +1,14 @@
-"""Which language a text is in, as far as its script and its commonest words tell.
+"""Detect the language of a text from its script and its most common words.
 
-Coarse on purpose: it finds answers in a plainly wrong language, and is silent where in doubt.
+Coarse on purpose: it finds answers that are clearly in a wrong language, and reports nothing if
+it is not sure.
 """
 
 import re
 import unicodedata
 from collections import Counter
 
-# Scripts as Unicode names their letters; a language that is not here is written in Latin script.
+# ISO 639-1 codes.
 _NAMES = {
     "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German",
     "el": "Greek", "en": "English", "es": "Spanish", "fa": "Persian", "fi": "Finnish",
@@ -18,7 +19,7 @@ _NAMES = {
     "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
 
-# Scripts as Unicode names their letters; a language that is not here is written in Latin script.
+# Scripts by the names that Unicode gives their letters; languages not listed use Latin script.
 _SCRIPTS = {
     code: frozenset(scripts.split())
     for codes, scripts in {
@@ -50,10 +51,10 @@ _SCRIPTS = {
     for code in codes.split()
 }
 _LATIN = frozenset({"LATIN"})
-_LEAST = 0.3
-"""The share of letters in the language's script; the others are names, terms and quotations."""
+_MIN_SCRIPT_SHARE = 0.3
+"""Share of letters in the language's script; the rest may be names, terms and quotations."""
 
-# Common words; what two languages share stands in both, and so tells neither from the other.
+# Common words; a word that two languages share is listed for both, so it favours neither.
 _COMMON = {
     "en": "the of and to at in is are with what which that how this for from you your it was by",
     "de": "der die das und ist nicht ein eine einen den dem zu mit wie auf für von im in sie wird"
@@ -80,56 +81,56 @@ _NOT_PROSE = re.compile(
 
 
 def language_name(code: str) -> str:
-    """Return the English name of a language (ISO 639-1); the code itself if it is not common."""
+    """Return the English name of a language (ISO 639-1); the code itself if it is not listed."""
     return _NAMES.get(code, code)
 
 
 def prose(text: str) -> str:
-    """Return the text without code, links, markup and slots: what has a language at all."""
+    """Return the text without code, links, markup and slots, which belong to no language."""
     return _NOT_PROSE.sub(" ", text)
 
 
 def wrong_language(text: str, code: str) -> str | None:
-    """Return what is wrong where the text is plainly not in the language with this code."""
+    """Return a problem message if the text is clearly not in the language with this code."""
     if problem := _wrong_script(text, code):
         return problem
-    found = reads_as(text)
+    found = detect_language(text)
     if code in _WORDS and found not in ("", code):
         return f"it is in {language_name(found)} and not in {language_name(code)}"
     return None
 
 
 def differing_language(text: str, other: str) -> str | None:
-    """Return what is wrong where two texts are plainly in different languages."""
+    """Return a problem message if two texts are clearly in different languages."""
     ours, theirs = _letters(text), _letters(other)
     if ours and theirs and ours.most_common(1)[0][0] != theirs.most_common(1)[0][0]:
         return "it is in another script than the original"
-    found, wanted = reads_as(text), reads_as(other)
+    found, wanted = detect_language(text), detect_language(other)
     if found and wanted and found != wanted:
         return f"it is in {language_name(found)}, and the original in {language_name(wanted)}"
     return None
 
 
-def reads_as(text: str) -> str:
-    """Return the code of the language whose common words clearly prevail; empty in doubt."""
-    said = [word.casefold() for word in _WORD.findall(prose(text))]
-    counts = Counter({code: sum(w in words for w in said) for code, words in _WORDS.items()})
-    (best, most), (_, next_most) = counts.most_common(2)
-    return best if most >= 3 and most >= 2 * next_most else ""
+def detect_language(text: str) -> str:
+    """Return the code of the language whose common words clearly dominate; empty if unclear."""
+    found = [word.casefold() for word in _WORD.findall(prose(text))]
+    counts = Counter({code: sum(w in words for w in found) for code, words in _WORDS.items()})
+    (best, count), (_, next_count) = counts.most_common(2)
+    return best if count >= 3 and count >= 2 * next_count else ""
 
 
 def _wrong_script(text: str, code: str) -> str | None:
-    """Return what is wrong where too little of the text is in the language's script."""
+    """Return a problem message if too little of the text is in the language's script."""
     letters = _letters(text)
-    letters["CJK"] *= 3  # one character says as much as three letters
+    letters["CJK"] *= 3  # one character carries as much as about three letters
     wanted = _SCRIPTS.get(code, _LATIN)
-    if sum(letters[script] for script in wanted) >= _LEAST * letters.total():
+    if sum(letters[script] for script in wanted) >= _MIN_SCRIPT_SHARE * letters.total():
         return None
     return f"it is not in the script of {language_name(code)}"
 
 
 def _letters(text: str) -> Counter[str]:
-    """Count the letters of the prose by their script."""
+    """Count the letters of the text's prose by script."""
     return Counter(_script(each) for each in prose(text) if each.isalpha())
 
 

@@ -1,8 +1,8 @@
-"""Paraphrase chains: the text is put into other words, perhaps repeated too, then the task done.
+"""Paraphrase chains: paraphrase the text, optionally repeat it too, then do the task.
 
-The placebos of arXiv 2403.07794 beside repeat → result (seqit.augment.placebo): paraphrase →
+The other placebos of arXiv 2403.07794 (repeat → result is seqit.augment.placebo): paraphrase →
 result, paraphrase → repeat → result, repeat → paraphrase → result. A language model writes the
-paraphrase; the original answer stays.
+paraphrase; the original answer is kept.
 """
 
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ from seqit.augment.derive import (
     check_choice,
     derive,
     is_question,
-    need_model,
     prepend_request,
     record_failure,
+    require_model,
     skip_or_pass,
 )
 from seqit.augment.form import AnswerField, TaggedForm
 from seqit.augment.language import differing_language, prose
 from seqit.augment.placebo import repeat_step
 from seqit.augment.prompt import load_prompt
-from seqit.checks.measures import letters, words
 from seqit.checks.retained import lost_content
+from seqit.checks.text_units import count_letters, words
 from seqit.llm.client import ModelClient
 from seqit.llm.model_call import CheckFailed, CompletionFailed, ModelCall
 from seqit.records.identity import rng_for
@@ -39,12 +39,12 @@ METHOD = "paraphrase"
 
 CHAINS = ("paraphrase", "paraphrase-repeat", "repeat-paraphrase")
 
-PARAPHRASES = {
+PARAPHRASE_INSTRUCTIONS = {
     what: f"Put the {what} into other words." for what in ("input", "question", "instruction")
 }
-"""The step that paraphrases, by what it says anew."""
+"""The instruction of the paraphrase step, by the part of the row that it paraphrases."""
 
-# The request is one of these and then one of _CLOSINGS; the instruction follows.
+# The request is one of these, then one of _CLOSINGS; the instruction follows.
 _OPENINGS = {
     "paraphrase": (
         "First say the {what} in other words",
@@ -71,17 +71,17 @@ _CLOSINGS = {
     "instruction": ("; then carry it out:", ". After that, do what it says:"),
 }
 
-_KEPT = ("code", "table", "option", "link", "quote", "number")
+_REQUIRED_CONTENT = ("code", "table", "option", "link", "quote", "number")
 _FORM = TaggedForm((AnswerField("paraphrase"),))
-_FEWEST_LETTERS = 8
+_MIN_LETTERS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """The text of a row that is put into other words, and what to call it."""
+    """The text to paraphrase, and which part of the row it is."""
 
     text: str
-    what: str
+    kind: str  # input, question or instruction
 
 
 def augment(
@@ -91,39 +91,39 @@ def augment(
     seed: int,
     model: ModelClient | None = None,
     chain: str = "paraphrase",
-    others: OnInapplicable = "reject",
+    on_inapplicable: OnInapplicable = "reject",
 ) -> Iterator[Row]:
-    """Ask of every row to put its input, or else its instruction, into other words first.
+    """Yield each row as a chain that paraphrases its input, or else its instruction, first.
 
-    chain: `paraphrase`, `paraphrase-repeat` (then the original once more), `repeat-paraphrase`.
+    chain: `paraphrase`, `paraphrase-repeat` (then the original text again), `repeat-paraphrase`.
 
-    An input with hardly any words, such as a list of numbers, is left alone and the instruction
-    taken. Raises UsageError where there is no model, or for a chain that is not known.
+    If the input has hardly any words, such as a list of numbers, the instruction is paraphrased.
+    Raises UsageError if model is None, or for an unknown chain.
     """
-    model = need_model(model, METHOD, "to write the paraphrase")
+    model = require_model(model, METHOD, "to write the paraphrase")
     check_choice("chain", chain, CHAINS)
-    check_choice("others", others, ("reject", "pass"))
+    check_choice("on_inapplicable", on_inapplicable, ("reject", "pass"))
     paraphraser = _Paraphraser(model, chain, seed)
     for row, result in model.run(rows, paraphraser.run):
         if isinstance(result, CompletionFailed):
             record_failure(stats, row, result)
         elif isinstance(result, SkipReason):
-            yield from skip_or_pass(row, stats, others, METHOD, result)
+            yield from skip_or_pass(row, stats, on_inapplicable, METHOD, result)
         else:
-            yield row.changed(result)
+            yield row.with_value(result)
 
 
 def _subject(record: Record) -> _Subject | None:
-    """Return the first text that has enough letters outside of code and links."""
+    """Return the first text with enough letters outside code and links; None if there is none."""
     kind = "question" if is_question(record["instruction"]) else "instruction"
-    for text, what in ((record["input"], "input"), (record["instruction"], kind)):
-        if letters(prose(text)) >= _FEWEST_LETTERS:
-            return _Subject(text, what)
+    for subject in (_Subject(record["input"], "input"), _Subject(record["instruction"], kind)):
+        if count_letters(prose(subject.text)) >= _MIN_LETTERS:
+            return subject
     return None
 
 
-def _obstacle(record: Record) -> SkipReason | None:
-    """Return why the row cannot be paraphrased first."""
+def _skip_reason(record: Record) -> SkipReason | None:
+    """Return why the method does not apply to the record; None if it does."""
     if not record["output"]:
         return NO_OUTPUT
     if record["lineage"]["operation"] == "paraphrase":
@@ -138,49 +138,50 @@ class _Paraphraser:
     seed: int
 
     def run(self, row: Row) -> ModelCall[Record | SkipReason]:
-        """Ask for the paraphrase, where one can be made; raises CompletionFailed."""
+        """Return the chain, or why the row is skipped; raises CompletionFailed."""
         record: Record = row.value
-        if why := _obstacle(record):
-            return why
+        if skip := _skip_reason(record):
+            return skip
         if (subject := _subject(record)) is None:
             message = "The row has too few words: there is nothing to say differently."
             return SkipReason("nothing-to-paraphrase", message)
-        return self._chained(record, subject, (yield from self._ask(record, subject)))
+        paraphrase = yield from self._paraphrase(record, subject)
+        return self._chain(record, subject, paraphrase)
 
-    def _ask(self, record: Record, subject: _Subject) -> ModelCall[str]:
+    def _paraphrase(self, record: Record, subject: _Subject) -> ModelCall[str]:
         structured = self.model.structured
-        values = {"what": subject.what, "text": subject.text}
-        lot = self._lot(record, "examples")
-        messages = load_prompt(METHOD).messages(values, _FORM, structured, lot)
+        values = {"what": subject.kind, "text": subject.text}
+        rng = self._rng(record, "examples")
+        messages = load_prompt(METHOD).messages(values, _FORM, structured, rng)
 
-        def read(text: str) -> str:
-            paraphrase: str = _FORM.read(text, structured)["paraphrase"]
+        def parse(text: str) -> str:
+            paraphrase: str = _FORM.parse(text, structured)["paraphrase"]
             _check(subject, paraphrase)
             return paraphrase
 
         return (
             yield from self.model.complete(
-                record, METHOD, messages, read, seed=self.seed, schema=_FORM.schema
+                record, METHOD, messages, parse, seed=self.seed, schema=_FORM.schema
             )
         )
 
-    def _chained(self, record: Record, subject: _Subject, paraphrase: str) -> Record:
-        lot = self._lot(record, "phrasing")
-        request = lot.choice(_OPENINGS[self.chain]) + lot.choice(_CLOSINGS[subject.what])
-        shown = subject.what if subject.what == "input" else f"following {subject.what}"
+    def _chain(self, record: Record, subject: _Subject, paraphrase: str) -> Record:
+        rng = self._rng(record, "phrasing")
+        request = rng.choice(_OPENINGS[self.chain]) + rng.choice(_CLOSINGS[subject.kind])
+        noun = subject.kind if subject.kind == "input" else f"following {subject.kind}"
         first: Step = {
-            "instruction": PARAPHRASES[subject.what],
+            "instruction": PARAPHRASE_INSTRUCTIONS[subject.kind],
             "output": paraphrase,
             "name": "paraphrase",
         }
-        repeated = repeat_step(subject.text, subject.what)
+        repeated = repeat_step(subject.text, subject.kind)
         steps = {
             "paraphrase": [first],
             "paraphrase-repeat": [first, repeated],
             "repeat-paraphrase": [repeated, first],
         }[self.chain]
         changes = {
-            "instruction": prepend_request(request.format(what=shown), record["instruction"]),
+            "instruction": prepend_request(request.format(what=noun), record["instruction"]),
             "output": "\n\n".join([*(step["output"] for step in steps), record["output"]]),
             "steps": [*steps, *chain_of(record)],
         }
@@ -194,20 +195,20 @@ class _Paraphraser:
             prompt=load_prompt(METHOD).version,
         )
 
-    def _lot(self, record: Record, stage: str) -> Random:
+    def _rng(self, record: Record, stage: str) -> Random:
         number = record["lineage"]["iteration"] + 1
         return rng_for(self.seed, record["id"], number, f"{METHOD} {stage}")
 
 
 def _check(subject: _Subject, paraphrase: str) -> None:
-    """Raise CheckFailed unless the text plausibly says the original in other words."""
+    """Raise CheckFailed unless the text is a plausible paraphrase of the original."""
     original = subject.text
     if _folded(paraphrase) == _folded(original):
         raise CheckFailed("it is the same text as the original", "not-paraphrased")
     if len(paraphrase) > 2.5 * len(original) + 20 or len(original) > 2.5 * len(paraphrase) + 5:
         raise CheckFailed("it is not about as long as the original", "wrong-length")
     for kind, text in lost_content(original, paraphrase):
-        if kind in _KEPT:
+        if kind in _REQUIRED_CONTENT:
             raise CheckFailed(
                 f"the {kind} {shorten(text)!r} of the original is gone", "lost-content"
             )
@@ -216,7 +217,7 @@ def _check(subject: _Subject, paraphrase: str) -> None:
             raise CheckFailed(f"the number {text!r} is not in the original", "added-content")
     if problem := differing_language(paraphrase, original):
         raise CheckFailed(problem, "wrong-language")
-    if subject.what == "question" and not is_question(paraphrase):
+    if subject.kind == "question" and not is_question(paraphrase):
         raise CheckFailed("the original is a question, and it is none", "not-a-question")
 
 

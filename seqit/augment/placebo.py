@@ -1,7 +1,7 @@
-"""Placebo chains: a first task that asks for no thought, so that only the form is sequential.
+"""Placebo chains: the first task needs no reasoning, so that only the form is sequential.
 
-The chain of this module repeats its text before it answers (repeat → result, the placebo of
-arXiv 2403.07794). What is repeated is known, so the first step is always checkable.
+The chain repeats its input or instruction before the answer (repeat → result, the placebo of
+arXiv 2403.07794). The repeated text is known, so the first step can always be checked.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ from seqit.records.run_stats import Row, RunStats
 
 METHOD = "repeat"
 
-REPEATS = {
+REPEAT_INSTRUCTIONS = {
     what: f"Repeat the {what} word for word." for what in ("input", "question", "instruction")
 }
-"""The first step, by what it repeats."""
+"""The instruction of the first step, by the part of the row that it repeats."""
 
-# The instruction follows; {what} is the text that is repeated.
+# The instruction follows; {what} names the repeated text.
 _INPUT = (
     "First repeat the {what} word for word, then do the following:",
     "Repeat the {what} exactly as it is given. After that, do this:",
@@ -50,19 +50,19 @@ _TASK = (
 
 
 def augment(
-    rows: Iterator[Row], stats: RunStats, *, seed: int, others: OnInapplicable = "reject"
+    rows: Iterator[Row], stats: RunStats, *, seed: int, on_inapplicable: OnInapplicable = "reject"
 ) -> Iterator[Row]:
-    """Ask of every row to repeat its input, or else its instruction, before the answer."""
-    check_choice("others", others, ("reject", "pass"))
+    """Yield each row as a chain that repeats its input, or else its instruction, first."""
+    check_choice("on_inapplicable", on_inapplicable, ("reject", "pass"))
     for row in rows:
-        if why := _obstacle(row.value):
-            yield from skip_or_pass(row, stats, others, METHOD, why)
+        if skip := _skip_reason(row.value):
+            yield from skip_or_pass(row, stats, on_inapplicable, METHOD, skip)
         else:
-            yield row.changed(_repeat_first(row.value, seed))
+            yield row.with_value(_repeat_first(row.value, seed))
 
 
-def _obstacle(record: Record) -> SkipReason | None:
-    """Return why the row cannot be repeated first."""
+def _skip_reason(record: Record) -> SkipReason | None:
+    """Return why the method does not apply to the record; None if it does."""
     if not record["output"]:
         return NO_OUTPUT
     if not (record["input"] + record["instruction"]).strip():
@@ -75,13 +75,18 @@ def _obstacle(record: Record) -> SkipReason | None:
 def repeat_step(text: str, what: str) -> Step:
     """Return the step that repeats a text word for word, with its check."""
     check = {"kind": "text", "value": text}
-    return {"instruction": REPEATS[what], "output": text, "check": check, "name": "repeat"}
+    return {
+        "instruction": REPEAT_INSTRUCTIONS[what],
+        "output": text,
+        "check": check,
+        "name": "repeat",
+    }
 
 
 def _repeat_first(record: Record, seed: int) -> Record:
-    text, what, phrasings = _repeated(record)
-    lot = rng_for(seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
-    request = lot.choice(phrasings).format(what=what)
+    text, what, phrasings = _repeated_text(record)
+    rng = rng_for(seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
+    request = rng.choice(phrasings).format(what=what)
     changes = {
         "instruction": prepend_request(request, record["instruction"]),
         "output": f"{text}\n\n{record['output']}",
@@ -90,8 +95,8 @@ def _repeat_first(record: Record, seed: int) -> Record:
     return derive(record, changes, "repeat", method=METHOD, seed=seed)
 
 
-def _repeated(record: Record) -> tuple[str, str, tuple[str, ...]]:
-    """Return the text to repeat, what to call it, and the phrasings that fit it."""
+def _repeated_text(record: Record) -> tuple[str, str, tuple[str, ...]]:
+    """Return the text to repeat, the noun for it, and the phrasings to choose from."""
     if record["input"].strip():
         return record["input"], "input", _INPUT
     text = record["instruction"]

@@ -1,8 +1,8 @@
-"""Prompts: one text file each in prompts/, with its examples; the version is the file's hash.
+"""Prompt templates: one text file each in prompts/, examples included; its hash is the version.
 
-A file has sections, each begun by a line `%% NAME`: `task` tells what to do, `given` is the
-question with its {slots}, and each `example` holds values in tags: those of the slots, then those
-of the answer's fields (a list as <item>s); a slot that an example does not name is empty there.
+A file has sections, each started by a line `%% NAME`: `task` is the system message, `given` the
+question with its {slots}, and each `example` has values in tags: those of the slots, then those
+of the answer's fields (a list as <item>s). A slot that an example does not name is empty there.
 See seqit/augment/prompts/classify.txt.
 """
 
@@ -26,7 +26,7 @@ _ITEM = re.compile(r"<item>(.*?)</item>", re.DOTALL)
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt file: what to do, the question, and worked examples."""
+    """A prompt file: the task, the question template, and worked examples."""
 
     name: str
     version: str  # 16 hexadecimal digits over the file
@@ -39,31 +39,30 @@ class Prompt:
         values: Mapping[str, str],
         form: AnswerForm,
         structured: bool,
-        lot: Random,
-        most_examples: int | None = None,
+        rng: Random,
     ) -> list[Message]:
-        """Return the chat that asks about `values`: the examples are turns, in a drawn order."""
-        examples = lot.sample(self.examples, len(self.examples))[:most_examples]
-        unnamed = dict.fromkeys(values, "")
+        """Return the chat for `values`, with the examples as earlier turns in random order."""
+        examples = rng.sample(self.examples, len(self.examples))
+        empty_slots = dict.fromkeys(values, "")
         system = f"{fill(self.task, values)}\n\n{form.guidance(structured)}"
         chat: list[Message] = [{"role": "system", "content": system}]
         for example in examples:
             answer = {
                 field.name: _ITEM.findall(example[field.name])
-                if field.several
+                if field.is_list
                 else example[field.name]
                 for field in form.fields
             }
-            chat.append({"role": "user", "content": fill(self.given, unnamed | example)})
-            chat.append({"role": "assistant", "content": form.show(answer, structured)})
+            chat.append({"role": "user", "content": fill(self.given, empty_slots | example)})
+            chat.append({"role": "assistant", "content": form.render(answer, structured)})
         chat.append({"role": "user", "content": fill(self.given, values)})
         return chat
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Put the values into their {slots}, once: braces within a value are text.
+    """Return the template with its {slots} filled in one pass: braces within a value stay text.
 
-    A line that is nothing but an empty slot goes.
+    A line that contains only an empty slot is removed.
     """
 
     def value(slot: re.Match[str]) -> str:
@@ -79,16 +78,17 @@ def load_prompt(name: str) -> Prompt:
     text = resources.files("seqit.augment").joinpath("prompts", f"{name}.txt").read_text("utf-8")
     _, *pieces = _SECTION.split(text)
     sections = list(zip(pieces[::2], (piece.strip("\n") for piece in pieces[1::2]), strict=True))
-    once = dict(sections)
+    by_name = dict(sections)
     examples = tuple(
         {tag: value.strip("\n") for tag, value in _VALUE.findall(body)}
         for title, body in sections
         if title == "example"
     )
-    return Prompt(name, xxh3_64_hexdigest(text.encode()), once["task"], once["given"], examples)
+    version = xxh3_64_hexdigest(text.encode())
+    return Prompt(name, version, by_name["task"], by_name["given"], examples)
 
 
 def prompts_version(*names: str) -> str:
-    """Return the version of several prompts together: 16 hexadecimal digits."""
+    """Return one version for several prompts: 16 hexadecimal digits."""
     versions = (f"{name} {load_prompt(name).version}" for name in names)
     return xxh3_64_hexdigest("\n".join(versions).encode())

@@ -1,13 +1,13 @@
-"""Regenerated answers: the same teacher answers the instructions as they are.
+"""Regenerated answers: a model answers the existing instructions.
 
-The baseline of arXiv 2403.07794 that makes a chained and an unchained set differ in their
-instructions alone, not in who answered. Rows without an answer are answered the same way.
+The baseline of arXiv 2403.07794: a chained and an unchained set with answers of the same model
+differ only in their instructions. Rows without an answer are answered the same way.
 """
 
 import re
 from collections.abc import Iterator
 
-from seqit.augment.derive import need_model, rebuild, record_failure
+from seqit.augment.derive import rebuild, record_failure, require_model
 from seqit.augment.respond import respond
 from seqit.checks import record_problems
 from seqit.llm.client import ModelClient
@@ -21,32 +21,33 @@ METHOD = "regenerate"
 def augment(
     rows: Iterator[Row], stats: RunStats, *, seed: int, model: ModelClient | None = None
 ) -> Iterator[Row]:
-    """Yield every row with the model's answer in place of its own, in input order.
+    """Yield every row with its answer replaced by the model's, in input order.
 
-    The lineage tells the two origins of such a record apart. What made the instruction stays:
-    root, iteration, operation and kept, so that a chain is a chain still; a seed's operation
-    becomes "regenerate". Who answered is new: method, teacher, seed, and parent, the record whose
-    answer was replaced. The version of the prompt goes: no prompt was used.
+    In the lineage, the keys that describe the instruction are kept (root, iteration, operation,
+    kept; a seed's operation becomes "regenerate"), and those that describe the answer are new:
+    method, teacher, seed, and parent, the record whose answer was replaced. The version of the
+    prompt is dropped: no prompt was used.
 
-    A step's instruction stays. Its output and check stay where the new answer has that output on
-    lines of its own, in its turn, and the check holds; else they belonged to the old answer.
+    A step keeps its instruction. It keeps its output and check only if the new answer contains
+    that output on separate lines, in the order of the steps, and the check passes.
 
-    Raises UsageError where there is no model.
+    Raises UsageError if model is None.
     """
-    model = need_model(model, METHOD, "to answer the instructions")
+    model = require_model(model, METHOD, "to answer the instructions")
 
-    def work(row: Row) -> ModelCall[Record]:
+    def run(row: Row) -> ModelCall[Record]:
         record: Record = row.value
-        return _answered(record, (yield from respond(model, record, seed)), model.name, seed)
+        answer = yield from respond(model, record, seed)
+        return _with_answer(record, answer, model.name, seed)
 
-    for row, result in model.run(rows, work):
+    for row, result in model.run(rows, run):
         if isinstance(result, CompletionFailed):
             record_failure(stats, row, result)
         else:
-            yield row.changed(result)
+            yield row.with_value(result)
 
 
-def _answered(record: Record, answer: str, teacher: str, seed: int) -> Record:
+def _with_answer(record: Record, answer: str, teacher: str, seed: int) -> Record:
     old = record["lineage"]
     operation = old["operation"]
     lineage: Lineage = {
@@ -60,31 +61,34 @@ def _answered(record: Record, answer: str, teacher: str, seed: int) -> Record:
     }
     if "kept" in old:
         lineage["kept"] = old["kept"]
-    steps = _standing(record.get("steps", []), answer)
-    made = rebuild(record, {"output": answer, "steps": steps, "lineage": lineage})
-    # A step without its output can take away what a later check refers to.
-    while problems := record_problems(made):
+    steps = _steps_of_answer(record.get("steps", []), answer)
+    regenerated = rebuild(record, {"output": answer, "steps": steps, "lineage": lineage})
+    # A step that lost its output can invalidate a later check that refers to it.
+    while problems := record_problems(regenerated):
         failing = {index for index, _ in problems}
-        steps = [_bare(step) if n in failing else step for n, step in enumerate(made["steps"])]
-        made = {**made, "steps": steps}
-    return made
+        steps = [
+            _without_output(step) if index in failing else step
+            for index, step in enumerate(regenerated["steps"])
+        ]
+        regenerated = {**regenerated, "steps": steps}
+    return regenerated
 
 
-def _standing(steps: list[Step], answer: str) -> list[Step]:
-    """Return the steps, those without output whose text is not in the answer, line by line."""
+def _steps_of_answer(steps: list[Step], answer: str) -> list[Step]:
+    """Return the steps, without the outputs that the answer does not contain as whole lines."""
     found: list[Step] = []
-    place = 0
+    position = 0
     for step in steps:
         output = step.get("output", "").strip()
         lines = re.compile(rf"^{re.escape(output)}[ \t]*$", re.MULTILINE)
-        match = lines.search(answer, place) if output else None
+        match = lines.search(answer, position) if output else None
         if match:
-            place = match.end()
+            position = match.end()
             found.append({**step, "output": output})
         else:
-            found.append(_bare(step))
+            found.append(_without_output(step))
     return found
 
 
-def _bare(step: Step) -> Step:
+def _without_output(step: Step) -> Step:
     return {"instruction": step["instruction"]}

@@ -2,37 +2,37 @@
 
 from functools import partial
 
-from seqit.checks.placeholder import EDGES, placeholder_kind
-from seqit.llm.chat import chat_of
+from seqit.checks.placeholder import EDGE_CHARACTERS, placeholder_kind
+from seqit.llm.chat import prompt_messages
 from seqit.llm.client import ModelClient
 from seqit.llm.model_call import ModelCall, ParseError
 from seqit.records.record import Record
-from seqit.records.text.reasoning import UNCLOSED, without_reasoning
+from seqit.records.text.reasoning import UNCLOSED_REASONING, strip_reasoning
 from seqit.records.validation import shorten
 
 STAGE = "respond"
 
 
 def respond(model: ModelClient, record: Record, seed: int) -> ModelCall[str]:
-    """Ask for the answer to a record's instruction; raises Unanswered.
+    """Return the model's answer to a record's instruction; raises CompletionFailed.
 
-    A completion that is cut off, withheld or empty is no answer, and neither is the reasoning
-    that a model may put before it.
+    A completion that is truncated, filtered or empty is not an answer; reasoning before the
+    answer is removed.
     """
-    given = f"{record['instruction']}\n{record['input']}"
-    read = partial(_answer, given=given)
-    return (yield from model.complete(record, STAGE, chat_of(record), read, seed=seed))
+    task = f"{record['instruction']}\n{record['input']}"
+    parse = partial(_parse_answer, task=task)
+    return (yield from model.complete(record, STAGE, prompt_messages(record), parse, seed=seed))
 
 
-def _answer(text: str, given: str) -> str:
-    answer = without_reasoning(text)
+def _parse_answer(text: str, task: str) -> str:
+    answer = strip_reasoning(text)
     if answer is None:
-        raise ParseError(UNCLOSED, "truncated")
+        raise ParseError(UNCLOSED_REASONING, "truncated")
     if not answer.strip():
         raise ParseError("no answer follows the reasoning", "empty")
     answer = answer.strip()
-    # What a server says for a failed call; "Error" alone may be what a program prints.
+    # A server's text for a failed call; "Error" alone may be the correct output of a program.
     failed = placeholder_kind(answer) in ("failed-call", "unfilled-slot")
-    if failed and answer.strip(EDGES).casefold() != "error" and answer not in given:
+    if failed and answer.strip(EDGE_CHARACTERS).casefold() != "error" and answer not in task:
         raise ParseError(f"{shorten(answer)!r} stands where the answer should be", "placeholder")
     return answer

@@ -1,23 +1,23 @@
-"""A benchmark of chained instructions, built as SeqEval was: from seed questions, without answers.
+"""Build a benchmark of chained instructions like SeqEval: from seed questions, without answers.
 
 Source: Hu, Yu, Chen, Ponti, "Fine-Tuning Large Language Models with Sequential Instructions",
-NAACL 2025 (arXiv 2403.07794), section on SeqEval. Each question is extended by one task an
-iteration, in a mode that is drawn: a prefix or a suffix task or, in the first iteration, being
-decomposed. Each item is taken from one of the iterations, drawn too, so that the benchmark holds
-chains of every length; published were 10, 20, 30 and 40 % of iterations 1 to 4.
+NAACL 2025 (arXiv 2403.07794), section on SeqEval. Each iteration adds one task to a question, by
+an operation chosen at random: prefix or suffix, in the first iteration also decompose. The number
+of iterations per item is sampled too, so that the benchmark has chains of every length; published
+were 10, 20, 30 and 40 % after 1 to 4 iterations.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
-from seqit.augment.derive import derive, need_model, record_failure
+from seqit.augment.derive import RowState, derive, record_failure, require_model
 from seqit.augment.prompt import prompts_version
-from seqit.augment.seq_instruct.llm.question import OutputFormat
-from seqit.augment.seq_instruct.llm.teacher import Extract, LanguageTeacher, default_format
-from seqit.augment.seq_instruct.teacher import CLASSIFIED, ChainOperation, Rewrite
+from seqit.augment.seq_instruct.llm.stage_caller import OutputFormat, default_format
+from seqit.augment.seq_instruct.llm.teacher import ExtractMode, LanguageTeacher
+from seqit.augment.seq_instruct.teacher import CLASSIFICATION_KEY, ChainOperation, Rewrite
 from seqit.errors import UsageError
 from seqit.llm.client import ModelClient
 from seqit.llm.model_call import ModelCall
@@ -27,16 +27,8 @@ from seqit.records.run_stats import Row, RunStats
 
 METHOD = "seqeval"
 
-_FIRST: tuple[ChainOperation, ...] = ("decompose", "prefix", "suffix")
-_LATER: tuple[ChainOperation, ...] = ("prefix", "suffix")
-
-
-@dataclass(slots=True)
-class _ItemRow:
-    """One row on its way to its iteration, as far as it has come."""
-
-    row: Row
-    operations: list[ChainOperation] = field(default_factory=list)
+_FIRST_OPERATIONS: tuple[ChainOperation, ...] = ("decompose", "prefix", "suffix")
+_LATER_OPERATIONS: tuple[ChainOperation, ...] = ("prefix", "suffix")
 
 
 def augment(
@@ -47,41 +39,44 @@ def augment(
     model: ModelClient | None = None,
     iterations: int = 4,
     keep_shares: Sequence[float] | None = None,
-    extract: Extract = "auto",
+    extract: ExtractMode = "auto",
     refine: bool = True,
-    shape: OutputFormat = default_format,
+    output_format: OutputFormat = default_format,
 ) -> Iterator[Row]:
     """Yield one benchmark item for every row, in input order: a chain with its steps, no answer.
 
-    keep_shares: how often an item is taken from iteration 1, 2, … to `iterations`; by default in
-    proportion to its number, which for 4 iterations is 10, 20, 30 and 40 %. The iteration is drawn
-    for each row by itself, so the shares are met on average, and no item depends on other rows or
-    their order; the account counts them ("kept"), and the modes by iteration. A row is not
-    extended beyond its own iteration. extract, refine and shape are the teacher's.
+    keep_shares: the shares of items with 1, 2, … `iterations` iterations; by default
+    proportional to that number, which for 4 iterations is 10, 20, 30 and 40 %. The number is
+    sampled for each row independently, so the shares are met on average, and no item depends on
+    other rows or their order. The run statistics count the items by number of iterations
+    ("kept"), and the operations by iteration. extract, refine and output_format: see
+    LanguageTeacher.
 
-    Raises UsageError where there is no model, or the shares are not one for each iteration.
+    Raises UsageError if model is None, or if there is not one share per iteration.
     """
-    model = need_model(model, METHOD, "to extend the instructions")
+    model = require_model(model, METHOD, "to extend the instructions")
     shares = tuple(keep_shares or range(1, iterations + 1))
     _check_shares(iterations, shares)
     counts: dict[str, Counter[str]] = {}
     kept: Counter[str] = Counter()
     stats.results |= {"operations": counts, "kept": kept}
-    teacher = LanguageTeacher(model, extract, refine, until="rewrite", shape=shape)
-    building = _Building(teacher, shares, seed)
-    for way, failure in model.run(map(_ItemRow, rows), building.run):
-        for number, operation in enumerate(way.operations, 1):
-            counts.setdefault(str(number), Counter())[operation] += 1
+    teacher = LanguageTeacher(
+        model, extract, refine, stop_after="rewrite", output_format=output_format
+    )
+    builder = _ItemBuilder(teacher, shares, seed)
+    for state, failure in model.run(map(RowState, rows), builder.run):
+        for iteration, operation in state.operations:
+            counts.setdefault(str(iteration), Counter())[operation] += 1
         if failure:
-            record_failure(stats, way.row, failure)
+            record_failure(stats, state.row, failure)
         else:
-            kept[str(len(way.operations))] += 1
-            yield way.row
+            kept[str(len(state.operations))] += 1
+            yield state.row
 
 
 def _check_shares(iterations: int, shares: Sequence[float]) -> None:
-    right = all(math.isfinite(share) and share >= 0 for share in shares) and sum(shares) > 0
-    if len(shares) != iterations or not right:
+    valid = all(math.isfinite(share) and share >= 0 for share in shares) and sum(shares) > 0
+    if len(shares) != iterations or not valid:
         given = ",".join(map(str, shares))
         raise UsageError(
             f"keep-shares is {given}, but must be {iterations} numbers, one for each iteration: "
@@ -90,34 +85,35 @@ def _check_shares(iterations: int, shares: Sequence[float]) -> None:
 
 
 @dataclass(frozen=True)
-class _Building:
-    """All iterations of one item."""
+class _ItemBuilder:
+    """Runs all iterations of one item."""
 
     teacher: LanguageTeacher
     shares: Sequence[float]
     seed: int
 
-    def run(self, way: _ItemRow) -> ModelCall[None]:
-        """Extend one row up to its iteration; raises Unanswered."""
-        for number in range(1, self._iteration(way.row.value) + 1):
-            parent: Record = way.row.value
+    def run(self, state: RowState) -> ModelCall[None]:
+        """Extend one row for its number of iterations; raises CompletionFailed."""
+        for number in range(1, self._sample_iterations(state.row.value) + 1):
+            parent: Record = state.row.value
             iteration = parent["lineage"]["iteration"] + 1
-            lot = rng_for(self.seed, parent["id"], iteration, f"{METHOD} mode")
-            operation = lot.choice(_FIRST if number == 1 else _LATER)
-            way.row = way.row.changed((yield from self._extended(parent, operation)))
-            way.operations.append(operation)
+            rng = rng_for(self.seed, parent["id"], iteration, f"{METHOD} mode")
+            operation = rng.choice(_FIRST_OPERATIONS if number == 1 else _LATER_OPERATIONS)
+            state.row = state.row.with_value((yield from self._extend(parent, operation)))
+            state.operations.append((number, operation))
 
-    def _iteration(self, record: Record) -> int:
-        """Draw the iteration from which the row's item is taken."""
+    def _sample_iterations(self, record: Record) -> int:
+        """Return the number of iterations for the row's item, sampled by the shares."""
         numbers = range(1, len(self.shares) + 1)
-        lot = rng_for(self.seed, record["id"], record["lineage"]["iteration"], f"{METHOD} keep")
-        return lot.choices(numbers, self.shares)[0]
+        rng = rng_for(self.seed, record["id"], record["lineage"]["iteration"], f"{METHOD} keep")
+        return rng.choices(numbers, self.shares)[0]
 
-    def _extended(self, parent: Record, operation: ChainOperation) -> ModelCall[Record]:
-        """Ask for the chain, by a mode that was drawn instead of asked for."""
-        drawn = {**parent.get("metadata", {}), CLASSIFIED: {"option": operation, "thought": ""}}
-        found = yield from self.teacher.rewrite({**parent, "metadata": drawn}, self.seed)
-        chain = cast(Rewrite, found)
+    def _extend(self, parent: Record, operation: ChainOperation) -> ModelCall[Record]:
+        """Return the rewritten chain; the given operation replaces the classify stage."""
+        classification = {"option": operation, "thought": ""}
+        metadata = {**parent.get("metadata", {}), CLASSIFICATION_KEY: classification}
+        outcome = yield from self.teacher.rewrite({**parent, "metadata": metadata}, self.seed)
+        chain = cast(Rewrite, outcome)
         return derive(
             parent,
             {"instruction": chain.instruction, "output": "", "steps": chain.steps},
@@ -130,5 +126,6 @@ class _Building:
 
     @property
     def _prompt(self) -> str:
-        before = [] if self.teacher.extract == "never" else ["extract"]
-        return prompts_version(*before, *_FIRST, *(["refine"] if self.teacher.refine else []))
+        extract = [] if self.teacher.extract == "never" else ["extract"]
+        refine = ["refine"] if self.teacher.refine else []
+        return prompts_version(*extract, *_FIRST_OPERATIONS, *refine)

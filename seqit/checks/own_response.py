@@ -1,14 +1,14 @@
-"""Whether a task asks for something to be said or made: reading alone leaves nothing to check.
+"""Decide whether a task asks for a response: "Read the text." alone leaves nothing to verify.
 
-English is known. Of German, French, Spanish and Chinese, a task that is one plain order to read,
-understand, listen, remember or repeat is known; any other task in them, and every task in another
-language, counts as one that asks for something.
+The rules are for English. In German, French, Spanish and Chinese only a single plain request to
+read, understand, listen, remember or repeat is recognized as a task without a response; every other
+task, and every task in another language, counts as one with a response.
 """
 
 import re
 
-# Tasks whose doing shows nowhere in an answer, or only says again what was given.
-_SILENT = re.compile(
+# Verbs of tasks that leave no trace in an answer, or only repeat the input.
+_NO_RESPONSE = re.compile(
     r"(?:re-?)?read|understand|comprehend|grasp|internali[sz]e|absorb|digest|familiari[sz]e"
     r"|acquaint|think|consider|reflect(?! on (?:what|how|why|whether)\b)|ponder|contemplate"
     r"|meditate|look (?:at|over|through|into)"
@@ -20,8 +20,8 @@ _SILENT = re.compile(
     re.IGNORECASE,
 )
 
-# The same elsewhere, as one clause: what comes behind a comma or an "and" may ask for more.
-_SILENT_ELSEWHERE = re.compile(
+# The same in other languages, as one clause: after a comma or an "and" a response may be requested.
+_NO_RESPONSE_OTHER_LANGUAGES = re.compile(
     r"(?:(?:zuerst|zunächst|bitte|d[’']abord|primero)[ ,]+)?"
     r"(?:(?:lies|lesen sie|lest|verstehe?|verstehen sie|merke? dir|wiederhole|wiederholen sie"
     r"|h[öo]re?|relis(?:ez)?|lis(?:ez)?|comprends|comprenez|m[ée]morisez?|r[ée]p[èée]tez?|[ée]coutez?"
@@ -34,7 +34,7 @@ _SILENT_ELSEWHERE = re.compile(
     re.IGNORECASE,
 )
 
-_LISTED = """
+_RESPONSE_VERB_LIST = """
 add analyse analyze answer argue ask assess brainstorm break build calculate categorise categorize
 check choose cite classify code collect combine compare complete compose compute conclude confirm
 construct contrast convert correct count create decide deduce define demonstrate derive describe
@@ -47,7 +47,7 @@ rephrase replace reply report research respond restate return review rewrite say
 shorten show simplify sketch solve sort specify spell state suggest summarise summarize tell
 transform translate underline verify work write
 """
-_SPOKEN = frozenset(_LISTED.split())
+_RESPONSE_VERBS = frozenset(_RESPONSE_VERB_LIST.split())
 
 _LEAD_IN = re.compile(
     r"(?:(?:first(?:ly)?|to begin(?: with)?|to start|next|then|now|please|carefully|briefly|closely"
@@ -61,33 +61,33 @@ _WORD = re.compile(r"[a-z]+")
 
 
 def has_own_response(task: str) -> bool:
-    """Say whether the task asks for a response of its own.
+    """Return whether the task asks for a response of its own.
 
     "Read the text." does not; "Read the text and name its author." and any question do.
     """
-    bare = _begun(task.strip())
-    if _SILENT_ELSEWHERE.fullmatch(bare):
+    text = _without_lead_in(task.strip())
+    if _NO_RESPONSE_OTHER_LANGUAGES.fullmatch(text):
         return False
-    silent = _SILENT.match(bare)
-    if not silent or bare[silent.end() : silent.end() + 1].isalnum():
+    verb = _NO_RESPONSE.match(text)
+    if not verb or text[verb.end() : verb.end() + 1].isalnum():
         return True
-    if re.search(r"[?？؟]", bare):
+    if re.search(r"[?？؟]", text):
         return True
-    return bool(_NOTES.search(bare)) or _orders(_CLAUSE.split(bare)[1:])
+    return bool(_NOTES.search(text)) or _has_response_verb(_CLAUSE.split(text)[1:])
 
 
 def may_be_a_request(text: str) -> bool:
-    """Say whether a text may ask for something: English without question and order does not."""
-    return "?" in text or not text.isascii() or _orders(_CLAUSE.split(text))
+    """Return whether a text may be a request: English without question and imperative is not."""
+    return "?" in text or not text.isascii() or _has_response_verb(_CLAUSE.split(text))
 
 
-def _orders(clauses: list[str]) -> bool:
-    """Say whether one of the clauses begins with a verb that asks for something."""
-    firsts = (_WORD.match(_begun(clause.strip()).casefold()) for clause in clauses)
-    return any(first is not None and first[0] in _SPOKEN for first in firsts)
+def _has_response_verb(clauses: list[str]) -> bool:
+    """Return whether one of the clauses begins with a verb that asks for a response."""
+    words = (_WORD.match(_without_lead_in(clause.strip()).casefold()) for clause in clauses)
+    return any(word is not None and word[0] in _RESPONSE_VERBS for word in words)
 
 
-def _begun(text: str) -> str:
-    """Return the text from its first word that is not a lead-in."""
+def _without_lead_in(text: str) -> str:
+    """Return the text without a lead-in such as "First, please"."""
     lead_in = _LEAD_IN.match(text)
     return text[lead_in.end() :] if lead_in else text

@@ -1,10 +1,10 @@
-"""Texts that only stand where one should be: stand-ins, unfilled slots, what a failed call left."""
+"""Recognize placeholder texts: stand-ins, unfilled slots, error messages of failed calls."""
 
 import re
 from collections.abc import Iterator
 
-EDGES = " \t\r\n.…:;!?*_-—#<>[](){}\"'`“”"
-"""What may stand around a stand-in and says nothing."""
+EDGE_CHARACTERS = " \t\r\n.…:;!?*_-—#<>[](){}\"'`“”"
+"""Punctuation that may surround a stand-in."""
 
 LOREM = "lorem ipsum"
 
@@ -29,19 +29,19 @@ _STAND_INS = frozenset(
         "your response here",
     }
 )
-# In capitals alone: "todo" is Spanish for everything.
+# Only in capitals: "todo" is Spanish for everything.
 _CAPITALS = frozenset({"TODO", "TBD", "TBA"})
 
-# "[Insert the answer]", "<your response here>": the slot is all there is. A slot in a letter
-# ("Dear [Name]") is what people ask for.
+# "[Insert the answer]", "<your response here>": only if the slot is the whole text. People ask for
+# slots within a text ("Dear [Name]").
 _SLOT = re.compile(
     r"[\[<{(]{1,3}\s*(?:(?:please )?(?:insert|enter|fill in) |(?:your|the|model)[ _]"
     r"(?:answer|response|output)\b)[^\[\]<>{}()]*[\]>})]{1,3}\.?",
     re.IGNORECASE,
 )
 
-# What a failed call leaves behind; "THIS EVALUATION FAILED AFTER 5 ATTEMPTS." came into SeqEval
-# as it was published.
+# Error messages of failed calls; SeqEval was published with "THIS EVALUATION FAILED AFTER 5
+# ATTEMPTS." among its texts.
 _FAILURE = re.compile(
     r"(?:\w+ ){1,3}failed after \d+ (?:attempts?|retries|tries)\.?"
     r"|\W*error\W*"
@@ -53,11 +53,12 @@ _FAILURE = re.compile(
 
 
 def placeholder_kind(text: str) -> str:
-    """Return which kind of placeholder the whole text is, or nothing.
+    """Return the kind of placeholder that the whole text is, or "".
 
-    Kinds: stand-in, lorem-ipsum, unfilled-slot, failed-call. Outer white space is to be gone.
+    Kinds: stand-in, lorem-ipsum, unfilled-slot, failed-call. The text must be stripped of outer
+    white space.
     """
-    core = text.strip(EDGES)
+    core = text.strip(EDGE_CHARACTERS)
     if not core:
         return "stand-in" if text and not text.strip("….") else ""
     folded = core.casefold()
@@ -71,11 +72,11 @@ def placeholder_kind(text: str) -> str:
     return "failed-call" if may_be and _FAILURE.fullmatch(text) else ""
 
 
-# What a rewriting model leaves in an instruction that nobody asked it to write there.
+# Text that a rewriting model leaves in an instruction by mistake.
 _LEFTOVERS = tuple(
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
-        # a slot that was to be filled: "[insert the article here]", "<your text here>"
+        # an unfilled slot: "[insert the article here]", "<your text here>"
         r"[\[<{]+\s*(?:please )?(?:insert|enter|fill in|paste|add|put)\b[^\[\]<>{}()\n]*[\]>}]",
         r"[\[<{(]+\s*(?:your|the|some)\b[^\[\]<>{}()\n]*\b(?:here|below)\s*[\]>})]",
         r"\w+ failed after \d+ attempts",
@@ -84,35 +85,35 @@ _LEFTOVERS = tuple(
         r"^#+ ?(?:response|input|output|answer|thought|steps)\b ?#*:?[ \t]*$",
         r"###+[ \t]*$",
         r"^(?:new|rewritten|revised|modified|sequential) (?:instruction|prompt)\b",
-        # a label or an opening that speaks to whoever asked for the rewriting
+        # a label, or a reply to the request for the rewrite
         r"^\W{0,4}(?:(?:new|rewritten|revised|modified|sequential|original|final|chained) )?"
         r"(?:instruction|prompt)\W{0,3}:",
         r"\A(?:sure|certainly|of course|absolutely|okay)\b[!,.:]",
         r"\A(?:i['’]m|i am) sorry\b|\Asorry,|\Ai (?:cannot|can['’]t)\b|\Aas an ai\b",
         r"\bhere(?: is|['’]s) (?:the|a|your|my)\b[^\n:.]{0,40}"
         r"\b(?:instruction|prompt|chain|version|rewrite)\b[^\n:.]{0,20}:",
-        # three dots in place of what was left out, and what was written for another reader's eyes
+        # an ellipsis in place of omitted text; HTML entities and escaped line breaks
         r"\[(?:\.{3}|…)\]|(?:^|(?<=[.!?:]\s))(?:\.{3}|…)(?=\s|$)",
         r"&(?:amp|lt|gt|quot|#39);|(?<=[.:;?!])\\n",
-        # the instruction spoken of from outside
+        # a reference to the instruction itself
         r"\b(?:the|your) original (?:task|question|prompt|request|query)\b|^original task\b",
         r"\bthe (?:given|original|above|new|previous|rewritten) instruction\b",
-        # tags of the form in which the answer was to be given
+        # tags of the output format that the prompt asks for
         r"</?(?:thought|option|instruction|steps|item|verdict|original|beside|chain|tasks)>",
         r"^</?(?:system|conversation|images|input)>$",
     )
 )
 
 
-def leftovers(text: str, given: str) -> Iterator[str]:
-    """Yield what is in a rewritten instruction by mistake: unfilled slots, a prompt's markers.
+def leftovers(text: str, source: str) -> Iterator[str]:
+    """Yield the parts of a rewritten instruction that are mistakes: unfilled slots, prompt markers.
 
-    What `given`, all that the rewriter was to work on, holds too is no leftover.
+    Parts that also occur in `source`, all text that the rewriter was given, are not yielded.
     """
-    known, whole = given.casefold(), text.strip()
-    if placeholder_kind(whole) and whole.casefold() not in known:
+    source, whole = source.casefold(), text.strip()
+    if placeholder_kind(whole) and whole.casefold() not in source:
         yield whole
     for pattern in _LEFTOVERS:
         for match in pattern.finditer(text):
-            if match[0].strip().casefold() not in known:
+            if match[0].strip().casefold() not in source:
                 yield match[0].strip()

@@ -1,17 +1,17 @@
-"""The words that carry a text's content, comparable across inflection.
+"""Extract the content words of a text as stems, so that inflected forms compare equal.
 
-English is known best; of other languages every word counts, and of scripts without spaces every
-pair of neighbouring characters.
+Function words are removed for English only. In scripts without spaces every pair of adjacent
+characters counts as a word.
 """
 
 import re
 import unicodedata
 
-from seqit.checks import measures, readings
+from seqit.checks import matching, text_units
 
-# Words that are in any instruction, and those that only put tasks into an order. A chain that adds
-# nothing but these adds no task.
-_LISTED = """
+# Function words, words that occur in any instruction, and words that only order tasks. A chain that
+# adds nothing but these adds no task.
+_FUNCTION_WORD_LIST = """
 a an the this that these those it its itself they them their there here i me my mine we us
 our you your yours he him his she her hers one ones who whom whose which what when where why
 how be am is are was were been being do does did done doing have has had having can could
@@ -25,43 +25,43 @@ thirdly then next after afterwards afterward before finally last lastly now once
 followed step steps based using use used while result results task tasks instruction
 instructions
 """
-_FUNCTION = frozenset(_LISTED.split()) | frozenset(readings.NUMBERS_IN_WORDS.values())
-_MARKED = re.compile(r"[à-öø-ÿā-ž]")
+_FUNCTION_WORDS = frozenset(_FUNCTION_WORD_LIST.split()) | frozenset(matching.NUMBER_WORDS.values())
+_ACCENTED = re.compile(r"[à-öø-ÿā-ž]")
 _PART = re.compile(r"[^\W_]+")
 
 
 def content_words(text: str) -> list[str]:
-    """Return the stems of the words that carry content, in order, repetitions included.
+    """Return the stems of the content words in order, with repetitions.
 
-    Numbers are no words, and "ö" is "o": one writes Schrödinger, the other does not.
+    Numbers are omitted. Accents are removed: Schrödinger and Schrodinger are the same word.
     """
     found: list[str] = []
-    for part in _PART.findall(_unmarked(text.casefold())):
-        if not measures.spaced(part):
+    for part in _PART.findall(_without_accents(text.casefold())):
+        if not text_units.is_space_separated(part):
             found += [part[i : i + 2] for i in range(max(len(part) - 1, 1))]
-        elif part not in _FUNCTION and not part.isdigit():
+        elif part not in _FUNCTION_WORDS and not part.isdigit():
             found.append(stem(part))
     return found
 
 
-def _unmarked(text: str) -> str:
-    """Return the text without the marks on its Latin letters."""
+def _without_accents(text: str) -> str:
+    """Return the text without the accents of its Latin letters."""
     if text.isascii():
         return text
-    whole = unicodedata.normalize("NFC", text)
-    return _MARKED.sub(lambda match: unicodedata.normalize("NFD", match[0])[0], whole)
+    composed = unicodedata.normalize("NFC", text)
+    return _ACCENTED.sub(lambda match: unicodedata.normalize("NFD", match[0])[0], composed)
 
 
 def share_within(words: list[str], text_words: set[str]) -> float:
-    """Return which share of the words, each counted once, is among the others; 1 for no words."""
-    wanted = set(words)
-    return len(wanted & text_words) / len(wanted) if wanted else 1.0
+    """Return the share of the distinct words that occur in `text_words`; 1 for no words."""
+    distinct = set(words)
+    return len(distinct & text_words) / len(distinct) if distinct else 1.0
 
 
 def stem(word: str) -> str:
-    """Return the beginning that a word shares with its inflections and near relatives.
+    """Return the prefix that a word shares with its inflections and derivations.
 
-    Six letters at most: "describe" and "description" are one, "movie" and "movies" too.
+    At most six letters: "describe" and "description" are the same, "movie" and "movies" too.
     """
     if not word.isascii() or len(word) < 4:
         return word[:6]

@@ -1,4 +1,4 @@
-"""What seqit filter draws from the rows that pass: a length, or a diversity."""
+"""The samples that seqit filter takes of the rows that pass: by length, or by diversity."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,47 +16,50 @@ Sampling = Callable[[Iterator["Row"], "RunStats"], Iterator["Row"]]
 
 
 def sampling_for(recipe: "FilterRecipe") -> list[Sampling]:
-    """Return what draws from the rows that pass, in order."""
-    draws: list[Sampling] = []
+    """Return the functions that sample the rows that pass, in order."""
+    samplings: list[Sampling] = []
     seed = recipe.seed or 0
     if recipe.match_length:
         from seqit.filter.sampling.match_length import match_length
 
-        lengths, measure = _baseline(recipe.match_length, recipe.tokenizer)
-        draws.append(partial(match_length, baseline=lengths, measure=measure, seed=seed))
+        lengths, length_function = _baseline(recipe.match_length, recipe.tokenizer)
+        samplings.append(
+            partial(match_length, baseline=lengths, length_function=length_function, seed=seed)
+        )
     if recipe.diverse:
-        from seqit.filter.sampling.diverse import Embed, diverse, hashed
+        from seqit.filter.sampling.diverse import Embed, embed_hashed, select_diverse
 
         if find_spec("numpy") is None:
-            raise SeqitError("--diverse computes with numpy: pip install 'seqit[near]'")
-        embed: Embed = hashed
+            raise SeqitError("--diverse needs numpy: pip install 'seqit[near]'")
+        embed: Embed = embed_hashed
         if recipe.embeddings:
             from seqit.filter.sampling.embedding import EmbeddingModel
 
             embed = EmbeddingModel(recipe.embeddings).embed
-        draws.append(partial(diverse, count=recipe.diverse, seed=seed, embed=embed))
-    return draws
+        samplings.append(partial(select_diverse, count=recipe.diverse, seed=seed, embed=embed))
+    return samplings
 
 
 def _baseline(file: str, tokenizer: str | None) -> "tuple[Lengths, LengthFunction]":
-    """Return the output lengths of a file of records, and how they are measured."""
-    from seqit.filter.sampling.match_length import WORDS, LengthFunction, lengths_of
+    """Return the output lengths of a file of records, and the function that measures them."""
+    from seqit.filter.sampling.match_length import WORDS, LengthFunction, count_lengths
     from seqit.records.readers.rows import read_records
     from seqit.records.run_stats import RunStats
     from seqit.stores.sources import check_sources
 
-    measure = WORDS
+    length_function = WORDS
     if tokenizer:
-        from seqit.mix.tokens import load_tokenizer
+        from seqit.mix.tokens import load_token_counter
 
-        count = load_tokenizer(tokenizer).count
-        measure = LengthFunction("tokens", lambda text: count([_only(text)])[0])
-    # A baseline that lacks rows would be matched without a word: the first bad row ends it.
+        count = load_token_counter(tokenizer).count
+        length_function = LengthFunction("tokens", lambda text: count([_only(text)])[0])
+    # Rows missing from the baseline would bias the match silently: the first bad row is an error.
     strict = RunStats("filter", strict=True)
     rows = read_records(check_sources((file,)), strict)
-    return lengths_of((row.value for row in rows), measure, file), measure
+    records = (row.value for row in rows)
+    return count_lengths(records, length_function, file), length_function
 
 
 def _only(output: str) -> Any:
-    """Return a record that is this output and nothing else, to have its tokens counted."""
+    """Return a record with this output alone, to count its tokens."""
     return {"instruction": "", "input": "", "output": output}

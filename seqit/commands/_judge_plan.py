@@ -1,4 +1,4 @@
-"""Who is to judge: what `seqit judge` is told of its judges, and the judges that come of it."""
+"""The judges of `seqit judge`: what the command line asks for, and the judges it opens."""
 
 import contextlib
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from seqit.llm.scheduling.scheduler import Scheduler
 
 VOTING = 1.0
-"""The temperature at which votes are drawn, where none is given."""
+"""The temperature of votes if none is given."""
 
 
 class JudgePlan(NamedTuple):
-    """Who is to judge what, and how."""
+    """Which judges measure which metrics, and how."""
 
     names: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -41,10 +41,10 @@ def _kind(name: str) -> str:
 
 
 def check_plan(plan: JudgePlan, model: ModelOptions) -> None:
-    """Raise UsageError for what does not go together."""
+    """Raise UsageError for options that exclude each other."""
     names, models = plan.names, plan.models
     if len(set(names)) < len(names):
-        raise UsageError("a judge is named twice; --votes N asks one of them N times")
+        raise UsageError("a judge is named twice; --votes N asks each judge N times")
     if any(_kind(name) == "builtin" != name for name in names):
         raise UsageError("builtin is a program and takes no model: write --judge builtin")
     if "reward" in names or "reward:" in names:
@@ -54,32 +54,32 @@ def check_plan(plan: JudgePlan, model: ModelOptions) -> None:
     if not models and model.names:
         raise UsageError(f"{model.names[0]} is for a language model; name one with --judge")
     if model.given["record"] and len(models) > 1:
-        raise UsageError("--record writes what one judge says; name one judge")
+        raise UsageError("--record writes the completions of one judge; name one judge")
     if plan.weighted and (plan.against or "quality" not in plan.metrics):
-        raise UsageError("--weighted belongs to the metric quality")
+        raise UsageError("--weighted is for the metric quality")
     if plan.votes > 1 and model.given["temperature"] == 0:
-        raise UsageError(f"{plan.votes} greedy votes are one vote; say another --temperature")
+        raise UsageError(f"{plan.votes} greedy votes are one vote; give a --temperature above 0")
 
 
 def open_judge(
     stack: contextlib.ExitStack, name: str, plan: JudgePlan, model: ModelOptions, job: Job
 ) -> "tuple[ModelClient, Scheduler]":
-    """Open a language model with those of the options that are for its kind."""
+    """Open a language model with the options that its backend takes."""
     others = {_kind(each) for each in plan.names} - {_kind(name)}
     options = model.of_kind(_kind(name), others)
-    asked, scheduler = stack.enter_context(options.open(name, partial(say, job.context)))
-    if plan.votes > 1 and asked.sampling.temperature == 0:
-        asked = replace(asked, sampling=replace(asked.sampling, temperature=VOTING))
-    return asked, scheduler
+    client, scheduler = stack.enter_context(options.open(name, partial(say, job.context)))
+    if plan.votes > 1 and client.sampling.temperature == 0:
+        client = replace(client, sampling=replace(client.sampling, temperature=VOTING))
+    return client, scheduler
 
 
 def judges_of(plan: JudgePlan, models: "Sequence[ModelClient]", seed: int) -> "list[Judge]":
-    """Return the judges in the order in which they were named."""
-    from seqit.evaluate.judges.judging import ModelJudge, judge_metrics
+    """Return the judges in the order of the command line."""
     from seqit.evaluate.judges.program import ProgramJudge
     from seqit.evaluate.judges.reward import RewardJudge
+    from seqit.evaluate.judges.run import ModelJudge, judge_metrics
 
-    measures = judge_metrics(plan.metrics, compared=plan.against is not None)
+    measures = judge_metrics(plan.metrics, pairwise=plan.against is not None)
     opened = iter(models)
     judges: list[Judge] = []
     for name in plan.names:

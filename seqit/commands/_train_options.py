@@ -1,4 +1,4 @@
-"""The options of seqit train, and the fields of the recipe that they set."""
+"""The options of seqit train, and the recipe fields that they set."""
 
 import dataclasses
 from collections.abc import Callable
@@ -34,40 +34,40 @@ _OPTIONS: tuple[Callable[[Body], Body], ...] = (
         "data__eval",
         multiple=True,
         metavar="FILE",
-        help="Rows for the evaluation loss; may be given again.",
+        help="Rows for the evaluation loss; repeatable.",
     ),
     _DATA(
-        "--hold-out",
-        "data__hold_out",
+        "--held-out",
+        "data__held_out",
         metavar="SHARE",
         type=click.FloatRange(0, 1, max_open=True),
-        help="Keep this share of the roots for the evaluation loss: 0.02.",
+        help="Hold this share of the roots out for the evaluation loss: 0.02.",
     ),
     _DATA(
         "--length",
         "data__length",
         type=click.IntRange(8),
         metavar="TOKENS",
-        help="The longest example, and what rows are packed into. Default: 2048.",
+        help="Maximum length of an example and of a packed sequence. Default: 2048.",
     ),
     _DATA(
         "--truncate",
         "data__truncate",
         is_flag=True,
         default=None,
-        help="Cut longer rows; else they are rejected.",
+        help="Truncate longer rows; without it they are rejected.",
     ),
     _DATA(
         "--packing/--no-packing",
         "data__packing",
         default=None,
-        help="Several rows in one sequence, which do not see each other. Default: packing.",
+        help="Pack several rows into a sequence, without attention between them. Default: packing.",
     ),
     _DATA(
         "--loss",
         "data__loss",
         type=click.Choice(("assistant", "last")),
-        help="On every turn of the assistant (the default), or the last alone.",
+        help="Loss on every turn of the assistant (the default), or on the last one.",
     ),
     _TUNING(
         "--epochs",
@@ -81,49 +81,48 @@ _OPTIONS: tuple[Callable[[Body], Body], ...] = (
         "tuning__max_steps",
         type=_COUNT,
         metavar="N",
-        help="Steps, in place of what the epochs come to.",
+        help="Number of steps, instead of --epochs.",
     ),
     _TUNING(
-        "--batch",
-        "tuning__batch",
+        "--batch-size",
+        "tuning__batch_size",
         type=_COUNT,
         metavar="ROWS",
-        help="Rows of one step over all ranks, on average where they are packed. Default: 128.",
+        help="Rows per step over all ranks, on average if they are packed. Default: 128.",
     ),
     _TUNING(
         "--batch-tokens",
         "tuning__batch_tokens",
         type=_COUNT,
         metavar="N",
-        help="Tokens of one step, in place of --batch: the same for any data.",
+        help="Tokens per step, instead of --batch-size: the same for any data.",
     ),
     _TUNING(
         "--micro-batch",
         "tuning__micro_batch",
         type=_COUNT,
         metavar="N",
-        help="Packed sequences (or rows) that a rank computes at once. Default: 1.",
+        help="Packed sequences (or rows) that a rank processes at once. Default: 1.",
     ),
     _TUNING(
-        "--lr",
-        "tuning__lr",
+        "--learning-rate",
+        "tuning__learning_rate",
         type=click.FloatRange(0, min_open=True),
         metavar="RATE",
-        help="The highest learning rate. Default: 2e-5.",
+        help="The peak learning rate. Default: 2e-5.",
     ),
     _TUNING(
         "--schedule",
         "tuning__schedule",
         type=click.Choice(("linear", "cosine", "constant")),
-        help="How the learning rate falls. Default: linear.",
+        help="How the learning rate decays. Default: linear.",
     ),
     _TUNING(
         "--warmup",
         "tuning__warmup",
         type=click.FloatRange(0),
         metavar="SHARE|STEPS",
-        help="The share of the steps in which it rises, or, from 1 on, their number. Default: "
-        "0.03.",
+        help="Share of the steps for the warm-up, or, from 1 on, their number. Default: 0.03.",
     ),
     _TUNING(
         "--weight-decay",
@@ -137,14 +136,14 @@ _OPTIONS: tuple[Callable[[Body], Body], ...] = (
         "tuning__max_grad_norm",
         type=click.FloatRange(0, min_open=True),
         metavar="N",
-        help="The norm to which gradients are cut. Default: 1.",
+        help="Gradients are clipped to this norm. Default: 1.",
     ),
     _TUNING(
         "--seed",
         "tuning__seed",
         type=int,
         metavar="N",
-        help="Decides the order, what is held out, and what adapters begin with. Default: 0.",
+        help="Decides the order, the held-out rows and the initial adapters. Default: 0.",
     ),
     _MEMORY(
         "--zero",
@@ -157,37 +156,37 @@ _OPTIONS: tuple[Callable[[Body], Body], ...] = (
         "--offload",
         "memory__offload",
         metavar="cpu|nvme:DIR",
-        help="Where optimizer, and with stage 3 weights, go.",
+        help="Where to offload the optimizer state and, with stage 3, the weights.",
     ),
     _MEMORY(
         "--dtype",
         "memory__dtype",
         type=click.Choice(("bfloat16", "float32")),
-        help="Default: bfloat16 on a GPU, else float32.",
+        help="Default: bfloat16 on a GPU, otherwise float32.",
     ),
     _MEMORY(
         "--checkpointing/--no-checkpointing",
         "memory__checkpointing",
         default=None,
-        help="Compute activations again in place of keeping them. Default: checkpointing.",
+        help="Recompute activations instead of keeping them. Default: checkpointing.",
     ),
     _MEMORY(
         "--attention",
         "memory__attention",
         metavar="NAME",
-        help="Default: flash_attention_2 where it is installed, else sdpa.",
+        help="Default: flash_attention_2 if it is installed, otherwise sdpa.",
     ),
     _MEMORY(
         "--deepspeed",
         "memory__deepspeed",
         metavar="FILE",
-        help="DeepSpeed's own settings, laid over those that are made from these options.",
+        help="DeepSpeed settings that override those made from these options.",
     ),
     _LORA(
         "--lora/--no-lora",
         "lora__wanted",
         default=None,
-        help="Train adapters beside the frozen weights. Default: full fine-tuning.",
+        help="Train adapters on frozen weights. Default: full fine-tuning.",
     ),
     _LORA("--lora-rank", "lora__rank", type=_COUNT, metavar="N", help="Default: 64."),
     _LORA(
@@ -208,89 +207,94 @@ _OPTIONS: tuple[Callable[[Body], Body], ...] = (
         "--lora-targets",
         "lora__targets",
         metavar="NAMES",
-        help="Modules, with commas. Default: all-linear.",
+        help="Modules, separated by commas. Default: all-linear.",
     ),
     _LORA(
         "--bits",
         "lora__bits",
         type=click.Choice([4, 8]),
-        help="Hold the frozen weights in so many bits (QLoRA); needs a GPU.",
+        help="Quantize the frozen weights to this many bits (QLoRA); needs a GPU.",
     ),
     _RUN(
         "--checkpoint-every",
-        "keeping__every",
+        "checkpoints__every",
         type=_COUNT,
         metavar="STEPS",
-        help="Default: once an epoch.",
+        help="Steps between checkpoints. Default: once per epoch.",
     ),
     _RUN(
-        "--keep",
-        "keeping__keep",
+        "--save-total-limit",
+        "checkpoints__save_total_limit",
         type=_COUNT,
         metavar="N",
-        help="How many of the newest checkpoints stay. Default: 2.",
+        help="Keep this many of the newest checkpoints. Default: 2.",
     ),
     _RUN(
         "--log-every",
-        "watching__log_every",
+        "logging__log_every",
         type=_COUNT,
         metavar="STEPS",
-        help="Between the lines of DIR/metrics.jsonl. Default: 1.",
+        help="Steps between the lines of DIR/metrics.jsonl. Default: 1.",
     ),
     _RUN(
         "--eval-every",
-        "watching__eval_every",
+        "logging__eval_every",
         type=_COUNT,
         metavar="STEPS",
-        help="Between evaluations. Default: once an epoch.",
+        help="Steps between evaluations. Default: once per epoch.",
     ),
     _RUN(
-        "--tensorboard", "watching__tensorboard", metavar="DIR", help="Write for TensorBoard, too."
+        "--tensorboard",
+        "logging__tensorboard",
+        metavar="DIR",
+        help="Also write TensorBoard events.",
     ),
-    _RUN("--wandb", "watching__wandb", metavar="PROJECT", help="Send to Weights & Biases, too."),
+    _RUN("--wandb", "logging__wandb", metavar="PROJECT", help="Also log to Weights & Biases."),
     _LAUNCH(
         "--ranks",
         "launch__ranks",
         type=_COUNT,
         metavar="N",
-        help="Processes on each node. Default: one a GPU, or one.",
+        help="Processes per node. Default: one per GPU, or one.",
     ),
     _LAUNCH(
         "--nodes",
         "launch__nodes",
         type=_COUNT,
         metavar="N",
-        help="Default: 1, or those of the hostfile.",
+        help="Number of nodes. Default: 1, or those of the hostfile.",
     ),
     _LAUNCH(
-        "--hostfile", "launch__hostfile", metavar="FILE", help="Nodes, one a line: NAME slots=GPUS."
+        "--hostfile",
+        "launch__hostfile",
+        metavar="FILE",
+        help="Nodes, one per line: NAME slots=GPUS.",
     ),
     _LAUNCH(
         "--rendezvous",
         "launch__rendezvous",
         metavar="HOST:PORT",
-        help="Where the nodes meet: the first of them.",
+        help="The address where the nodes meet: the first of them.",
     ),
     _LAUNCH(
         "--restarts",
         "launch__restarts",
         metavar="N",
         type=click.IntRange(0),
-        help="How often ranks are started again, from the newest checkpoint, when one dies. "
-        "Default: 0.",
+        help="How often to restart from the newest checkpoint if a rank dies. Default: 0.",
     ),
 )
 
 
 def recipe_options(body: Body) -> Body:
-    """Give a command the options that set fields of the recipe, as SECTION__FIELD."""
+    """Add the options that set fields of the recipe; parameters are named SECTION__FIELD."""
     for option in reversed(_OPTIONS):
         body = option(body)
     return body
 
 
 def apply_options(recipe: "TrainRecipe", options: dict[str, Any]) -> "TrainRecipe":
-    """Return the recipe with what the command line says otherwise."""
+    """Return the recipe, overridden by the options of the command line."""
     from seqit.train.recipe import SECTIONS, Lora
 
     values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
@@ -298,13 +302,15 @@ def apply_options(recipe: "TrainRecipe", options: dict[str, Any]) -> "TrainRecip
         section, _, field = name.partition("__")
         if section in SECTIONS and value not in (None, ()):
             values[section][field] = value
-    if "batch" in values["tuning"]:
+    if "batch_size" in values["tuning"]:
         if "batch_tokens" in values["tuning"]:
-            raise UsageError("--batch and --batch-tokens both say how large a step is; take one")
-        values["tuning"]["batch_tokens"] = None  # a recipe's
+            raise UsageError(
+                "--batch-size and --batch-tokens both set the size of a step; give one"
+            )
+        values["tuning"]["batch_tokens"] = None  # of a recipe
     wanted = values["lora"].pop("wanted", None)
     if wanted is False and values["lora"]:
-        raise UsageError("--no-lora leaves no adapters for the other options of them")
+        raise UsageError("--no-lora excludes the other options for adapters")
     changes: dict[str, Any] = {
         name: dataclasses.replace(getattr(recipe, name), **given)
         for name, given in values.items()

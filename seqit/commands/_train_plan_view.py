@@ -1,4 +1,4 @@
-"""The plan of a training run as people read it, and a row with its mask."""
+"""The plan of a training run as text, and a row with its loss mask."""
 
 import os
 import sys
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from seqit.train.plan import TrainPlan
 
 GIB = 2**30
-MOST_GROUPS = 12
-"""Sources that the plan lists; the rest are added up."""
+MAX_GROUPS = 12
+"""Groups per field that the plan lists; the others are summed."""
 
 
 def plan_lines(plan: "TrainPlan") -> Iterator[str]:
-    """Yield the plan, line by line."""
+    """Yield the lines of the plan."""
     yield from _row_lines(plan.counts)
     yield from _group_lines(plan.counts["by"])
     yield from _step_lines(plan)
-    if plan.needs:
+    if plan.memory_estimates:
         yield from _memory_lines(plan)
 
 
@@ -36,15 +36,15 @@ def _row_lines(counts: dict[str, Any]) -> Iterator[str]:
             yield f"  {stage}: {reason} {number:,}"
     if counts["truncated"]:
         cut, lost = counts["truncated"], counts["tokens_cut"]
-        yield f"  cut to the length: {cut:,} rows lost {lost:,} tokens"
+        yield f"  truncated: {cut:,} rows lost {lost:,} tokens"
     if counts["turns_left_out"]:
         yield (
             f"  masked: {counts['turns_left_out']:,} earlier turns of the assistant, which the "
-            "template shows otherwise once they are past"
+            "template renders differently after later turns"
         )
     tokens, targets = counts["tokens"].get("train", 0), counts["targets"].get("train", 0)
     yield (
-        f"tokens: {tokens:,} an epoch, of which {targets:,} are learnt "
+        f"tokens: {tokens:,} per epoch, {targets:,} of them supervised "
         f"({_share(targets, tokens)}); the longest row has {counts['longest']:,}"
     )
     if counts["images"]:
@@ -52,18 +52,18 @@ def _row_lines(counts: dict[str, Any]) -> Iterator[str]:
 
 
 def _group_lines(by: dict[str, dict[str, dict[str, int]]]) -> Iterator[str]:
-    cells = [["", "rows", "tokens", "", "learnt"]]
+    table = [["", "rows", "tokens", "", "supervised"]]
     for field, groups in by.items():
         ordered = sorted(groups.items(), key=lambda item: -item[1]["tokens"])
         whole = sum(group["tokens"] for group in groups.values())
-        if rest := ordered[MOST_GROUPS:]:
+        if rest := ordered[MAX_GROUPS:]:
             added = {key: sum(group[key] for _, group in rest) for key in rest[0][1]}
-            ordered = [*ordered[:MOST_GROUPS], (f"of {len(rest):,} others", added)]
+            ordered = [*ordered[:MAX_GROUPS], (f"of {len(rest):,} others", added)]
         for name, group in ordered:
             share = _share(group["tokens"], whole)
-            rows, tokens, learnt = (f"{group[key]:,}" for key in ("rows", "tokens", "targets"))
-            cells.append([f"{field} {name}", rows, tokens, share, learnt])
-    yield from _table(cells)
+            rows, tokens, supervised = (f"{group[key]:,}" for key in ("rows", "tokens", "targets"))
+            table.append([f"{field} {name}", rows, tokens, share, supervised])
+    yield from _table(table)
 
 
 def _step_lines(plan: "TrainPlan") -> Iterator[str]:
@@ -72,38 +72,42 @@ def _step_lines(plan: "TrainPlan") -> Iterator[str]:
     what = "sequences" if data.packing else "rows"
     if data.packing:
         yield (
-            f"packing: {plan.trained:,} rows in {plan.sequences:,} sequences of {data.length:,} "
-            f"tokens, {plan.filled:.1%} filled"
+            f"packing: {plan.training_rows:,} rows in {plan.sequences:,} sequences of "
+            f"{data.length:,} tokens, {plan.token_efficiency:.1%} filled"
         )
     else:
-        yield f"padding: rows of a length together; {1 - plan.filled:.1%} of the tokens are padding"
+        padding = 1 - plan.token_efficiency
+        yield f"padding: rows grouped by length; {padding:.1%} of the tokens are padding"
     epochs = f"{tuning.epochs:g} epochs" if tuning.max_steps is None else "--max-steps"
-    yield f"steps: {plan.steps:,} ({plan.steps_an_epoch:,} an epoch, {epochs})"
-    batch = f"batch: {plan.sequences_a_step:,} {what} a step"
+    yield f"steps: {plan.steps:,} ({plan.steps_per_epoch:,} per epoch, {epochs})"
+    batch = f"batch: {plan.sequences_per_step:,} {what} per step"
     if data.packing:
-        batch += f", on average {plan.rows_a_step:,.1f} rows and {plan.tokens_a_step:,.0f} tokens"
+        batch += (
+            f", on average {plan.rows_per_step:,.1f} rows and {plan.tokens_per_step:,.0f} tokens"
+        )
     else:
-        batch += f", on average {plan.tokens_a_step:,.0f} tokens"
+        batch += f", on average {plan.tokens_per_step:,.0f} tokens"
     yield batch
     micro = tuning.micro_batch or 1
-    ranks = f"ranks: {plan.ranks}, each up to {micro} {what} at once, {plan.rounds} times a step"
-    if plan.busy < 1:
-        ranks += f"; {1 - plan.busy:.0%} of that without work: another --batch would fill it"
+    ranks = f"ranks: {plan.ranks}, each up to {micro} {what} at once, "
+    ranks += f"{plan.gradient_accumulation_steps} times per step"
+    if plan.utilization < 1:
+        ranks += f"; {1 - plan.utilization:.0%} of that idle: another --batch-size would fill it"
     yield ranks
 
 
 def _memory_lines(plan: "TrainPlan") -> Iterator[str]:
-    cells = [["memory of a rank, GiB", "state", "activations", "together", ""]]
-    for need in plan.needs or ():
+    table = [["memory per rank, GiB", "state", "activations", "total", ""]]
+    for need in plan.memory_estimates or ():
         numbers = [f"{each / GIB:,.2f}" for each in (need.state, need.activations, need.total)]
         chosen = "chosen" if need.stage == plan.stage else ""
-        cells.append([f"ZeRO {need.stage}", *numbers, chosen])
-    yield from _table(cells)
+        table.append([f"ZeRO {need.stage}", *numbers, chosen])
+    yield from _table(table)
 
 
-def _table(cells: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for first, *others in cells:
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
         line = [first.ljust(widths[0])]
         line += [each.rjust(width) for each, width in zip(others, widths[1:], strict=True)]
         yield "  " + "  ".join(line).rstrip()
@@ -114,30 +118,30 @@ def _share(part: int, whole: int) -> str:
 
 
 def mask_lines(example: "Example", encoder: "Encoder") -> Iterator[str]:
-    """Yield a row's text as it is trained on: ``+`` what is learnt, ``|`` what is only shown.
+    """Yield a row's text with its loss mask: ``+`` supervised text, ``|`` text without loss.
 
-    In colours where a person reads, and NO_COLOR is not set.
+    In colours on a terminal, unless NO_COLOR is set.
     """
-    learnt = int(example.targets.sum())
-    yield f"row {example.row_id}: {len(example.ids):,} tokens, {learnt:,} learnt"
+    supervised = int(example.loss_mask.sum())
+    yield f"row {example.row_id}: {len(example.ids):,} tokens, {supervised:,} supervised"
     colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    for is_learnt, text in runs_of(example, encoder):
-        mark = "+" if is_learnt else "|"
+    for is_supervised, text in runs_of(example, encoder):
+        sign = "+" if is_supervised else "|"
         for line in text.split("\n"):
-            shown = f"  {mark} {line}"
+            shown = f"  {sign} {line}"
             yield (
-                click.style(shown, fg="green" if is_learnt else None, dim=not is_learnt)
+                click.style(shown, fg="green" if is_supervised else None, dim=not is_supervised)
                 if (colours)
                 else shown
             )
 
 
 def runs_of(example: "Example", encoder: "Encoder") -> Iterator[tuple[bool, str]]:
-    """Yield the row's text in parts, and whether each is learnt.
+    """Yield the row's text in parts, and whether each is supervised.
 
-    A part is decoded behind the token before it: a first token loses its blank in some tokenizers.
+    A part is decoded with the token before it: some tokenizers drop the space of a first token.
     """
-    ids, targets = example.ids.tolist(), example.targets.tolist()
+    ids, targets = example.ids.tolist(), example.loss_mask.tolist()
     start = 0
     for end in range(1, len(ids) + 1):
         if end < len(ids) and targets[end] == targets[start]:

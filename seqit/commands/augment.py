@@ -1,4 +1,4 @@
-"""seqit augment: instructions become chains of instructions."""
+"""seqit augment: turn instructions into chains of instructions."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import click
 from seqit.commands.shell.command import Command, say, was_given, was_typed
 from seqit.commands.shell.job import Job
 from seqit.commands.shell.model_options import ModelOptions, model_options
-from seqit.commands.shell.options import data_options
+from seqit.commands.shell.options import data_options, list_option
 from seqit.errors import UsageError
 
 MODULES = {
@@ -27,22 +27,25 @@ MODULES = {
 }
 OPTIONS = {
     "seq-instruct": (
-        *("teacher", "iterations", "shares", "steps", "extract", "no_refine", "until"),
-        *("thaw", "parser"),
+        *("teacher", "iterations", "shares", "steps", "extract", "no_refine"),
+        *("stop_after", "retry_kept", "parser"),
     ),
     "translate": (
-        *("teacher", "languages", "into", "row_language", "variant", "content", "answer"),
-        *("per_row", "share", "others"),
+        *("teacher", "source_languages", "into", "language", "variant", "content", "answer"),
+        *("languages_per_row", "fraction", "on_inapplicable"),
     ),
-    "caption": ("teacher", "variant", "captions", "others"),
-    "repeat": ("others",),
-    "paraphrase": ("teacher", "chain", "others"),
+    "caption": ("teacher", "variant", "captions", "on_inapplicable"),
+    "repeat": ("on_inapplicable",),
+    "paraphrase": ("teacher", "chain", "on_inapplicable"),
     "separate": ("teacher",),
     "regenerate": ("teacher",),
     "evol-instruct": ("teacher", "iterations", "no_breadth"),
     "seqeval": ("teacher", "iterations", "extract", "no_refine", "parser"),
 }
-"""Which options a method takes; the defaults stand in its engine."""
+"""The options of each method; their defaults are in its engine."""
+
+_WRITTEN = {"source_languages": "--from"}
+"""Options whose parameter has another name."""
 
 Engine = Callable[..., Iterator[Any]]
 
@@ -62,152 +65,8 @@ def _codes(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
     return tuple(each.strip() for each in text.split(",")) if text else ()
 
 
-@click.command("augment", cls=Command, short_help="Turn instructions into chains.")
-@click.option(
-    "--method",
-    type=click.Choice([*MODULES]),
-    default="seq-instruct",
-    show_default=True,
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides every draw.")
-@click.option(
-    "--teacher",
-    metavar="KIND[:MODEL]",
-    help="Who writes: builtin (default), openai:MODEL at any compatible server, vllm:PATH or "
-    "transformers:PATH in process, replay:FILE.",
-)
-@click.option("--iterations", type=click.IntRange(1, 20), help="How often to chain on; default 1.")
-@click.option(
-    "--shares",
-    callback=_shares,
-    metavar="NAME=N,…",
-    help="How often decompose, prefix, suffix and keep are drawn.",
-)
-@click.option(
-    "--steps",
-    callback=_codes,
-    metavar="NAME,…",
-    help="The tasks that the builtin teacher may add; default all.",
-)
-@click.option("--list-steps", is_flag=True, help="Show them, each with a wording.")
-@click.option(
-    "--extract",
-    type=click.Choice(["auto", "always", "never"]),
-    help="Tell the task from the content first where one text holds both; default auto.",
-)
-@click.option("--no-refine", is_flag=True, help="Do not have the teacher look its chains over.")
-@click.option(
-    "--until",
-    type=click.Choice(["classify", "rewrite", "respond"]),
-    help="The last stage; default respond.",
-)
-@click.option("--thaw", is_flag=True, help="Try kept records again; with another --seed.")
-@click.option(
-    "--parser",
-    type=click.Choice(["seqit", "paper"]),
-    help="The form of the teacher's answers; paper is the reference's, to compare.",
-)
-@click.option("--no-breadth", is_flag=True, help="evol-instruct: make prompts harder alone.")
-@click.option(
-    "--chain",
-    type=click.Choice(["paraphrase", "paraphrase-repeat", "repeat-paraphrase"]),
-    help="paraphrase: what comes before the answer; default paraphrase.",
-)
-@click.option("--languages", callback=_codes, metavar="L1,L2", help="Languages to translate from.")
-@click.option("--into", metavar="CODE", help="The language to translate into; default en.")
-@click.option(
-    "--row-language", metavar="CODE", help="The language of rows that do not tell; default en."
-)
-@click.option(
-    "--variant",
-    metavar="NAME",
-    help="translate: single-turn (default), multi-turn or crosslingual; "
-    "caption: describe (default), base or merged.",
-)
-@click.option(
-    "--content",
-    type=click.Choice(["all", "input"]),
-    help="What is in the foreign language: all of the task (default), or the input alone.",
-)
-@click.option(
-    "--answer",
-    type=click.Choice(["target", "source"]),
-    help="The language of the answer: that of the translation (default) or the foreign one.",
-)
-@click.option(
-    "--per-row",
-    type=click.Choice(["one", "all"]),
-    help="Draw one language a row (default), or make a record of each.",
-)
-@click.option(
-    "--share", type=click.FloatRange(0, 1), help="Share of the parallel rows to convert; default 1."
-)
-@click.option(
-    "--captions", type=click.Choice(["draw", "first"]), help="Which of several; default draw."
-)
-@click.option(
-    "--others",
-    type=click.Choice(["reject", "pass"]),
-    help="What becomes of rows that the method does not apply to; default reject.",
-)
-@data_options
-@model_options
-def command(
-    job: Job, method: str, seed: int, list_steps: bool, model: ModelOptions, **options: Any
-) -> None:
-    """Turn each instruction into a chain of tasks, and answer every step.
-
-    \b
-    seq-instruct   decompose, add a prefix or a suffix task, or keep; the builtin
-                   teacher needs no model, and all that it adds can be verified
-    translate      translate first, then do the task
-    caption        describe the image first, then answer
-    repeat         placebo: repeat the input first, then do the task
-    paraphrase     placebo: put it into other words first (needs a model)
-    separate       a chain back into single instructions; a model answers steps
-                   that have no answer of their own
-    regenerate     answer the instructions as they are anew (needs a model)
-    evol-instruct  make prompts harder, WizardLM's way (needs a model)
-    seqeval        build a benchmark of chains without answers (needs a model)
-
-    \b
-    Options by method:
-    seq-instruct   --teacher --iterations --shares --steps --extract
-                   --no-refine --until --thaw --parser
-    translate      --teacher --languages --into --row-language --variant
-                   --content --answer --per-row --share --others
-    caption        --teacher --variant --captions --others
-    repeat         --others
-    paraphrase     --teacher --chain --others
-    separate       --teacher
-    regenerate     --teacher
-    evol-instruct  --teacher --iterations --no-breadth
-    seqeval        --teacher --iterations --extract --no-refine --parser
-    """  # fmt: skip
-    if list_steps:
-        click.echo(_listing())
-        return
-    given = {
-        name: value
-        for name, value in options.items()
-        if was_given(value) and (name in OPTIONS[method] or was_typed(name))
-    }
-    for name in given:
-        if name not in OPTIONS[method]:
-            methods = ", ".join(each for each, names in OPTIONS.items() if name in names)
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} is for --method {methods}, not for {method}")
-    if given.get("teacher", "builtin") == "builtin":
-        given.pop("teacher", None)
-        _without_model(job, method, seed, given, model)
-    elif own := given.keys() & {"shares", "steps"}:
-        raise UsageError(f"--{min(own)} belongs to the builtin teacher: a model chooses by itself")
-    else:
-        _with_model(job, method, seed, given, model)
-
-
 def _listing() -> str:
-    """Return the library as a table: where a step goes, its name, one of its wordings."""
+    """Return the step library as a table: the place of a step, its name, one phrasing."""
     from seqit.augment.builtin.decompose import DECOMPOSE_STEPS
     from seqit.augment.builtin.library import PREFIX_STEPS, SUFFIX_STEPS
 
@@ -220,6 +79,160 @@ def _listing() -> str:
     )
 
 
+@click.command("augment", cls=Command, short_help="Turn instructions into chains.")
+@click.option(
+    "--method",
+    type=click.Choice([*MODULES]),
+    default="seq-instruct",
+    show_default=True,
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides all random choices.")
+@click.option(
+    "--teacher",
+    metavar="KIND[:MODEL]",
+    help="The teacher: builtin (default), openai:MODEL at any compatible server, vllm:PATH or "
+    "transformers:PATH in process, replay:FILE.",
+)
+@click.option(
+    "--iterations", type=click.IntRange(1, 20), help="How often to extend a chain; default 1."
+)
+@click.option(
+    "--shares",
+    callback=_shares,
+    metavar="NAME=N,…",
+    help="How often decompose, prefix, suffix and keep are chosen, as weights.",
+)
+@click.option(
+    "--steps",
+    callback=_codes,
+    metavar="NAME,…",
+    help="The steps that the builtin teacher may add; default all.",
+)
+@list_option(_listing, "Show the builtin teacher's steps, each with one phrasing.")
+@click.option(
+    "--extract",
+    type=click.Choice(["auto", "always", "never"]),
+    help="First split content off an instruction that contains both; default auto.",
+)
+@click.option(
+    "--no-refine", is_flag=True, help="Skip the stage in which the teacher reviews its chains."
+)
+@click.option(
+    "--stop-after",
+    type=click.Choice(["classify", "rewrite", "respond"]),
+    help="The last stage; default respond.",
+)
+@click.option("--retry-kept", is_flag=True, help="Try kept records again; with another --seed.")
+@click.option(
+    "--parser",
+    type=click.Choice(["seqit", "paper"]),
+    help="The format of the teacher's answers; paper is the reference implementation's.",
+)
+@click.option("--no-breadth", is_flag=True, help="evol-instruct: only make prompts harder.")
+@click.option(
+    "--chain",
+    type=click.Choice(["paraphrase", "paraphrase-repeat", "repeat-paraphrase"]),
+    help="paraphrase: what comes before the answer; default paraphrase.",
+)
+@click.option(
+    "--from",
+    "source_languages",
+    callback=_codes,
+    metavar="L1,L2",
+    help="Languages to translate from.",
+)
+@click.option("--into", metavar="CODE", help="The language to translate into; default en.")
+@click.option(
+    "--language", metavar="CODE", help="The language of rows that do not name one; default en."
+)
+@click.option(
+    "--variant",
+    metavar="NAME",
+    help="translate: single-turn (default), multi-turn or crosslingual; "
+    "caption: describe (default), base or merged.",
+)
+@click.option(
+    "--content",
+    type=click.Choice(["all", "input"]),
+    help="The part in the foreign language: the whole task (default), or the input.",
+)
+@click.option(
+    "--answer",
+    type=click.Choice(["target", "source"]),
+    help="The language of the answer: the translation's (default) or the foreign one.",
+)
+@click.option(
+    "--languages-per-row",
+    type=click.Choice(["one", "all"]),
+    help="One random language per row (default), or a record for each language.",
+)
+@click.option(
+    "--fraction", type=click.FloatRange(0, 1), help="Fraction of the rows to convert; default 1."
+)
+@click.option(
+    "--captions",
+    type=click.Choice(["draw", "first"]),
+    help="Which of several captions; default draw, a random one.",
+)
+@click.option(
+    "--on-inapplicable",
+    type=click.Choice(["reject", "pass"]),
+    help="What to do with rows that the method does not apply to; default reject.",
+)
+@data_options
+@model_options
+def command(job: Job, method: str, seed: int, model: ModelOptions, **options: Any) -> None:
+    """Turn each instruction into a chain of tasks, with an answer to every step.
+
+    \b
+    seq-instruct   decompose, add a prefix or a suffix task, or keep; the builtin
+                   teacher needs no model, and its steps are verified by programs
+    translate      translate first, then do the task
+    caption        describe the image first, then answer
+    repeat         placebo: repeat the input first, then do the task
+    paraphrase     placebo: paraphrase the input first (needs a model)
+    separate       split a chain into single instructions; a model answers steps
+                   that have no answer of their own
+    regenerate     new answers to the unchanged instructions (needs a model)
+    evol-instruct  make prompts harder, WizardLM's way (needs a model)
+    seqeval        build a benchmark of chains without answers (needs a model)
+
+    \b
+    Options by method:
+    seq-instruct   --teacher --iterations --shares --steps --extract
+                   --no-refine --stop-after --retry-kept --parser
+    translate      --teacher --from --into --language --variant --content
+                   --answer --languages-per-row --fraction --on-inapplicable
+    caption        --teacher --variant --captions --on-inapplicable
+    repeat         --on-inapplicable
+    paraphrase     --teacher --chain --on-inapplicable
+    separate       --teacher
+    regenerate     --teacher
+    evol-instruct  --teacher --iterations --no-breadth
+    seqeval        --teacher --iterations --extract --no-refine --parser
+    """  # fmt: skip
+    given = {
+        name: value
+        for name, value in options.items()
+        if was_given(value) and (name in OPTIONS[method] or was_typed(name))
+    }
+    for name in given:
+        if name not in OPTIONS[method]:
+            methods = ", ".join(each for each, names in OPTIONS.items() if name in names)
+            raise UsageError(f"{_as_option(name)} is for --method {methods}, not for {method}")
+    if given.get("teacher", "builtin") == "builtin":
+        given.pop("teacher", None)
+        _without_model(job, method, seed, given, model)
+    elif own := given.keys() & {"shares", "steps"}:
+        raise UsageError(f"--{min(own)} is for the builtin teacher: a model chooses by itself")
+    else:
+        _with_model(job, method, seed, given, model)
+
+
+def _as_option(name: str) -> str:
+    return _WRITTEN.get(name, f"--{name.replace('_', '-')}")
+
+
 def _without_model(
     job: Job, method: str, seed: int, given: dict[str, Any], model: ModelOptions
 ) -> None:
@@ -228,14 +241,13 @@ def _without_model(
     if method == "seq-instruct":
         from seqit.augment.builtin.teacher import BuiltinTeacher
 
-        for name in ("extract", "no_refine", "until", "parser"):
+        for name in ("extract", "no_refine", "stop_after", "parser"):
             if name in given:
-                option = name.replace("_", "-")
-                raise UsageError(f"--{option} is for a model as --teacher, and builtin is none")
+                raise UsageError(f"{_as_option(name)} needs a model as --teacher, not builtin")
         own = {name: given.pop(name) for name in ("shares", "steps") if name in given}
         given["teacher"] = BuiltinTeacher(**own)
     run = partial(_engine(method), seed=seed, **_arguments(method, given))
-    job.run(run, remarks=_shares_of(method))
+    job.run(run, remarks=_shares_remarks(method))
 
 
 def _with_model(
@@ -248,42 +260,42 @@ def _with_model(
 
         estimate(job, method, given, teacher, model)
         return
-    with model.open(teacher, partial(say, job.context)) as (asked, scheduler):
+    with model.open(teacher, partial(say, job.context)) as (client, scheduler):
         arguments = _arguments(method, given)
         engine = _engine(method)
         if arguments.pop("parser", "seqit") == "paper":
             from seqit.augment.seq_instruct.paper.form import PaperParser
 
             parser = PaperParser()
-            arguments["shape"] = parser.shape
-            engine = _counting(engine, parser.counts)
+            arguments["output_format"] = parser.form_for
+            engine = _with_parser_counts(engine, parser.summary)
         if method == "seq-instruct":
             from seqit.augment.seq_instruct.llm.teacher import LanguageTeacher
 
-            names = ("extract", "refine", "until", "shape")
+            names = ("extract", "refine", "stop_after", "output_format")
             own = {name: arguments.pop(name) for name in names if name in arguments}
-            arguments |= {"teacher": LanguageTeacher(asked, **own), "dispatch": scheduler}
+            arguments |= {"teacher": LanguageTeacher(client, **own), "runner": scheduler}
         else:
-            arguments["model"] = asked
+            arguments["model"] = client
         run = partial(engine, seed=seed, **arguments)
-        job.run(run, scheduler=scheduler, remarks=_shares_of(method))
+        job.run(run, scheduler=scheduler, remarks=_shares_remarks(method))
 
 
-def _shares_of(method: str) -> Callable[[Any], list[str]] | None:
-    """Return what tells the operations' shares by iteration, for the method that has them."""
+def _shares_remarks(method: str) -> Callable[[Any], list[str]] | None:
+    """Return a function that renders the shares of the operations; None if there are none."""
     if method != "seq-instruct":
         return None
 
     def remarks(stats: Any) -> list[str]:
-        from seqit.augment.seq_instruct.method import shares_lines
+        from seqit.augment.seq_instruct.method import format_shares
 
-        return shares_lines(stats.results["operations"])
+        return format_shares(stats.results["operations"])
 
     return remarks
 
 
-def _counting(engine: Engine, counts: dict[str, Any]) -> Engine:
-    """Have an engine count where the reference would have read an answer otherwise."""
+def _with_parser_counts(engine: Engine, counts: dict[str, Any]) -> Engine:
+    """Return the engine; it counts answers that the reference implementation reads differently."""
 
     def counting(rows: Iterator[Any], stats: Any, **arguments: Any) -> Iterator[Any]:
         stats.results["parser"] = counts
@@ -298,7 +310,7 @@ def _engine(method: str) -> Engine:
 
 
 def _arguments(method: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the engine's arguments: a flag --no-X is its argument X, false."""
+    """Return the engine's arguments: the flag --no-X is the argument X=False."""
     arguments = {name.removeprefix("no_"): value for name, value in given.items()}
     arguments |= {name: False for name in ("refine", "breadth") if name in arguments}
     if method == "evol-instruct" and "iterations" in arguments:

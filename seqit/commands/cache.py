@@ -1,4 +1,4 @@
-"""seqit cache: what models were asked and have answered, kept so that nobody pays twice."""
+"""seqit cache: inspect the cache of completions, or clear it."""
 
 import json
 import sys
@@ -13,12 +13,12 @@ from seqit.commands.shell.command import Command
 from seqit.errors import UsageError
 
 OPTIONS = {"show": (), "why": ("record_id",), "clear": ("model", "older_than", "yes")}
-"""Which options an action takes, beside --cache and --json."""
+"""The options of each action, besides --cache and --json."""
 
-WIDEST = 60  # characters of a value that differs
+MAX_WIDTH = 60  # characters of a value that is shown
 
 
-@click.command("cache", cls=Command, short_help="Look into the cache of completions, or clear it.")
+@click.command("cache", cls=Command, short_help="Inspect the cache of completions, or clear it.")
 @click.argument("action", type=click.Choice(["show", "why", "clear"]), default="show")
 @click.argument("record_id", required=False, metavar="[ID]")
 @click.option(
@@ -28,38 +28,38 @@ WIDEST = 60  # characters of a value that differs
     help="The cache; default: seqit/completions.sqlite in $XDG_CACHE_HOME or ~/.cache.",
 )
 @click.option(
-    "--model", metavar="NAME", help="clear: only what this model said, KIND:MODEL or MODEL."
+    "--model", metavar="NAME", help="clear: only completions of this model, KIND:MODEL or MODEL."
 )
 @click.option(
     "--older-than",
     type=click.FloatRange(0),
     metavar="DAYS",
-    help="clear: only what was said longer ago.",
+    help="clear: only completions older than this.",
 )
-@click.option("-y", "--yes", is_flag=True, help="clear: do not ask first, as on a terminal.")
+@click.option("-y", "--yes", is_flag=True, help="clear: do not ask for confirmation on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def command(action: str, file: str | None, as_json: bool, **options: Any) -> None:
-    """Show what the cache of completions holds, or why something was asked again.
+    """Show the cache of completions, or why a request was sent again.
 
     \b
     show    size, completions and tokens by model and stage, hit rate (default)
-    why ID  what was asked about a record, and which part of the key differs
+    why ID  the requests about a record, and which part of the key differs
             from the earlier request; the beginning of its id is enough
-    clear   remove completions, and give the space back
+    clear   remove completions, and free the space
 
     \b
         seqit cache why 3f09
         seqit cache clear --older-than 90
     """
-    from seqit.llm.cache.cache import default_path
+    from seqit.llm.cache.cache import default_cache_path
 
     given = {name: value for name, value in options.items() if value not in (None, False)}
     for name in given:
         if name not in OPTIONS[action]:
             owner = next(each for each, names in OPTIONS.items() if name in names)
             what = "an ID" if name == "record_id" else f"--{name.replace('_', '-')}"
-            raise UsageError(f"{what} belongs to seqit cache {owner}, not to {action}")
-    path = Path(file) if file else default_path()
+            raise UsageError(f"{what} is for seqit cache {owner}, not for {action}")
+    path = Path(file) if file else default_cache_path()
     if action == "show":
         _show(path, as_json)
     elif action == "clear":
@@ -78,7 +78,7 @@ def _show(path: Path, as_json: bool) -> None:
         _json(report or {"path": str(path), "completions": 0})
         return
     if report is None:
-        click.echo(f"There is no cache yet: {path} comes with the first completion.")
+        click.echo(f"There is no cache yet: {path} is created with the first completion.")
         return
     click.echo(f"{path}: {_bytes(report['bytes'])}, {_count(report['completions'])}")
     if report["groups"]:
@@ -108,7 +108,7 @@ def _why(path: Path, as_json: bool, prefix: str) -> None:
         _json(report or {"record_id": prefix, "stages": []})
         return
     if report is None:
-        click.echo(f"The cache {path} is empty: nothing was asked.")
+        click.echo(f"The cache {path} is empty: no request was sent.")
         return
     click.echo(f"record {report['record_id']}")
     for stage in report["stages"]:
@@ -134,7 +134,7 @@ def _difference(part: str, old: Any, new: Any) -> str:
 
 def _value(value: Any) -> str:
     text = "not given" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= WIDEST else f"{text[:WIDEST]}…"
+    return text if len(text) <= MAX_WIDTH else f"{text[:MAX_WIDTH]}…"
 
 
 def _clear(
@@ -165,7 +165,7 @@ def _json(report: dict[str, Any]) -> None:
 
 
 def _table(rows: Iterable[Sequence[str]]) -> None:
-    """Write rows in columns: the first two from the left, numbers from the right."""
+    """Print rows in columns: the first two left-aligned, numbers right-aligned."""
     lines = list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:

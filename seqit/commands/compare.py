@@ -13,60 +13,67 @@ from seqit.commands.shell.command import Command, claim_stdout
 from seqit.errors import RowError, SeqitError, UsageError
 
 if TYPE_CHECKING:
-    from seqit.scores.alpacaeval import Standing
+    from seqit.scores.alpacaeval import LeaderboardEntry
     from seqit.scores.compare import CompareOptions, Comparison
     from seqit.scores.db.database import Database
     from seqit.scores.grouped_scores import ComparisonTask
-    from seqit.scores.judge_agreement import Agreement
-    from seqit.scores.stats.length_adjusted import Adjustment
+    from seqit.scores.judge_agreement import JudgeAgreement
+    from seqit.scores.stats.length_adjusted import LengthAdjustment
 
 ENDINGS = {".md": "markdown", ".tex": "latex", ".jsonl": "jsonl"}
 FIGURES = (".svg", ".png", ".pdf")
 FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
 
 
+def _names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(",")) if text else ()
+
+
 @click.command("compare", cls=Command, short_help="Compare models on the same items.")
 @click.argument("names", nargs=-1, metavar="[MODEL]... SOURCE...")
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME", help="A model, where its name is a file's."
+    "--label",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="A model whose name in the scores is also the name of a file; repeatable.",
 )
-@click.option(
-    "--metric", "metrics", multiple=True, metavar="NAME", help="Only this one; may be repeated."
-)
+@click.option("--metrics", callback=_names, metavar="NAME,…", help="Only these metrics.")
 @click.option(
     "--by",
     metavar="FIELD[,FIELD]",
     help="A row for each value of chain, position, iteration, operation, benchmark, teacher or "
-    "judge, models side by side.",
+    "judge, with the models side by side.",
 )
 @click.option(
     "--figure",
     metavar="FILE",
-    help="Draw the means, x the first field of --by, panels the second: .svg, .png or .pdf.",
+    help="Plot the means: x is the first field of --by, the second gives panels; .svg, .png or "
+    ".pdf.",
 )
-@click.option("--power", is_flag=True, help="Add which differences the items can show.")
-@click.option("--equal-length", is_flag=True, help="Add what scores would be at equal length.")
-@click.option("--agreement", is_flag=True, help="Add how far several judges agree.")
+@click.option("--power", is_flag=True, help="Add the smallest detectable differences.")
+@click.option("--equal-length", is_flag=True, help="Add the scores adjusted to equal length.")
+@click.option("--agreement", is_flag=True, help="Add the agreement of several judges.")
 @click.option(
     "--interval",
     type=click.Choice(["analytic", "bootstrap"]),
     default="analytic",
     show_default=True,
-    help="Intervals by formula or by resampling; both cluster by root, and by run where a model "
-    "has several.",
+    help="Intervals by formula or by resampling; both cluster by root, and by run if a model has "
+    "several.",
 )
 @click.option(
     "--test",
     type=click.Choice(["auto", "mcnemar", "permutation", "t"]),
     default="auto",
     show_default=True,
-    help="auto: McNemar's for scores of 0 and 1, else a clustered t-test.",
+    help="auto: McNemar's for scores of 0 and 1, otherwise a clustered t-test.",
 )
 @click.option(
     "--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, metavar="P",
-    help="Of the intervals.",
+    help="Confidence level of the intervals.",
 )  # fmt: skip
-@click.option("--seed", type=int, default=0, help="Of bootstrap and permutation; default 0.")
+@click.option("--seed", type=int, default=0, help="For bootstrap and permutation; default 0.")
 @click.option(
     "--reference", metavar="FILE", help="AlpacaEval's df_gamed.csv, for length-controlled wins."
 )
@@ -75,21 +82,21 @@ FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
     "--format",
     "form",
     type=click.Choice(["markdown", "latex", "jsonl"]),
-    help="How to write; default: by the ending of -o (.md, .tex, .jsonl), else markdown.",
+    help="The output format; default: by the ending of -o (.md, .tex, .jsonl), otherwise markdown.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
 def command(names: tuple[str, ...], models: tuple[str, ...], **asked: Any) -> None:
     """Compare MODELs, by default all, with the first one on the items that they share.
 
-    SOURCEs hold scores, or AlpacaEval's annotations. A name that is a file's is a SOURCE.
-    Scores of one model with another `training` are of another run of it; intervals cover runs as
-    well as items.
+    SOURCEs contain scores, or AlpacaEval's annotations. A name of a file is a SOURCE. Scores of
+    one model with several values of `training` are its training runs; intervals then cover runs
+    as well as items.
 
     \b
         seqit compare it it-regenerated sit scores.jsonl -o table.tex
-        seqit compare it sit scores.jsonl --metric step --by position,chain --figure steps.svg
+        seqit compare it sit scores.jsonl --metrics step --by position,chain --figure steps.svg
     """
-    from seqit.stores.targets import check_target, whole_file
+    from seqit.stores.targets import atomic_file, check_target
 
     form = asked["form"] or _format_of(asked["output"])
     sources = [name for name in names if _is_source(name)]
@@ -101,13 +108,13 @@ def command(names: tuple[str, ...], models: tuple[str, ...], **asked: Any) -> No
     asked["by"] = _fields(asked)
     pieces, figure = _pieces(models, sources or ["-"], form, asked)
     if asked["figure"]:
-        with whole_file(asked["figure"]) as file:
+        with atomic_file(asked["figure"]) as file:
             file.write(figure)
     if asked["output"] in (None, "-"):
         with claim_stdout() as stdout:
             stdout.writelines(pieces)
         return
-    with whole_file(asked["output"]) as file:
+    with atomic_file(asked["output"]) as file:
         file.writelines(pieces)
 
 
@@ -117,30 +124,32 @@ def _pieces(
     """Return the tables in pieces, and the figure, empty where none is asked for."""
     import orjson
 
-    from seqit.scores.compare import CompareOptions, compare, powers
+    from seqit.scores.compare import CompareOptions, compare, power_analyses
     from seqit.scores.db.database import Database
     from seqit.scores.report import paper_tables, tables
-    from seqit.scores.report.figure import draw
+    from seqit.scores.report.figure import draw_figure
 
     how = asked["level"], asked["interval"], asked["test"], asked["seed"]
     options = CompareOptions(*how, by=asked["by"], metrics=asked["metrics"])
     with (
-        _scores_of(sources, models, asked["reference"]) as (files, standings),
+        _scores_of(sources, models, asked["reference"]) as (files, leaderboard_entries),
         Database(files) as database,
     ):
         found = compare(database, models, options)
-        able = list(powers(found, level=options.level)) if asked["power"] else []
+        able = list(power_analyses(found, level=options.level)) if asked["power"] else []
         adjusted = _adjusted(database, found, options) if asked["equal_length"] else []
         agreed = _agreements(database, found) if asked["agreement"] else []
-    figure = draw(found, Path(asked["figure"]).suffix[1:], options) if asked["figure"] else b""
+    figure = (
+        draw_figure(found, Path(asked["figure"]).suffix[1:], options) if asked["figure"] else b""
+    )
     if form == "jsonl":
-        rows = tables.comparison_rows(found, able, adjusted, agreed, standings)
+        rows = tables.comparison_rows(found, able, adjusted, agreed, leaderboard_entries)
         return [orjson.dumps(row) + b"\n" for row in rows], figure
     shown = [tables.comparison_table(found, options)]
     shown += [tables.power_table(able)] if asked["power"] else []
     shown += [tables.length_table(adjusted, options.level)] if adjusted else []
     shown += [tables.agreement_table(agreed)] if agreed else []
-    shown += [tables.standings_table(standings)] if standings else []
+    shown += [tables.leaderboard_table(leaderboard_entries)] if leaderboard_entries else []
     write = paper_tables.latex if form == "latex" else paper_tables.markdown
     return [f"{line}\n".encode() for line in write(shown)], figure
 
@@ -168,10 +177,10 @@ def _fields(asked: dict[str, Any]) -> tuple[str, ...]:
 
 def _adjusted(
     database: "Database", found: "Comparison", options: "CompareOptions"
-) -> list[tuple["ComparisonTask", "Adjustment | str"]]:
+) -> list[tuple["ComparisonTask", "LengthAdjustment | str"]]:
     from seqit.scores.equal_length import adjust_task
 
-    done: list[tuple[ComparisonTask, Adjustment | str]] = []
+    done: list[tuple[ComparisonTask, LengthAdjustment | str]] = []
     for task in found.tasks:
         where = task.benchmark, task.metric
         try:
@@ -186,7 +195,7 @@ def _adjusted(
 
 def _agreements(
     database: "Database", found: "Comparison"
-) -> list[tuple["ComparisonTask", "Agreement"]]:
+) -> list[tuple["ComparisonTask", "JudgeAgreement"]]:
     from seqit.scores.judge_agreement import judge_agreement
 
     pairs = ((task, judge_agreement(database, task.benchmark, task.metric)) for task in found.tasks)
@@ -199,16 +208,16 @@ def _agreements(
 @contextlib.contextmanager
 def _scores_of(
     sources: Sequence[str], models: Sequence[str], reference: str | None
-) -> Iterator[tuple[list[str], list["Standing"]]]:
+) -> Iterator[tuple[list[str], list["LeaderboardEntry"]]]:
     """Give files of scores, written here for annotations, and the annotations' standings."""
     import orjson
 
-    from seqit.scores.alpacaeval import annotation_scores, standings
+    from seqit.scores.alpacaeval import annotation_scores, leaderboard_entries
     from seqit.scores.stats.length_controlled import read_reference
 
     known = read_reference(reference) if reference else None
     files: list[str] = []
-    found: list[Standing] = []
+    found: list[LeaderboardEntry] = []
     with tempfile.TemporaryDirectory(prefix="seqit-compare-") as folder:
         for number, name in enumerate(sources):
             rows = _annotations(name)
@@ -218,7 +227,7 @@ def _scores_of(
             files.append(str(Path(folder) / f"{number}.jsonl"))
             try:
                 lines = [orjson.dumps(row) + b"\n" for row in annotation_scores(rows)]
-                found += standings(rows, known)
+                found += leaderboard_entries(rows, known)
             except RowError as error:
                 where = f"{error.field}: " if error.field else ""
                 raise SeqitError(f"{name}: {where}{error}") from None

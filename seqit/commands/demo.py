@@ -1,4 +1,4 @@
-"""seqit demo: the whole data path on the examples, with the commands that one would type."""
+"""seqit demo: run the whole data path on the examples, with the commands a user would type."""
 
 import shlex
 import subprocess
@@ -22,7 +22,8 @@ STEPS = (
     "import --format alpaca EXAMPLES/seeds.jsonl -o seeds.jsonl",
     "augment --iterations 2 --seed 7 seeds.jsonl -o chains.jsonl",
     "import --format alpaca EXAMPLES/parallel.jsonl -o parallel.jsonl",
-    "augment --method translate --per-row all --seed 7 parallel.jsonl -o translated.jsonl",
+    "augment --method translate --languages-per-row all --seed 7 parallel.jsonl "
+    "-o translated.jsonl",
     "import --format vqa EXAMPLES/vqa.jsonl -o vqa.jsonl",
     "augment --method caption --seed 7 vqa.jsonl -o captioned.jsonl",
     "augment --method repeat --seed 7 seeds.jsonl -o repeated.jsonl",
@@ -42,10 +43,10 @@ STEPS = (
     metavar="DIR",
     default="demo-out",
     show_default=True,
-    help="The folder for the results; made where it is not there.",
+    help="The folder for the results; created if it does not exist.",
 )
 def command(folder: str) -> None:
-    """Run the whole data path on the examples, and show what came of it.
+    """Run the whole data path on the examples, and show the results.
 
     Every command is printed as you would type it, inside the output folder.
     """
@@ -61,14 +62,14 @@ def command(folder: str) -> None:
     click.echo(f"\nThe results are in {out}/ (sit.jsonl, mixture.parquet, messages.jsonl, …).\n")
     click.echo("Two of the chains:\n")
     _run(f'sql "{SAMPLE}" sit.jsonl -f jsonl', out)
-    click.echo("\nWhat the chains are:\n")
+    click.echo("\nThe chains by method and operation:\n")
     _run(f'sql "{SUMMARY}" sit.jsonl', out)
 
 
 def _run(step: str, folder: Path, progress: str = "") -> None:
-    """Run one command as a process of its own, as a shell would; raises SeqitError if it fails.
+    """Run one command as a process, as a shell would; raises SeqitError if it fails.
 
-    On a terminal, `progress` stands below the command until it has something to say.
+    On a terminal, `progress` is shown below the command until the command prints something.
     """
     click.echo(f"$ seqit {step}", err=True)
     if sys.stderr.isatty():

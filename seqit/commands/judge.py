@@ -1,4 +1,4 @@
-"""seqit judge: language models, reward models or programs measure responses."""
+"""seqit judge: measure responses with language models, reward models or programs."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -10,20 +10,24 @@ import click
 from seqit.commands._judge_plan import VOTING, JudgePlan, check_plan, judges_of, open_judge
 from seqit.commands.shell.command import Command
 from seqit.commands.shell.job import Job
-from seqit.commands.shell.model_options import ModelOptions, SamplingDefaults, asking_options
-from seqit.commands.shell.options import data_options
-from seqit.commands.shell.progress import describe_asking
+from seqit.commands.shell.model_options import ModelOptions, SamplingDefaults, model_options_with
+from seqit.commands.shell.options import data_options, list_option
+from seqit.commands.shell.progress import model_summary
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.evaluate.judges.judging import BaselineResponses
+    from seqit.evaluate.judges.run import BaselineResponses
     from seqit.records.run_stats import Row, RunStats
 
 JUDGING = SamplingDefaults("--judge", 0.0, 1.0)
-METRICS = ("quality", "following", "steps")
+METRICS = {
+    "quality": "how well the answer does what was asked, 1 to 5",
+    "following": "whether the answer attempts every task of the chain, 0 or 1",
+    "steps": "each task of the chain by itself, 0 or 1, and whether all are done",
+}
 CONTROLS = 5
-VERDICT = 150
-"""Tokens of a verdict with its reason, for an estimate."""
+JUDGEMENT_TOKENS = 150
+"""Tokens of a judgement with its reason, for an estimate."""
 
 
 def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
@@ -33,15 +37,15 @@ def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str
     return names
 
 
-@click.command("judge", cls=Command, short_help="Have judges measure responses.")
+@click.command("judge", cls=Command, short_help="Measure responses with judges.")
 @click.option(
     "--judge",
     "names",
     metavar="KIND[:MODEL]",
     multiple=True,
     required=True,
-    help="Who judges: openai:MODEL, vllm:PATH, transformers:PATH, replay:FILE; builtin verifies "
-    "the items' checks without a model; reward:PATH is a reward model. May be repeated.",
+    help="The judge: openai:MODEL, vllm:PATH, transformers:PATH, replay:FILE; builtin verifies "
+    "the items' checks without a model; reward:PATH is a reward model. Repeatable.",
 )
 @click.option(
     "--metrics",
@@ -49,14 +53,16 @@ def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str
     default="quality,following",
     show_default=True,
     metavar="M1,M2",
-    help="Of a language model: quality (1 to 5), following (the whole chain, 0 or 1), steps (each "
-    "step, and whether all are done).",
+    help=f"What a language model measures: {', '.join(METRICS)} (see --list).",
+)
+@list_option(
+    lambda: "\n".join(f"{name:9}  {text}" for name, text in METRICS.items()), "Show the metrics."
 )
 @click.option(
     "--against",
     metavar="FILE",
-    help="Responses of another model: which of the two is better? Both orders are asked; a "
-    "verdict that flips is a tie.",
+    help="Responses of another model: which of the two is better? Both orders are judged; a "
+    "preference that flips is a tie.",
 )
 @click.option(
     "--votes",
@@ -64,14 +70,14 @@ def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str
     metavar="N",
     default=1,
     show_default=True,
-    help=f"Verdicts of each judge on each question; more than one at temperature {VOTING:g}.",
+    help=f"Judgements of each judge per question; several are sampled at temperature {VOTING:g}.",
 )
 @click.option("--no-references", is_flag=True, help="Do not show the judge the items' answers.")
 @click.option(
     "--weighted",
     is_flag=True,
-    help="quality: also the mean under the judge's own chances, where the backend gives log "
-    "probabilities (quality_weighted).",
+    help="quality: also the mean weighted by the judge's probabilities, if the backend returns "
+    "log probabilities (quality_weighted).",
 )
 @click.option(
     "--controls",
@@ -79,11 +85,11 @@ def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str
     metavar="N",
     default=CONTROLS,
     show_default=True,
-    help="Items for which answers are planted whose verdict is known, of each kind; 0: none.",
+    help="Control items of each kind: answers whose judgement is known; 0 for none.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides every draw.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides all random choices.")
 @data_options
-@asking_options(JUDGING)
+@model_options_with(JUDGING)
 def command(
     job: Job,
     *,
@@ -99,10 +105,11 @@ def command(
 ) -> None:
     """Measure responses, and write a score for each measurement.
 
-    A verdict is scored, refused or cannot be read; what cannot be read is asked again, and at
-    last has no number. In every run answers are planted whose verdict is known (the reference,
-    an empty one, another item's, the reference without one step); the closing account says how
-    often each judge was wrong about them, and their scores are marked as controls.
+    A judgement is scored, refused or unparseable; the judge is asked again if it cannot be
+    parsed, and in the end it has no number. Every run contains control items, answers whose
+    judgement is known (the reference, an empty one, another item's, the reference without one
+    step); the closing lines say how often each judge was wrong about them, and their scores are
+    marked as controls.
 
     \b
         seqit judge --judge openai:gpt-4o responses.jsonl > scores.jsonl
@@ -115,26 +122,31 @@ def command(
     if model.given["dry_run"]:
         _estimate(job, plan, model)
         return
-    from seqit.evaluate.judges.judging import JudgeTallies, judge
+    from seqit.evaluate.judges.run import JudgeTallies, judge_responses
 
     job.check()
-    job.asked_each = votes * (1 if against else len(metrics))
-    others = _opponents(against) if against else None
+    job.items_per_row = votes * (1 if against else len(metrics))
+    baseline = _baseline(against) if against else None
     tallies = JudgeTallies()
     with contextlib.ExitStack() as stack:
-        asked = [open_judge(stack, each, plan, model, job) for each in plan.models]
-        judges = judges_of(plan, [each for each, _ in asked], seed)
-        schedulers = [scheduler for _, scheduler in asked]
+        opened = [open_judge(stack, each, plan, model, job) for each in plan.models]
+        judges = judges_of(plan, [each for each, _ in opened], seed)
+        schedulers = [scheduler for _, scheduler in opened]
         run = partial(
-            judge, judges=judges, tallies=tallies, seed=seed, controls=controls, others=others
+            judge_responses,
+            judges=judges,
+            tallies=tallies,
+            seed=seed,
+            controls=controls,
+            baseline=baseline,
         )
 
         def remarks(stats: "RunStats") -> list[str]:
-            lines = tallies.lines()
-            if others and others.unmatched:
-                lines.append(f"{others.unmatched:,} responses of {against} were not asked for")
+            lines = tallies.summary_lines()
+            if baseline and baseline.unmatched:
+                lines.append(f"{baseline.unmatched:,} responses of {against} matched no response")
             earlier = zip(plan.models, schedulers[:-1], strict=False)
-            return [*lines, *(f"{n}: {describe_asking(d.progress)}" for n, d in earlier)]
+            return [*lines, *(f"{n}: {model_summary(d.progress)}" for n, d in earlier)]
 
         job.run(
             run,
@@ -146,25 +158,25 @@ def command(
 
 
 def _read(job: Job) -> "Callable[..., Iterator[Row]]":
-    """Return what reads responses; other rows fail."""
-    from seqit.records.readers.rows import keep_valid
+    """Return the function that reads responses; other rows fail."""
+    from seqit.records.readers.rows import filter_valid
 
     def read(names: Sequence[str], stats: "RunStats", wait: Any) -> "Iterator[Row]":
-        return keep_valid(job.read_rows(names, stats, wait), stats, "response")
+        return filter_valid(job.read_rows(names, stats, wait), stats, "response")
 
     return read
 
 
-def _opponents(file: str) -> "BaselineResponses":
-    """Read the other model's responses; raises SeqitError where the file holds anything else."""
+def _baseline(file: str) -> "BaselineResponses":
+    """Read the other model's responses; raises SeqitError if the file contains other rows."""
     from seqit.errors import SeqitError
-    from seqit.evaluate.judges.judging import BaselineResponses
-    from seqit.records.readers.rows import keep_valid, read_rows
+    from seqit.evaluate.judges.run import BaselineResponses
+    from seqit.records.readers.rows import filter_valid, read_rows
     from seqit.records.run_stats import RunStats, StrictError
     from seqit.stores.sources import check_sources
 
     stats = RunStats("judge", strict=True)
-    rows = keep_valid(read_rows(check_sources((file,)), stats), stats, "response")
+    rows = filter_valid(read_rows(check_sources((file,)), stats), stats, "response")
     try:
         return BaselineResponses(file, (row.value for row in rows))
     except StrictError as error:
@@ -172,10 +184,10 @@ def _opponents(file: str) -> "BaselineResponses":
 
 
 def _estimate(job: Job, plan: JudgePlan, model: ModelOptions) -> None:
-    """Print what the judges would be asked, one estimate for each."""
-    from seqit.commands.shell.estimate import StageTotal, tell_estimate
+    """Print an estimate for each judge."""
+    from seqit.commands.shell.estimate import StageTotal, print_estimate
     from seqit.evaluate.judges.prompt import load_prompt
-    from seqit.llm.scheduling.budget import CHARACTERS_A_TOKEN
+    from seqit.llm.scheduling.budget import CHARACTERS_PER_TOKEN
     from seqit.records.run_stats import RunStats
 
     rows = characters = 0
@@ -189,7 +201,7 @@ def _estimate(job: Job, plan: JudgePlan, model: ModelOptions) -> None:
         for stage in ["pairwise"] if plan.against else plan.metrics:
             times = plan.votes * (2 if plan.against else 1)
             prompt = load_prompt(stage)
-            size = rows * (len(prompt.task) + len(prompt.given)) + characters
-            tokens = times * size / CHARACTERS_A_TOKEN
-            lines.append(StageTotal(stage, times * rows, tokens, times * rows * VERDICT))
-        tell_estimate(job, rows, name, model, lines)
+            size = rows * (len(prompt.task) + len(prompt.question)) + characters
+            tokens = times * size / CHARACTERS_PER_TOKEN
+            lines.append(StageTotal(stage, times * rows, tokens, times * rows * JUDGEMENT_TOKENS))
+        print_estimate(job, rows, name, model, lines)

@@ -1,4 +1,4 @@
-"""seqit merge: one model folder out of adapters and their base, or of weights in pieces."""
+"""seqit merge: one model folder from adapters and their base, or from sharded weights."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from seqit.commands.shell.command import Command, claim_stdout, say
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
-@click.command("merge", cls=Command, short_help="Make one model of adapters or of pieces.")
+@click.command("merge", cls=Command, short_help="Merge adapters or sharded weights into one model.")
 @click.argument("source", metavar="DIR")
 @click.option(
     "-o", "--output", required=True, metavar="OUT", help="The new folder, whole or not at all."
@@ -17,14 +17,14 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 @click.option(
     "--base",
     metavar="MODEL",
-    help="The model it belongs to, a folder or a hub name, where DIR does not say so or it moved.",
+    help="The base model, a folder or a hub name, if DIR does not name it or it was moved.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(DTYPES),
     default="auto",
     show_default=True,
-    help="Of the weights that are written; auto: the base's.",
+    help="The dtype of the written weights; auto: the base's.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No closing line.")
 @click.pass_context
@@ -37,9 +37,9 @@ def command(
     DIR may hold
       a LoRA adapter       it is added to its base
       a run of seqit train, not finished, or one of its checkpoints
-      a checkpoint of DeepSpeed's, ZeRO 0 to 3: the ranks' pieces are put together
+      a checkpoint of DeepSpeed's, ZeRO 0 to 3: the ranks' shards are merged
 
-    Tokenizer and chat template come with it. Works on the CPU, and needs memory for the weights.
+    Tokenizer and chat template are copied. Runs on the CPU and needs memory for the weights.
     """
     from seqit.train.merge import merge
 

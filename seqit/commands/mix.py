@@ -1,4 +1,4 @@
-"""seqit mix: several sources become one training mixture."""
+"""seqit mix: combine several sources into one training mixture."""
 
 import dataclasses
 import sys
@@ -16,51 +16,51 @@ from seqit.errors import UsageError
 
 if TYPE_CHECKING:
     from seqit.mix.recipe import MixRecipe
-    from seqit.mix.tokens import Counter
+    from seqit.mix.tokens import TokenCounter
     from seqit.records.run_stats import Row, RunStats
 
 
 @click.command("mix", cls=Command, short_help="Mix sources by weights or counts.")
-@click.option("--rows", metavar="N", help="Rows of the mixture, which the weights divide.")
-@click.option("--tokens", metavar="N", help="Tokens of the mixture, which the weights divide.")
+@click.option("--rows", metavar="N", help="Rows of the mixture, divided by the weights.")
+@click.option("--tokens", metavar="N", help="Tokens of the mixture, divided by the weights.")
 @click.option(
-    "--temperature",
+    "--mix-temperature",
     type=float,
     metavar="T",
-    help="Sources without a weight share by size to the power of 1/T: 1 by size, inf equally.",
+    help="Sources without a weight share in proportion to size**(1/T): 1 by size, inf equally.",
 )
 @click.option(
     "--cap",
     "caps",
     multiple=True,
     metavar="[FILE=]MOST",
-    help="The most that each source, or FILE, gives: passes over it (2x), rows (5000) or tokens.",
+    help="The maximum from each source, or from FILE: passes over it (2x), rows (5000) or tokens.",
 )
 @click.option(
     "--shortfall",
     type=click.Choice(("redistribute", "leave")),
-    help="What a capped source cannot give: the others give it (the default), or nobody does.",
+    help="What a capped source cannot give: taken from the others (the default), or left out.",
 )
 @click.option(
     "--stratify",
     metavar="FIELD=V:SHARE,…",
     help="Shares of the mixture by operation, iteration, language, source or another field; "
-    "* is all other values, FIELD=equal gives each value the same.",
+    "* is all other values, FIELD=equal gives each value the same share.",
 )
 @click.option(
     "--held-out",
     metavar="FILE[=SHARE]",
-    help="Keep whole roots apart in FILE: a share of them (default 5%) or a number of rows.",
+    help="Write whole roots to FILE instead: a share of them (default 5%) or a number of rows.",
 )
-@click.option("--seed", type=int, help="Decides what is drawn, and the order; default 0.")
+@click.option("--seed", type=int, help="Decides which rows are drawn, and their order; default 0.")
 @click.option(
     "--tokenizer",
     metavar="FILE",
-    help="Count tokens with this tokenizer.json, or a model's folder.",
+    help="Count tokens with this tokenizer.json, or with a model's folder.",
 )
 @click.option("--recipe", "recipe_file", metavar="FILE", help="Read all of this from YAML.")
-@click.option("--plan", is_flag=True, help="Show requested against achieved; write no row.")
-@click.option("--plan-file", metavar="FILE", help="Write requested and achieved as JSON.")
+@click.option("--dry-run", is_flag=True, help="Print requested and achieved amounts; write no row.")
+@click.option("--plan-file", metavar="FILE", help="Write requested and achieved amounts as JSON.")
 @click.option(
     "--shard-rows",
     type=click.IntRange(1),
@@ -68,11 +68,13 @@ if TYPE_CHECKING:
     help="Write a folder (-o DIR): part-00000, … of N rows each, and plan.json.",
 )
 @click.option(
-    "--shard-format", type=click.Choice(SHARD_FORMATS), help="What the shards are; else parquet."
+    "--shard-format",
+    type=click.Choice(SHARD_FORMATS),
+    help="The format of the shards; default parquet.",
 )
 @workers_option
 @data_options
-def command(job: Job, *, plan: bool, workers: int | None, **options: Any) -> None:
+def command(job: Job, *, dry_run: bool, workers: int | None, **options: Any) -> None:
     """Draw one shuffled mixture from SOURCEs written FILE=AMOUNT.
 
     \b
@@ -81,43 +83,43 @@ def command(job: Job, *, plan: bool, workers: int | None, **options: Any) -> Non
     sit.jsonl=2e6tokens                       or tokens
     sit.jsonl                                 all of it
 
-    A source smaller than its share is repeated: whole passes, then a drawn rest; --cap bounds it.
+    A source smaller than its share is repeated: whole passes, then a random rest; --cap limits it.
     """
     from seqit.mix import report
-    from seqit.mix.measure import measured_rows, read_measured
-    from seqit.mix.mixture import Output, mix
+    from seqit.mix.measure import reader_for_files, reader_for_records
+    from seqit.mix.mixture import MixOutput, mix
 
-    recipe = _changed(_recipe(job.sources, options["recipe_file"]), options)
-    recipe.wish().check()
+    recipe = _apply_options(_recipe(job.sources, options["recipe_file"]), options)
+    recipe.to_spec().check()
     job.sources = tuple(path for source in recipe.sources for path in source.paths)
-    targets = Targets(job, recipe, plan, options)
+    targets = Targets(job, recipe, dry_run, options)
     targets.check()
     counter = _counter(recipe)
 
     def read(names: Sequence[str], stats: "RunStats", wait: Any) -> Iterator["Row"]:
         targets.stats = stats
-        sources = [(s.name, read_measured(s.paths, stats, wait, pool)) for s in recipe.sources]
-        if job.stage.link:
-            handed = measured_rows(job.read_records(names, stats, wait), stats)
+        sources = [(s.name, reader_for_files(s.paths, stats, wait, pool)) for s in recipe.sources]
+        if job.slot.link:
+            handed = reader_for_records(job.read_records(names, stats, wait), stats)
             sources = [(sources[0][0], handed)]
-        output = Output(targets.hold, plan, targets.needs_values)
-        yield from mix(sources, stats, recipe.wish(), counter=counter, output=output)
-        for line in report.lines(stats.results["plan"]):
-            if plan:
+        output = MixOutput(targets.hold, dry_run, targets.needs_values)
+        yield from mix(sources, stats, recipe.to_spec(), counter=counter, output=output)
+        for line in report.format_report(stats.results["plan"]):
+            if dry_run:
                 click.echo(line)
             elif not job.quiet:
                 say(job.context, line)
 
-    # A tokenizer brings threads of its own, which do not live on in forked processes.
+    # A tokenizer has threads, which do not survive in forked processes.
     with job.workers(1 if counter else workers) as pool:
         into = targets.opened() if targets.are_several else None
-        job.run(lambda mixed, stats: mixed, read, discard=plan, into=into)
+        job.run(lambda mixed, stats: mixed, read, discard=dry_run, into=into)
 
 
-def _counter(recipe: "MixRecipe") -> "Counter | None":
-    from seqit.mix.tokens import load_tokenizer
+def _counter(recipe: "MixRecipe") -> "TokenCounter | None":
+    from seqit.mix.tokens import load_token_counter
 
-    return load_tokenizer(recipe.tokenizer) if recipe.tokenizer else None
+    return load_token_counter(recipe.tokenizer) if recipe.tokenizer else None
 
 
 def _recipe(sources: tuple[str, ...], file: str | None) -> "MixRecipe":
@@ -135,13 +137,14 @@ def _recipe(sources: tuple[str, ...], file: str | None) -> "MixRecipe":
     return MixRecipe((parse_source("-"),))
 
 
-def _changed(recipe: "MixRecipe", options: dict[str, Any]) -> "MixRecipe":
-    """Return the recipe with what the command line says otherwise."""
+def _apply_options(recipe: "MixRecipe", options: dict[str, Any]) -> "MixRecipe":
+    """Return the recipe, overridden by the options of the command line."""
     from seqit.mix.notation import parse_cap, parse_held_out, parse_strata, parse_total
 
     if options["rows"] and options["tokens"]:
         raise UsageError("--rows and --tokens both give the total; choose one")
-    changes = {name: options[name] for name in ("seed", "tokenizer", "temperature", "shortfall")}
+    changes = {name: options[name] for name in ("seed", "tokenizer", "shortfall")}
+    changes["temperature"] = options["mix_temperature"]
     for unit in ("rows", "tokens"):
         if options[unit]:
             changes["total"] = parse_total(options[unit], unit)

@@ -1,4 +1,4 @@
-"""seqit pipe: several commands in one process, records passed on as objects."""
+"""seqit pipe: several commands in one process, which pass records on as objects."""
 
 import shlex
 import sys
@@ -12,12 +12,12 @@ from seqit.commands.shell.job import SOME_ROWS_FAILED
 from seqit.commands.shell.pipeline_slot import PipelineSlot, RowLink
 from seqit.errors import UsageError
 
-STAGES: dict[str, click.Command] = {
+COMMANDS: dict[str, click.Command] = {
     str(module.command.name): module.command
     for module in (import_, augment, filter, mix, export, validate)
 }
-SIGNS = "<>;&$`()"
-"""What a shell would act on, outside quotes."""
+SHELL_SYNTAX = "<>;&$`()"
+"""Characters that a shell would interpret outside quotes."""
 
 
 @click.command("pipe", cls=Command, short_help="Run several commands in one process.")
@@ -29,29 +29,29 @@ def command(ctx: click.Context, commands: tuple[str, ...]) -> None:
     \b
         seqit pipe 'import --format alpaca seeds.json | augment --seed 7 | filter -o sit.jsonl'
 
-    Rows, rejects and manifests are those of the shell's pipe; --workers has no effect. Words
-    are quoted as in a shell; nothing else of a shell is there. Where a command fails, the pipe
-    stops, and no file of -o appears. Commands: import (the first one alone), augment, filter,
-    mix of one source, export, validate (the last one).
+    Rows, rejects and manifests equal those of the shell's pipe; --workers has no effect. Words
+    are quoted as in a shell; other shell syntax is not supported. If a command fails, the pipe
+    stops, and no -o file is written. Commands: import (only as the first), augment, filter,
+    mix of one source, export, validate (only as the last).
     """
     if len(commands) > 1:
         raise UsageError("put the whole pipe in quotes: seqit pipe 'filter a.jsonl | mix'")
-    Pipe(ctx, [shlex.split(text) for text in stages_of(commands[0])]).run()
+    Pipe(ctx, [shlex.split(text) for text in split_commands(commands[0])]).run()
 
 
 class Pipe:
     """Commands of which each runs inside the one before, and takes rows from it one by one."""
 
-    def __init__(self, ctx: click.Context, stages: list[list[str]]) -> None:
+    def __init__(self, ctx: click.Context, commands: list[list[str]]) -> None:
         self._parent = ctx.parent
         self._contexts: list[click.Context] = []
-        for words in stages:
+        for words in commands:
             self._contexts.append(self._context(words))
         for number, context in enumerate(self._contexts[:-1], start=1):
-            context.obj.go_on = self._behind(number)
+            context.obj.run_next = self._runner(number)
 
     def run(self) -> None:
-        """Run all commands; exits with 3 where rows failed in one of them."""
+        """Run all commands; exits with 3 if rows failed in one of them."""
         self._invoke(0)
         if any(context.obj.some_failed for context in self._contexts):
             sys.exit(SOME_ROWS_FAILED)
@@ -60,54 +60,54 @@ class Pipe:
         name, arguments = words[0].removeprefix("seqit-"), words[1:]
         if name == "seqit" and arguments:
             name, *arguments = arguments
-        if name not in STAGES:
+        if name not in COMMANDS:
             from seqit.records.validation import did_you_mean
 
             raise UsageError(
-                f"there is no command {name!r} for a pipe{did_you_mean(name, list(STAGES))}; "
-                f"those are {', '.join(STAGES)}"
+                f"there is no command {name!r} for a pipe{did_you_mean(name, list(COMMANDS))}; "
+                f"commands of a pipe are {', '.join(COMMANDS)}"
             )
         if name == "import" and self._contexts:
             raise UsageError("import reads rows of other formats: it can only be the first command")
-        # The name that the command has by itself, for what it says.
+        # The name that the command has outside a pipe, for its messages.
         shown = name if self._parent else f"seqit-{name}"
-        return STAGES[name].make_context(shown, arguments, self._parent, obj=PipelineSlot())
+        return COMMANDS[name].make_context(shown, arguments, self._parent, obj=PipelineSlot())
 
-    def _behind(self, number: int) -> Callable[[RowLink], None]:
-        def go_on(link: RowLink) -> None:
+    def _runner(self, number: int) -> Callable[[RowLink], None]:
+        def run_next(link: RowLink) -> None:
             self._contexts[number].obj.link = link
             self._invoke(number)
 
-        return go_on
+        return run_next
 
     def _invoke(self, number: int) -> None:
         with self._contexts[number] as context:
             context.command.invoke(context)
 
 
-def stages_of(text: str) -> Iterator[str]:
-    """Yield what stands between the bars of a pipe; a bar in quotes is text.
+def split_commands(text: str) -> Iterator[str]:
+    """Yield the commands between the bars of a pipe; a bar in quotes is text.
 
-    Raises UsageError for an empty stage, an open quote, and for signs that a shell would act on.
+    Raises UsageError for an empty command, an open quote, and for syntax of a shell.
     """
-    stage, quote, escaped = "", "", False
+    words, quote, escaped = "", "", False
     for sign in f"{text}|":
         if escaped or (quote and sign != quote):
             escaped = not escaped and sign == "\\" and quote == '"'
         elif sign == "\\" or sign in "'\"":
             escaped = sign == "\\"
             quote = "" if escaped or quote else sign
-        elif sign in SIGNS:
+        elif sign in SHELL_SYNTAX:
             raise UsageError(
-                f"{sign!r} stands outside quotes: a pipe has no redirections, variables or other "
-                "parts of a shell; quote it, or name files with -o, --rejects and SOURCE"
+                f"{sign!r} is not quoted: a pipe has no redirections, variables or other shell "
+                "syntax; quote it, or name files with -o, --rejects and SOURCE"
             )
         elif sign == "|":
-            if not stage.strip():
+            if not words.strip():
                 raise UsageError("a command is missing: write 'import a.json | filter -o b.jsonl'")
-            yield stage
-            stage = ""
+            yield words
+            words = ""
             continue
-        stage += sign
-    if stage:
+        words += sign
+    if words:
         raise UsageError("a quote is not closed, or nothing follows a backslash")

@@ -1,4 +1,4 @@
-"""seqit respond: a model answers the items of a benchmark, or any records."""
+"""seqit respond: let a model answer the items of a benchmark, or any records."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -9,13 +9,13 @@ import click
 
 from seqit.commands.shell.command import Command, say
 from seqit.commands.shell.job import Job
-from seqit.commands.shell.model_options import ModelOptions, SamplingDefaults, asking_options
+from seqit.commands.shell.model_options import ModelOptions, SamplingDefaults, model_options_with
 from seqit.commands.shell.options import data_options
 from seqit.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqit.evaluate.items import Shots
-    from seqit.records.readers.rows import Wait
+    from seqit.evaluate.items import FewShotExamples
+    from seqit.records.readers.rows import BeforeRead
     from seqit.records.run_stats import Row, RunStats
 
 ANSWERING = SamplingDefaults("--model", 0.0, 0.95)
@@ -24,13 +24,13 @@ ANSWER = 400
 """Tokens of an answer, for an estimate."""
 
 
-@click.command("respond", cls=Command, short_help="Have a model answer items.")
+@click.command("respond", cls=Command, short_help="Let a model answer items.")
 @click.option(
     "--model",
     "name",
     metavar="KIND:MODEL",
     required=True,
-    help="Who answers: openai:MODEL at any compatible server, vllm:PATH or transformers:PATH in "
+    help="The model: openai:MODEL at any compatible server, vllm:PATH or transformers:PATH in "
     "process, replay:FILE.",
 )
 @click.option("--label", metavar="TEXT", help="The model's name in tables; default KIND:MODEL.")
@@ -40,10 +40,10 @@ ANSWER = 400
     metavar="NAME",
     default="record",
     show_default=True,
-    help="What the sources hold, as in seqit import; auto guesses from the first row.",
+    help="The format of the sources, as in seqit import; auto guesses from the first row.",
 )
 @click.option(
-    "--benchmark", metavar="NAME", help="What the items belong to, where they do not tell."
+    "--benchmark", metavar="NAME", help="The benchmark of the items, if they do not name it."
 )
 @click.option(
     "--samples",
@@ -51,23 +51,25 @@ ANSWER = 400
     metavar="N",
     default=1,
     show_default=True,
-    help="Answers to each item.",
+    help="Answers per item.",
 )
-@click.option("--stop", multiple=True, metavar="TEXT", help="Ends an answer; may be repeated.")
+@click.option(
+    "--stop", multiple=True, metavar="TEXT", help="A string that ends an answer; repeatable."
+)
 @click.option(
     "--shots",
     metavar="FILE",
-    help="Examples, records or a file in --format, that go before each item as earlier turns.",
+    help="Examples (records, or rows in --format) that precede each item as earlier turns.",
 )
 @click.option(
-    "--shots-count",
+    "--num-fewshot",
     type=click.IntRange(0, 100),
     metavar="N",
-    help=f"How many of them, from the first; default {SHOTS}.",
+    help=f"How many of the examples, from the first; default {SHOTS}.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides every draw.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides all random choices.")
 @data_options
-@asking_options(ANSWERING)
+@model_options_with(ANSWERING)
 def command(
     job: Job,
     *,
@@ -78,45 +80,45 @@ def command(
     samples: int,
     stop: tuple[str, ...],
     shots: str | None,
-    shots_count: int | None,
+    num_fewshot: int | None,
     seed: int,
     model: ModelOptions,
 ) -> None:
-    """Ask a model each item's instruction, and write its answers with the items.
+    """Let a model answer each item's instruction, and write its answers with the items.
 
     The model sees an item as it is exported and trained on: system message, earlier turns,
-    images, instruction and input, in its own chat template. Greedy unless --temperature says
-    otherwise. An answer that is cut off is an answer; an item without one is rejected.
+    images, instruction and input, in its own chat template. Greedy unless --temperature is
+    given. A truncated answer counts as an answer; an item without an answer is rejected.
 
     \b
         seqit respond --model vllm:out/sit items.jsonl | seqit judge --judge openai:gpt-4o
     """
     if (job.output or "").endswith(".parquet"):
         raise UsageError("respond writes JSONL; Parquet files hold records")
-    if shots_count is not None and not shots:
-        raise UsageError("--shots-count says how many examples of --shots FILE are shown")
+    if num_fewshot is not None and not shots:
+        raise UsageError("--num-fewshot is the number of examples of --shots FILE; give both")
     sampling = replace(model.sampling, stop=stop)
     if samples > 1 and sampling.temperature == 0:
         raise UsageError(
-            f"{samples} greedy answers are the same answer; say --temperature, such as 0.8"
+            f"{samples} greedy answers are the same answer; give a --temperature, such as 0.8"
         )
-    if form != "record" and job.stage.link:
-        raise UsageError("--format is for files: the command before hands records on")
+    if form != "record" and job.slot.link:
+        raise UsageError("--format is for files: the command before passes records on")
     from seqit.records.run_stats import RunStats
 
     job.check()
-    examples = _shots(shots, SHOTS if shots_count is None else shots_count, form)
+    examples = _shots(shots, SHOTS if num_fewshot is None else num_fewshot, form)
     read = _reader(job, form)
     if model.given["dry_run"]:
         _estimate(job, read(job.check(), RunStats("respond")), name, model, (samples, examples))
         return
-    from seqit.evaluate.respond import closing_lines, respond
+    from seqit.evaluate.respond import respond, summary_lines
 
-    job.asked_each = samples
-    with model.open(name, partial(say, job.context)) as (asked, scheduler):
+    job.items_per_row = samples
+    with model.open(name, partial(say, job.context)) as (client, scheduler):
         run = partial(
             respond,
-            model=replace(asked, sampling=sampling),
+            model=replace(client, sampling=sampling),
             seed=seed,
             samples=samples,
             label=label or "",
@@ -124,63 +126,67 @@ def command(
             shots=examples,
             training=_training(name, model),
         )
-        job.run(run, read, schema="response", scheduler=scheduler, remarks=closing_lines)
+        job.run(run, read, schema="response", scheduler=scheduler, remarks=summary_lines)
 
 
 def _reader(job: Job, form: str) -> "Callable[..., Iterator[Row]]":
-    """Return what reads the items, in whatever format."""
+    """Return the function that reads the items in their format."""
     from seqit.engine.ingest import read_format
-    from seqit.records.formats import load
+    from seqit.records.formats import load_format
 
     if form == "record":
         return job.read_records
     if form != "auto":
-        load(form)  # an unknown name is said before anything is opened
+        load_format(form)  # an unknown name is an error before anything is opened
 
-    def tell(text: str) -> None:
+    def notify(text: str) -> None:
         if not job.quiet:
             say(job.context, text)
 
     def read(
-        names: Sequence[str], stats: "RunStats", before_read: "Wait | None" = None
+        names: Sequence[str], stats: "RunStats", before_read: "BeforeRead | None" = None
     ) -> "Iterator[Row]":
-        return read_format(names, stats, before_read, form=form, say=tell)
+        return read_format(names, stats, before_read, format_name=form, notify=notify)
 
     return read
 
 
-def _shots(file: str | None, count: int, form: str) -> "Shots | None":
-    """Read the first examples of a file; raises SeqitError where it holds others."""
+def _shots(file: str | None, count: int, form: str) -> "FewShotExamples | None":
+    """Read the first examples of a file; raises SeqitError if a row is not an example."""
     if not file:
         return None
     from itertools import islice
 
     from seqit.engine.ingest import read_format
     from seqit.errors import SeqitError
-    from seqit.evaluate.items import Shots
+    from seqit.evaluate.items import FewShotExamples
     from seqit.records.readers.rows import read_records
     from seqit.records.run_stats import RunStats, StrictError
     from seqit.stores.sources import check_sources
 
     stats = RunStats("respond", strict=True)
     names = check_sources((file,))
-    rows = read_records(names, stats) if form == "record" else read_format(names, stats, form=form)
+    rows = (
+        read_records(names, stats)
+        if form == "record"
+        else read_format(names, stats, format_name=form)
+    )
     try:
-        # One more than is shown: an example that is the item itself gives way to it.
-        return Shots([row.value for row in islice(rows, count + 1)], count)
+        # One more than is shown: it replaces an example that is the item itself.
+        return FewShotExamples([row.value for row in islice(rows, count + 1)], count)
     except StrictError as error:
         raise SeqitError(f"--shots: {error}") from None
 
 
 def _training(name: str, model: ModelOptions) -> str:
-    """Return the hash of the record that a training run left with the model, if it did."""
-    from seqit.evaluate.items import training_of
+    """Return the hash of the training run's provenance file beside the model, if there is one."""
+    from seqit.evaluate.items import training_hash
 
     kind, _, path = name.partition(":")
     if kind not in ("vllm", "transformers"):
         return ""
-    adapters = [text.partition("=")[2] for text in model.given["engine"] if text[:5] == "lora="]
-    return training_of(map(str.strip, (*adapters, path)))
+    adapters = [text.partition("=")[2] for text in model.given["engine_arg"] if text[:5] == "lora="]
+    return training_hash(map(str.strip, (*adapters, path)))
 
 
 def _estimate(
@@ -188,18 +194,18 @@ def _estimate(
     items: "Iterator[Row]",
     name: str,
     model: ModelOptions,
-    wanted: "tuple[int, Shots | None]",
+    wanted: "tuple[int, FewShotExamples | None]",
 ) -> None:
-    """Print what the answers would take."""
-    from seqit.commands.shell.estimate import StageTotal, tell_estimate, tokens_of
-    from seqit.evaluate.items import asked_of
+    """Print an estimate of the answers."""
+    from seqit.commands.shell.estimate import StageTotal, print_estimate, tokens_of
+    from seqit.evaluate.items import item_chat
 
     samples, shots = wanted
     rows, text = 0, 0.0
     for row in items:
         rows += 1
-        text += tokens_of(asked_of(row.value, shots))
-    asked = rows * samples
-    tell_estimate(
-        job, rows, name, model, [StageTotal("respond", asked, text * samples, asked * ANSWER)]
+        text += tokens_of(item_chat(row.value, shots))
+    requests = rows * samples
+    print_estimate(
+        job, rows, name, model, [StageTotal("respond", requests, text * samples, requests * ANSWER)]
     )

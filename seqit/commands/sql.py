@@ -1,4 +1,4 @@
-"""seqit sql: questions about records, rejects and manifests, in SQL."""
+"""seqit sql: query records, rejects, manifests, responses and scores with SQL."""
 
 import shutil
 import sys
@@ -20,7 +20,7 @@ ENDINGS = {
 FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
 
 
-@click.command("sql", cls=Command, short_help="Ask in SQL about records, rejects, manifests.")
+@click.command("sql", cls=Command, short_help="Query records, rejects, manifests and scores.")
 @click.argument("query", required=False)
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option(
@@ -28,28 +28,28 @@ FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
     "--format",
     "form",
     type=click.Choice(["table", "csv", "jsonl", "markdown", "parquet"]),
-    help="How to write the result; default: by the ending of -o, else table.",
+    help="The format of the result; default: by the ending of -o, otherwise table.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
-@click.option("--tables", is_flag=True, help="Show the views and columns that SOURCEs give.")
+@click.option("--tables", is_flag=True, help="Show the views and columns of the SOURCEs.")
 def command(
     query: str | None, sources: tuple[str, ...], form: str | None, output: str | None, tables: bool
 ) -> None:
-    """Run one SELECT (DuckDB's SQL) over files; they are readable, all else is locked.
+    """Run one SELECT (DuckDB's SQL) over files; it can read these files and nothing else.
 
-    Files of one kind are one view: records, rejects, manifests, responses, scores; its column
-    `file` tells which. Other files are views under their own names. With --tables the first
+    Files of one kind form one view: records, rejects, manifests, responses, scores; its column
+    `file` names the file. Other files are views under their own names. With --tables the first
     argument is a SOURCE.
 
-    Scores bring summary (means with intervals), by_iteration, by_operation, by_chain, by_position,
-    judge_health, and traced, which joins them to item, seed and training run.
+    Scores add the views summary (means with intervals), by_iteration, by_operation, by_chain,
+    by_position, judge_health, and traced, which joins them to item, seed and training run.
 
     \b
         seqit sql "SELECT lineage.operation, count(*) FROM records GROUP BY ALL" sit.jsonl
     """
     from seqit.scores.db.database import Database
     from seqit.scores.report.output import render
-    from seqit.stores.targets import check_target, whole_file
+    from seqit.stores.targets import atomic_file, check_target
 
     if tables:
         with Database(tuple(filter(None, (query, *sources)))) as database:
@@ -66,7 +66,7 @@ def command(
         check_target(str(output))
     form = form or _format_of(output)
     if form == "parquet" and output is None and sys.stdout.isatty():
-        raise UsageError("Parquet is no text for a terminal; name a file with -o")
+        raise UsageError("Parquet is not text for a terminal; name a file with -o")
     with Database(sources) as database:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
         pieces = render(database.query(query), form, width)
@@ -74,13 +74,13 @@ def command(
             with claim_stdout() as stdout:
                 stdout.writelines(pieces)
             return
-        with whole_file(str(output)) as file:
+        with atomic_file(str(output)) as file:
             file.writelines(pieces)
 
 
 def _format_of(output: str | None) -> str:
-    """Return the format that a file's ending stands for; a table without one."""
+    """Return the format for a file's ending; a table without one."""
     ending = Path(output).suffix if output else ""
     if ending not in ENDINGS:
-        raise UsageError(f"{output}: say with --format what to write, or end it in .csv, .jsonl, …")
+        raise UsageError(f"{output}: give --format, or a name that ends in .csv, .jsonl, …")
     return ENDINGS[ending]

@@ -1,4 +1,4 @@
-"""seqit train: fine-tunes a model on rows; the plan comes before the run."""
+"""seqit train: fine-tune a model on rows, after printing the plan."""
 
 import contextlib
 import dataclasses
@@ -28,44 +28,44 @@ if TYPE_CHECKING:
 
 SOME_ROWS_FAILED = 3
 TOKENS = "tokens"
-"""The folder in the run's folder for prepared rows."""
+"""The folder of prepared rows, in the run's folder."""
 
 
 @click.command("train", cls=Command, short_help="Fine-tune a model on rows.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
-@click.option("--data", multiple=True, metavar="FILE", help="A SOURCE, too; may be given again.")
+@click.option("--data", multiple=True, metavar="FILE", help="Another SOURCE; repeatable.")
 @click.option("--model", metavar="PATH", help="The model: a folder, or a name on the hub.")
-@click.option("--revision", metavar="NAME", help="Of a model on the hub.")
+@click.option("--revision", metavar="NAME", help="The revision of a model on the hub.")
 @click.option(
-    "-o", "--out", metavar="DIR", help="The folder of the run, which becomes the model's."
+    "-o", "--output", metavar="DIR", help="The folder of the run and of the trained model."
 )
 @click.option(
     "--template",
     metavar="FILE",
-    help="A chat template in place of the model's own; saved with the model.",
+    help="A chat template that replaces the model's own; saved with the model.",
 )
 @click.option("--recipe", "recipe_file", metavar="FILE", help="Read all of this from YAML.")
-@click.option("--dry-run", is_flag=True, help="Print the plan on standard output, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the plan on standard output; train nothing.")
 @click.option(
     "--show-mask",
     metavar="ID",
-    help="Print a row as it is trained on, by its id or its number (1: the first), and stop.",
+    help="Print a row with its loss mask, by its id or its number (1: the first); train nothing.",
 )
 @click.option(
-    "--print-launch", is_flag=True, help="Print the commands that start the ranks, and stop."
+    "--print-launch", is_flag=True, help="Print the commands that start the ranks; train nothing."
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on from the newest whole checkpoint in DIR; without a SOURCE, with the run's rows.",
+    help="Resume from the newest complete checkpoint in DIR; without a SOURCE, with its rows.",
 )
 @click.option(
     "--skip-failed",
     is_flag=True,
-    help="Train without the rows that failed; else they end the run before it begins.",
+    help="Train without the rows that failed; otherwise they stop the run before it starts.",
 )
 @click.option("--rejects", metavar="FILE", help="Keep every row not trained on, with the reason.")
-@click.option("--manifest", metavar="FILE", help="Write the account of the rows as JSON.")
+@click.option("--manifest", metavar="FILE", help="Write the statistics of the rows as JSON.")
 @click.option("--strict", is_flag=True, help="Stop at the first row that fails.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no plan.")
 @recipe_options
@@ -73,28 +73,29 @@ TOKENS = "tokens"
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Fine-tune a causal or vision-language model on SOURCEs of records.
 
-    The plan is printed first: what each row comes to under the model's chat template, with the
-    loss on the assistant's tokens alone. DIR then holds the prepared rows, the checkpoints,
-    metrics.jsonl and, at the end, the model. The defaults are the paper's (arXiv 2403.07794).
+    The plan is printed first: rows, tokens, steps and memory. Rows are encoded with the model's
+    chat template; the loss is on the assistant's tokens alone. DIR will contain the prepared
+    rows, the checkpoints, metrics.jsonl and, at the end, the model. The defaults are the paper's
+    (arXiv 2403.07794).
 
     \b
-    seqit train sit.parquet --model PATH --out DIR --dry-run     what would be done
+    seqit train sit.parquet --model PATH --output DIR --dry-run  what would be done
     seqit train --recipe sit-8b.yaml --ranks 8                   eight GPUs of this machine
-    seqit train --out DIR --resume                               after a crash
+    seqit train --output DIR --resume                            after a crash
     """
-    from seqit.llm.providers.local.model_files import installed_version
+    from seqit.llm.providers.local.libraries import installed_version
 
     recipe = _recipe(options)
-    looks = options["dry_run"] or options["show_mask"] is not None
-    recipe.check(needs_out=not looks)
+    only_shows = options["dry_run"] or options["show_mask"] is not None
+    recipe.check(needs_output=not only_shows)
     for module in ("torch", "transformers"):
         installed_version(module, "train")
-    if not looks:
-        _check_out(recipe)
+    if not only_shows:
+        _check_output(recipe)
         if recipe.lora and not options["print_launch"]:
             _check_lora(recipe.lora)
-    with _parent(recipe, looks) as parent:
-        run = _Prepared(ctx, recipe, parent, options)
+    with _tokens_parent(recipe, only_shows) as parent:
+        run = _PreparedRun(ctx, recipe, parent, options)
         if options["show_mask"] is not None:
             run.show_mask(options["show_mask"])
             return
@@ -104,36 +105,36 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         _train(ctx, run.recipe, plan, options)
 
 
-class _Prepared:
-    """A run whose rows are prepared."""
+class _PreparedRun:
+    """A run whose rows are encoded and on disk."""
 
     def __init__(
         self, ctx: click.Context, recipe: "TrainRecipe", parent: Path, options: dict[str, Any]
     ) -> None:
-        from seqit.train.data.encoder import encoder_of, resolve_model
-        from seqit.train.data.prepare import prepare, with_files
+        from seqit.train.data.encoder import encoder_for, resolve_recipe
+        from seqit.train.data.prepare import prepare, save_stdin
 
         self._ctx = ctx
         self._options = options
-        recipe = resolve_model(recipe)
-        self._encoder: Encoder = encoder_of(recipe)
+        recipe = resolve_recipe(recipe)
+        self._encoder: Encoder = encoder_for(recipe)
         if recipe.tokens and recipe.resume and not (options["sources"] or options["data"]):
-            # By name: the run's folder may have been moved.
-            self._folder = Path(recipe.out) / TOKENS / Path(recipe.tokens).name
+            # Located by name: the run's folder may have been moved.
+            self._folder = Path(recipe.output) / TOKENS / Path(recipe.tokens).name
         else:
-            recipe = with_files(recipe, parent)
-            self._folder = prepare(recipe, self._encoder, parent, self._stats, self._watched)
+            recipe = save_stdin(recipe, parent)
+            self._folder = prepare(recipe, self._encoder, parent, self._stats, self._with_progress)
         self.recipe = dataclasses.replace(recipe, tokens=str(self._folder.absolute()))
-        self._keep_stats()
+        self._write_stats()
 
     def plan(self) -> "TrainPlan":
-        """Print the plan and return it; raises SeqitError where no row is left."""
-        from seqit.train.data.encoder import settings_folder
-        from seqit.train.model.memory_estimate import size_of
-        from seqit.train.plan import make_plan, place_of
+        """Print the plan and return it; raises SeqitError if no row is left."""
+        from seqit.train.data.encoder import fetch_model_settings
+        from seqit.train.model.memory_estimate import model_size
+        from seqit.train.plan import make_plan, run_layout
 
-        place = place_of(self.recipe)
-        size = size_of(self.recipe, settings_folder(self.recipe))
+        place = run_layout(self.recipe)
+        size = model_size(self.recipe, fetch_model_settings(self.recipe))
         plan = make_plan(self.recipe, self._folder, place.ranks, size, place.has_gpu)
         if plan is None:
             raise SeqitError(f"no row is left to train on: {_summary(self._counts)}")
@@ -146,7 +147,7 @@ class _Prepared:
         return plan
 
     def show_mask(self, row: str) -> None:
-        """Print one row as it is trained on; raises SeqitError where there is no such row."""
+        """Print one row with its loss mask; raises SeqitError if there is no such row."""
         from seqit.train.data.dataset import PreparedDataset
 
         prepared = PreparedDataset.open(self._folder)
@@ -154,7 +155,7 @@ class _Prepared:
         if number is None and row.isdecimal() and 0 < int(row) <= len(prepared):
             number = int(row) - 1
         if number is None:
-            raise SeqitError(f"no row that is trained on has an id that begins with {row!r}")
+            raise SeqitError(f"no training row has an id that begins with {row!r}")
         for line in mask_lines(prepared.example(number), self._encoder):
             click.echo(line)
 
@@ -163,42 +164,42 @@ class _Prepared:
 
         return RunStats("train", RejectWriter(self._ctx, rejects), self._options["strict"])
 
-    def _watched(self, rows: "Iterator[Row]") -> "Iterator[Row]":
-        watched = sys.stderr.isatty() and not self._options["quiet"]
-        return track(rows, "train") if watched else rows
+    def _with_progress(self, rows: "Iterator[Row]") -> "Iterator[Row]":
+        is_shown = sys.stderr.isatty() and not self._options["quiet"]
+        return track(rows, "train") if is_shown else rows
 
-    def _keep_stats(self) -> None:
-        """Write what --rejects and --manifest ask for."""
+    def _write_stats(self) -> None:
+        """Write the files of --rejects and --manifest."""
         from seqit.records.validation import schema
         from seqit.records.writers.sink import encode
-        from seqit.stores.targets import whole_file
-        from seqit.train.data.dataset import REJECTS_FILE, counts_of
+        from seqit.stores.targets import atomic_file
+        from seqit.train.data.dataset import REJECTS_FILE, load_counts
 
-        self._counts = counts_of(self._folder)
+        self._counts = load_counts(self._folder)
         if target := self._options["rejects"]:
-            with whole_file(target) as file, (self._folder / REJECTS_FILE).open("rb") as kept:
-                shutil.copyfileobj(kept, file)
+            with atomic_file(target) as file, (self._folder / REJECTS_FILE).open("rb") as rejects:
+                shutil.copyfileobj(rejects, file)
         if target := self._options["manifest"]:
             check = schema("manifest")
             known = check.document["properties"]
             given = {k.replace("__", "."): v for k, v in self._options.items() if was_given(v)}
-            told = {key: value for key, value in self._counts.items() if key in known}
-            told |= {"version": __version__, "options": given, "complete": True}
-            told["sources"] = [*self.recipe.data.sources, *self.recipe.data.eval]
-            with whole_file(target) as file:
-                file.write(encode(told, check) + b"\n")
+            manifest = {key: value for key, value in self._counts.items() if key in known}
+            manifest |= {"version": __version__, "options": given, "complete": True}
+            manifest["sources"] = [*self.recipe.data.sources, *self.recipe.data.eval]
+            with atomic_file(target) as file:
+                file.write(encode(manifest, check) + b"\n")
 
 
 def _recipe(options: dict[str, Any]) -> "TrainRecipe":
-    """Return the recipe: of the file, or of the run that goes on, with the command line over it."""
+    """Return the recipe of --recipe or of the run to resume, overridden by the command line."""
     from seqit.train.recipe import RUN_FILE, TrainRecipe, read_recipe
 
-    file, out = options["recipe_file"], options["out"]
-    run = Path(out) / RUN_FILE if out else None
+    file, output = options["recipe_file"], options["output"]
+    run = Path(output) / RUN_FILE if output else None
     if options["resume"] and not file and run and run.is_file():
         file = str(run)
     recipe = read_recipe(Path(file).read_bytes(), file) if file else TrainRecipe()
-    names = ("model", "revision", "out", "template")
+    names = ("model", "revision", "output", "template")
     given = {name: options[name] for name in names if options[name]}
     recipe = apply_options(dataclasses.replace(recipe, **given, resume=options["resume"]), options)
     if sources := options["sources"] + options["data"]:
@@ -207,20 +208,22 @@ def _recipe(options: dict[str, Any]) -> "TrainRecipe":
     return recipe
 
 
-def _check_out(recipe: "TrainRecipe") -> None:
-    """Raise UsageError where the folder holds a run that would be mixed up with this one."""
-    from seqit.train.loop.checkpoints import FOLDER
+def _check_output(recipe: "TrainRecipe") -> None:
+    """Raise UsageError if the folder contains another run."""
+    from seqit.train.loop.checkpoints import CHECKPOINTS_FOLDER
     from seqit.train.recipe import PROVENANCE_FILE
 
-    out = Path(recipe.out)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file; name a folder")
-    if not recipe.resume and any((out / name).exists() for name in (FOLDER, PROVENANCE_FILE)):
-        raise UsageError(f"{out} holds a run already; --resume goes on with it, or name another")
+    output = Path(recipe.output)
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file; name a folder")
+    if not recipe.resume and any(
+        (output / name).exists() for name in (CHECKPOINTS_FOLDER, PROVENANCE_FILE)
+    ):
+        raise UsageError(f"{output} contains a run; --resume continues it, or name another folder")
 
 
 def _check_lora(lora: "Lora") -> None:
-    """Raise UsageError where the adapters cannot be trained on this machine."""
+    """Raise UsageError if the adapters cannot be trained on this machine."""
     from seqit.train.libraries import has_gpu
     from seqit.train.model.lora import check_lora
 
@@ -228,37 +231,37 @@ def _check_lora(lora: "Lora") -> None:
 
 
 @contextlib.contextmanager
-def _parent(recipe: "TrainRecipe", looks: bool) -> Iterator[Path]:
-    """Give the folder for prepared rows: the run's, or one that goes where nothing is trained."""
-    if looks:
+def _tokens_parent(recipe: "TrainRecipe", only_shows: bool) -> Iterator[Path]:
+    """Yield the parent folder of prepared rows: the run's, or a temporary one without a run."""
+    if only_shows:
         with tempfile.TemporaryDirectory(prefix="seqit-train-") as folder:
             yield Path(folder)
     else:
-        yield Path(recipe.out) / TOKENS
+        yield Path(recipe.output) / TOKENS
 
 
 def _train(
     ctx: click.Context, recipe: "TrainRecipe", plan: "TrainPlan", options: dict[str, Any]
 ) -> None:
-    """Write the run's file, and train; exits with 3 where rows were left out as failed."""
+    """Write the run's file, and train; exits with 3 if failed rows were left out."""
     import orjson
 
-    from seqit.stores.targets import whole_file
+    from seqit.stores.targets import atomic_file
     from seqit.train.recipe import RUN_FILE
 
     failed = plan.counts["failed"]
     if failed and not options["skip_failed"]:
         raise SeqitError(
-            f"{failed:,} rows failed, so nothing is trained; mend them (--rejects FILE keeps "
+            f"{failed:,} rows failed, so nothing is trained; fix them (--rejects FILE keeps "
             "them), or leave them out with --skip-failed"
         )
-    with whole_file(str(Path(recipe.out) / RUN_FILE)) as file:
+    with atomic_file(str(Path(recipe.output) / RUN_FILE)) as file:
         file.write(orjson.dumps(recipe.to_dict(), option=orjson.OPT_INDENT_2))
     from seqit.train.launch.launcher import train
-    from seqit.train.launch.nodes import commands
+    from seqit.train.launch.nodes import launch_commands
 
     if options["print_launch"]:
-        for line in commands(recipe):
+        for line in launch_commands(recipe):
             click.echo(line)
         return
     train(recipe)

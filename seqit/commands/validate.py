@@ -1,4 +1,4 @@
-"""seqit validate: is every row what the schema says?"""
+"""seqit validate: check every row against a schema."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,17 +19,17 @@ SCHEMAS = ("record", "response", "score", "reject", "manifest")
 @click.option("--schema", type=click.Choice(SCHEMAS), default="record", show_default=True)
 @data_options
 def command(job: Job, schema: str) -> None:
-    """Check every row against a schema: is it what seqit's commands read and write?
+    """Check every row against a schema of the rows that seqit reads and writes.
 
     The first five rows that fail are shown, with file, line and field; --rejects keeps them all.
 
-    Raw rows (Alpaca's columns, no id yet) count as valid where seqit can adopt them. With -o the
-    valid rows are written, complete. Exit code 3 means that some rows failed.
+    Raw rows (Alpaca's columns, no id yet) count as valid if seqit can normalize them. With -o the
+    valid rows are written, normalized. Exit code 3 means that some rows failed.
     """
-    from seqit.records.readers.rows import keep_valid
+    from seqit.records.readers.rows import filter_valid
 
     def transform(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
-        return rows if schema == "record" else keep_valid(rows, stats, schema)
+        return rows if schema == "record" else filter_valid(rows, stats, schema)
 
     read = job.read_records if schema == "record" else job.read_rows
     job.run(transform, read, schema=schema, discard=True)

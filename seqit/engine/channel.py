@@ -8,45 +8,48 @@ import pickle
 from typing import IO, Any
 
 CAPACITY = 1 << 20
-"""Bytes that a pipe holds: the most that Linux grants a user unless told otherwise."""
+"""Size of a pipe's buffer in bytes: the most that Linux grants a user by default."""
 
 
 class Channel:
-    """Carries messages one way, from one process to another."""
+    """A one-way pipe that carries messages from one process to another."""
 
     def __init__(self) -> None:
         reader, writer = os.pipe()
         if hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):  # beyond what the system grants a user
+            with contextlib.suppress(OSError):  # more than the system grants a user
                 fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, CAPACITY)
         self.reader: IO[bytes] = os.fdopen(reader, "rb")
         self.writer: IO[bytes] = os.fdopen(writer, "wb")
         self.files = (self.reader, self.writer)
 
     def send(self, message: Any) -> None:
-        """Send one message; waits while the pipe is full."""
+        """Send one message; blocks while the pipe is full."""
         try:
-            # Plain tuples and bytes, which nearly all messages are, at a third of pickle's cost.
-            form, content = b"m", marshal.dumps(message)
+            # Nearly all messages are plain tuples and bytes: a third of the cost of pickle.
+            encoding, payload = b"m", marshal.dumps(message)
         except ValueError:
-            form, content = b"p", pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        self.writer.write(form + len(content).to_bytes(8, "big"))
-        self.writer.write(content)
+            encoding, payload = b"p", pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        self.writer.write(encoding + len(payload).to_bytes(8, "big"))
+        self.writer.write(payload)
         self.writer.flush()
 
     def receive(self) -> Any:
-        """Wait for one message and return it; raises EOFError where none can come any more."""
-        head = self.reader.read(9)
-        size = int.from_bytes(head[1:], "big")
-        content = self.reader.read(size)
-        if not size or len(content) < size:
+        """Wait for one message and return it; raises EOFError if the writing end is closed."""
+        header = self.reader.read(9)
+        size = int.from_bytes(header[1:], "big")
+        payload = self.reader.read(size)
+        if not size or len(payload) < size:
             raise EOFError
-        # What a process of this run has sent.
-        return (marshal.loads if head[:1] == b"m" else pickle.loads)(content)
+        # Safe to unpickle: a process of this run sent it.
+        return (marshal.loads if header[:1] == b"m" else pickle.loads)(payload)
 
 
-def sendable(error: Exception) -> Exception:
-    """Return the error, or one that says the same where it cannot travel, with its traceback."""
+def picklable_error(error: Exception) -> Exception:
+    """Return the error, or a RuntimeError with its text if it cannot be pickled.
+
+    Its traceback is added as a note.
+    """
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - made in the same line
     except Exception:

@@ -1,7 +1,7 @@
-"""A ledger: what became of the rows of a batch in another process, told to the account here.
+"""Outcomes of a batch of rows in a worker process, applied to the run's statistics in the parent.
 
 The order of the rows is kept, so that the output, the rejects and the row at which --strict stops
-are those of one process.
+are the same as with one process.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from seqit.records.writers.sink import encode
 
 
 class Failure(NamedTuple):
-    """What `RunStats.fail` is told about a row."""
+    """The arguments of `RunStats.fail` for a row."""
 
     stage: str
     reason: str
@@ -23,65 +23,65 @@ class Failure(NamedTuple):
     evidence: dict[str, Any]
 
 
-Counted = tuple[int, int]
-"""How many rows the batch read, and how many it wrote beyond one for each."""
+RowCounts = tuple[int, int]
+"""How many rows the batch read, and how many more it wrote than one for each."""
 
-Compared = tuple[int, str, ReadingDifference | None]
-"""The line of a row, what was read there, and how it was read elsewhere."""
+ReadingOutcome = tuple[int, str, ReadingDifference | None]
+"""The line of a row, what was parsed there, and how it differs from the published parse."""
 
-BufferedOutcome = tuple[Any, str, int, bytes | None, Failure | None] | Counted | Compared
-"""The four fields of a Row and how it failed.
+BufferedOutcome = tuple[Any, str, int, bytes | None, Failure | None] | RowCounts | ReadingOutcome
+"""The four fields of a Row, and how it failed; or one of the two above.
 
-Plain tuples, told apart by their length: many go through a pipe, and they do so at a third of the
-cost of a class.
+Plain tuples, distinguished by their length: many go through a pipe, at a third of the cost of a
+class.
 """
 
 
 class OutcomeBuffer(RunStats):
-    """Keeps what became of each row of a batch, in order."""
+    """Collects the outcome of each row of a batch, in order."""
 
     def __init__(self, schema: Schema) -> None:
         super().__init__("")
         self._schema = schema
-        self._entries: list[BufferedOutcome] = []
+        self._outcomes: list[BufferedOutcome] = []
 
     def fail(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
-        """Keep a row that failed."""
+        """Add a row that failed."""
         failure = Failure(stage, reason, message, evidence)
-        self._entries.append((row.value, row.source, row.line, row.raw, failure))
+        self._outcomes.append((row.value, row.source, row.line, row.raw, failure))
 
-    def compared(self, row: Row, reading: str, difference: ReadingDifference | None) -> None:
-        """Keep how a row was read elsewhere."""
-        self._entries.append((row.line, reading, difference))
+    def add_reading(self, row: Row, reading: str, difference: ReadingDifference | None) -> None:
+        """Add how a text was parsed, compared with its published parse."""
+        self._outcomes.append((row.line, reading, difference))
 
     def write(self, row: Row) -> None:
-        """Keep a row to write as the bytes that it will be; the value stays in this process."""
+        """Add a row to write, as its final bytes; the value stays in this process."""
         value, raw = None, row.raw
         if raw is None:
             try:
                 raw = encode(row.value, self._schema)
             except RowError:
-                value = row.value  # whoever writes it finds out the same, and says it
-        self._entries.append((value, row.source, row.line, raw, None))
+                value = row.value  # the writer gets the same error, and counts the row as failed
+        self._outcomes.append((value, row.source, row.line, raw, None))
 
-    def entries(self) -> list[BufferedOutcome]:
-        """Return all entries, the counts first."""
-        return [(self.read, self.added), *self._entries]
+    def outcomes(self) -> list[BufferedOutcome]:
+        """Return all outcomes, the counts first."""
+        return [(self.read, self.added), *self._outcomes]
 
 
-def apply_outcomes(entries: Iterable[BufferedOutcome], stats: RunStats) -> Iterator[Row]:
-    """Yield the rows to write, and tell the account of all others in their turn."""
-    for entry in entries:
-        if len(entry) == 2:
-            read, added = entry
+def apply_outcomes(outcomes: Iterable[BufferedOutcome], stats: RunStats) -> Iterator[Row]:
+    """Yield the rows to write, and add all other outcomes to `stats`, in order."""
+    for outcome in outcomes:
+        if len(outcome) == 2:
+            read, added = outcome
             stats.read += read
             stats.added += added
             continue
-        if len(entry) == 3:
-            line, reading, difference = entry
-            stats.compared(Row(None, line=line), reading, difference)
+        if len(outcome) == 3:
+            line, reading, difference = outcome
+            stats.add_reading(Row(None, line=line), reading, difference)
             continue
-        value, source, line, raw, failure = entry
+        value, source, line, raw, failure = outcome
         row = Row(value, source, line, raw)
         if failure:
             stats.fail(row, failure.stage, failure.reason, failure.message, **failure.evidence)

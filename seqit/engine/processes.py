@@ -1,12 +1,12 @@
-"""One function over many items in several processes, the results in the order of the items.
+"""Map a function over items in several processes, with the results in the order of the items.
 
-    feeder ─▶ worker ─▶ this process
-           ─▶ worker ─▶
+    producer ─▶ worker ─▶ this process
+             ─▶ worker ─▶
 
-Each arrow is a pipe, and all flow one way: a full pipe makes its writer wait, so memory stays flat
-and no two processes can wait for each other. The feeder deals batches out in turn, and results are
-taken in the same turn: that keeps the order. Reading has a process of its own because a read may
-wait for input, while results of earlier input are to go out.
+Each arrow is a pipe, and all flow one way: a full pipe blocks its writer, so memory stays bounded
+and no two processes can wait for each other. The producer sends batches to the workers in turn,
+and results are received in the same turn, which keeps the order. Reading has its own process
+because a read may wait for input while results of earlier input must go out.
 """
 
 import contextlib
@@ -19,18 +19,18 @@ from itertools import cycle
 from types import TracebackType
 from typing import IO, Any, Generic, TypeVar
 
-from seqit.engine.channel import Channel, sendable
+from seqit.engine.channel import Channel, picklable_error
 from seqit.errors import SeqitError
 
 T = TypeVar("T")
 R = TypeVar("R")
 Function = Callable[[list[T]], list[R]]
 
-ALONE = 2 << 20
-"""Weight of the items that this process does itself: fewer are done before workers have started."""
+MIN_PARALLEL_BYTES = 2 << 20
+"""Size of the items that this process maps itself: smaller input is done before workers start."""
 
-BATCH = 1 << 17
-"""Weight of a batch. A larger one costs less to send, and keeps the last workers busy longer."""
+BATCH_BYTES = 1 << 17
+"""Size of a batch. A larger one costs less to send, and keeps the last workers busy longer."""
 
 
 def usable_cpus() -> int:
@@ -41,10 +41,10 @@ def usable_cpus() -> int:
 
 
 class WorkerPool:
-    """Processes that share the work of `map`; none is left when the ``with`` block ends.
+    """Worker processes for `map`; none is left when the ``with`` block ends.
 
-    They are forked once enough items have come to be worth it; items and results are pickled, the
-    function is not. `before_wait` is called before this process waits for something.
+    They are forked once enough items have been read to be worth it; items and results are pickled,
+    the function is not. `before_wait` is called before this process waits for something.
     """
 
     def __init__(self, count: int) -> None:
@@ -65,96 +65,100 @@ class WorkerPool:
         self._stop()
 
     def about_to_wait(self) -> None:
-        """Hand on what has been gathered; `batches` calls it before a read that may wait."""
+        """Pass on what has been gathered; `batches` calls it before a read that may block."""
         self.before_wait()
 
     def map(
-        self, function: Function[T, R], batches: Iterable[list[T]], weigh: Callable[[T], int]
+        self, function: Function[T, R], batches: Iterable[list[T]], size_of: Callable[[T], int]
     ) -> Iterator[R]:
         """Yield the results of `function` over lists of items, in the order of the items.
 
-        A batch holds what has come when the next may have to be waited for. `weigh` gives an
-        item's size in bytes; items of weight 0 alone never start a worker. Once workers have
-        started, `batches` goes on in another process: what it changes stays there. An exception
-        in either is raised here, in its turn. Raises SeqitError where a process died.
+        A batch has the items that are available when the next read may block. `size_of` gives an
+        item's size in bytes; items of size 0 alone never start a worker. Once workers have
+        started, `batches` is iterated in another process: changes that it makes stay there. An
+        exception in either is raised here, after the results before it. Raises SeqitError if a
+        process died.
         """
         rest = iter(batches)
-        weight = 0
+        size = 0
         for batch in rest:
             yield from function(batch)
-            weight += sum(map(weigh, batch))
-            if self._count > 1 and weight >= ALONE:
-                yield from self._spread(function, rest, weigh)
+            size += sum(map(size_of, batch))
+            if self._count > 1 and size >= MIN_PARALLEL_BYTES:
+                yield from self._map_in_workers(function, rest, size_of)
                 return
 
-    def _spread(
-        self, function: Function[T, R], batches: Iterator[list[T]], weigh: Callable[[T], int]
+    def _map_in_workers(
+        self, function: Function[T, R], batches: Iterator[list[T]], size_of: Callable[[T], int]
     ) -> Iterator[R]:
-        feeds = [Channel() for _ in range(self._count)]
-        returns = [Channel() for _ in range(self._count)]
-        life = Channel()
-        self._files = [file for pipe in (*feeds, *returns, life) for file in pipe.files]
-        with _signals_held() as held:
-            for feed, back in zip(feeds, returns, strict=True):
-                self._fork(held, (feed.reader, back.writer), partial(_work, function, feed, back))
-            body = partial(self._feed, _Dealer(feeds), batches, weigh, life)
-            self._fork(held, (life.reader, *(feed.writer for feed in feeds)), body)
-        self._close_all_but([life.writer, *(back.reader for back in returns)])
+        inputs = [Channel() for _ in range(self._count)]
+        outputs = [Channel() for _ in range(self._count)]
+        parent_alive = Channel()
+        self._files = [file for pipe in (*inputs, *outputs, parent_alive) for file in pipe.files]
+        with _signals_blocked() as signal_mask:
+            for source, sink in zip(inputs, outputs, strict=True):
+                body = partial(_work, function, source, sink)
+                self._fork(signal_mask, (source.reader, sink.writer), body)
+            body = partial(self._produce, _BatchSender(inputs), batches, size_of, parent_alive)
+            ends = (parent_alive.reader, *(channel.writer for channel in inputs))
+            self._fork(signal_mask, ends, body)
+        self._close_all_but([parent_alive.writer, *(channel.reader for channel in outputs)])
         try:
-            yield from self._collect(returns)
+            yield from self._collect(outputs)
         finally:
             self._stop()
 
-    def _collect(self, returns: list[Channel]) -> Iterator[Any]:
-        for number in cycle(range(self._count)):
+    def _collect(self, outputs: list[Channel]) -> Iterator[Any]:
+        for index in cycle(range(self._count)):
             self.before_wait()
             try:
-                message = returns[number].receive()
+                message = outputs[index].receive()
             except EOFError:
-                raise SeqitError(self._obituary(number)) from None
+                raise SeqitError(self._death_message(index)) from None
             if message is None:
                 return
             if isinstance(message, Exception):
                 raise message
             yield from message
 
-    def _feed(
+    def _produce(
         self,
-        dealer: "_Dealer[T]",
+        sender: "_BatchSender[T]",
         batches: Iterator[list[T]],
-        weigh: Callable[[T], int],
-        life: Channel,
+        size_of: Callable[[T], int],
+        parent_alive: Channel,
     ) -> None:
-        """Deal out all items; runs in the feeder."""
-        # Blocked in a read it would not notice that nobody is left to read for.
-        threading.Thread(target=_die_with, args=(life,), daemon=True).start()
-        self.before_wait = dealer.send
+        """Send all items to the workers; runs in the producer."""
+        # A thread, since a blocked read would not notice that the parent has died.
+        threading.Thread(target=_exit_with_parent, args=(parent_alive,), daemon=True).start()
+        self.before_wait = sender.flush
         try:
-            dealer.deal(batches, weigh)
-            dealer.send()
+            sender.send_all(batches, size_of)
+            sender.flush()
         except Exception as error:
-            dealer.send()
-            dealer.pass_on(sendable(error))
+            sender.flush()
+            sender.send(picklable_error(error))
         else:
-            dealer.pass_on(None)
+            sender.send(None)
 
-    def _fork(self, held: set[int], ends: Iterable[IO[bytes]], body: Callable[[], None]) -> None:
+    def _fork(
+        self, signal_mask: set[int], ends: Iterable[IO[bytes]], body: Callable[[], None]
+    ) -> None:
         child = os.fork()
         if child:
             self._children.append(child)
             return
         code = 1
         try:
-            # Ctrl-C goes to all processes at a terminal; the parent alone decides what it means.
+            # Ctrl-C goes to all processes of a terminal; only the parent decides how to react.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
-            self._close_all_but(ends)  # a pipe ends when nobody holds its writing end
+            signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
+            self._close_all_but(ends)  # a pipe ends once no process has its writing end open
             body()
             code = 0
         finally:
-            # Without unwinding the stack: the parent's files and buffers are not for the child
-            # to flush.
+            # Do not unwind the stack: the child must not flush the parent's files and buffers.
             os._exit(code)
 
     def _close_all_but(self, ends: Iterable[IO[bytes]]) -> None:
@@ -164,16 +168,20 @@ class WorkerPool:
                 file.close()
         self._files = kept
 
-    def _obituary(self, number: int) -> str:
-        """Return the sentence about the worker whose pipe ended before the work did."""
-        *workers, feeder = self._children
-        code = self._reap(workers[number])
-        if code == 0:  # it ended since nothing more can come
-            code = self._reap(feeder)
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    def _death_message(self, index: int) -> str:
+        """Return the error message for the worker whose pipe ended before the work did."""
+        *workers, producer = self._children
+        code = self._reap(workers[index])
+        if code == 0:  # it exited because its input ended: the producer died
+            code = self._reap(producer)
+        how = (
+            f"killed by {signal.Signals(-code).name}"
+            if code < 0
+            else f"ended with exit code {code}"
+        )
         return (
-            f"a worker process was ended {how}, perhaps since memory ran out, and rows are "
-            "missing; run it again with fewer workers"
+            f"a worker process was {how}, perhaps because memory ran out, and rows are missing; "
+            "run the command again with fewer workers"
         )
 
     def _reap(self, child: int) -> int:
@@ -182,62 +190,62 @@ class WorkerPool:
 
     def _stop(self) -> None:
         for child in self._children:
-            os.kill(child, signal.SIGKILL)  # it holds nothing that is worth saving
+            os.kill(child, signal.SIGKILL)  # it has no state worth saving
         while self._children:
             self._reap(self._children[-1])
         self._close_all_but(())
 
 
-class _Dealer(Generic[T]):
-    """Gathers items and deals them out, a batch to each worker in turn."""
+class _BatchSender(Generic[T]):
+    """Gathers items into batches and sends them to the workers in turn."""
 
-    def __init__(self, feeds: list[Channel]) -> None:
-        self._turn = cycle(feeds)
+    def __init__(self, channels: list[Channel]) -> None:
+        self._channels = cycle(channels)
         self._batch: list[T] = []
-        self._weight = 0
+        self._size = 0
 
-    def deal(self, batches: Iterable[list[T]], weigh: Callable[[T], int]) -> None:
+    def send_all(self, batches: Iterable[list[T]], size_of: Callable[[T], int]) -> None:
         for batch in batches:
             for item in batch:
                 self._batch.append(item)
-                self._weight += weigh(item)
-                if self._weight >= BATCH:
-                    self.send()
+                self._size += size_of(item)
+                if self._size >= BATCH_BYTES:
+                    self.flush()
 
-    def send(self) -> None:
+    def flush(self) -> None:
         if self._batch:
-            self.pass_on(self._batch)
+            self.send(self._batch)
             self._batch = []
-            self._weight = 0
+            self._size = 0
 
-    def pass_on(self, message: list[T] | Exception | None) -> None:
-        next(self._turn).send(message)
+    def send(self, message: list[T] | Exception | None) -> None:
+        next(self._channels).send(message)
 
 
-def _work(function: Function[T, R], feed: Channel, back: Channel) -> None:
-    """Answer batches until there are no more; None and errors are passed on. Runs in a worker."""
+def _work(function: Function[T, R], source: Channel, sink: Channel) -> None:
+    """Map batches until there are no more; None and errors are passed on. Runs in a worker."""
     with contextlib.suppress(EOFError):
         while True:
-            message = feed.receive()
+            message = source.receive()
             if isinstance(message, list):
                 try:
                     message = function(message)
                 except Exception as error:
-                    message = sendable(error)
-            back.send(message)
+                    message = picklable_error(error)
+            sink.send(message)
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[set[int]]:
-    """Keep Ctrl-C and SIGTERM waiting until the block ends: no child is half made or forgotten."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+def _signals_blocked() -> Iterator[set[int]]:
+    """Block SIGINT and SIGTERM until the block ends, so that no child is left half started."""
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
-        yield held
+        yield previous_mask
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
-def _die_with(life: Channel) -> None:
-    """End this process when the process that holds the other end of `life` has ended."""
-    life.reader.read(1)
+def _exit_with_parent(parent_alive: Channel) -> None:
+    """End this process when the parent, which holds the other end of the pipe, has ended."""
+    parent_alive.reader.read(1)
     os._exit(1)

@@ -1,43 +1,43 @@
-"""Bytes that memory need not hold: one temporary file that only grows."""
+"""Bytes that need not stay in memory: one temporary file that only grows."""
 
 import os
 import tempfile
 import weakref
 from typing import IO
 
-_PENDING = 1 << 20
+_BUFFER_SIZE = 1 << 20
 
 
 class Spill:
-    """A temporary file, made with the first bytes; no name leads to it, so that none is left."""
+    """An append-only temporary file, created with the first write; unnamed, so none is left."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
         self._written = 0
-        self._pending = bytearray()
+        self._buffer = bytearray()
 
     def append(self, data: bytes | bytearray | memoryview) -> int:
-        """Add bytes; returns the place to read them from."""
-        place = self._written + len(self._pending)
-        if len(data) >= _PENDING:
+        """Add bytes; returns the offset to read them from."""
+        offset = self._written + len(self._buffer)
+        if len(data) >= _BUFFER_SIZE:
             self._flush()
             self._write(data)
-            return place
-        self._pending += data
-        if len(self._pending) >= _PENDING:
+            return offset
+        self._buffer += data
+        if len(self._buffer) >= _BUFFER_SIZE:
             self._flush()
-        return place
+        return offset
 
-    def read(self, place: int, size: int) -> bytes:
-        """Return bytes that `append` was given, or a part of them."""
-        if self._file is None or place >= self._written:
-            start = place - self._written
-            return bytes(self._pending[start : start + size])
-        return os.pread(self._file.fileno(), size, place)
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`; they must lie within one `append`."""
+        if self._file is None or offset >= self._written:
+            start = offset - self._written
+            return bytes(self._buffer[start : start + size])
+        return os.pread(self._file.fileno(), size, offset)
 
     def _flush(self) -> None:
-        self._write(self._pending)
-        self._pending = bytearray()
+        self._write(self._buffer)
+        self._buffer = bytearray()
 
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         if self._file is None:

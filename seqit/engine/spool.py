@@ -1,4 +1,4 @@
-"""Rows that wait on disk until all are known, to be gone through again in their order."""
+"""Rows kept on disk until all have been read, then iterated again in input order."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from seqit.records.writers.sink import encode
 
 
 class Spool:
-    """One temporary file of rows, and nothing of them in memory; gone when the block ends."""
+    """A temporary file of rows, none of which stay in memory; deleted when the block ends."""
 
     def __init__(self, stats: RunStats) -> None:
         self._stats = stats
@@ -34,7 +34,7 @@ class Spool:
         self._file.close()
 
     def add(self, row: Row) -> bool:
-        """Take in a row; one that cannot be written fails, as it would when it is written."""
+        """Add a row; returns False, and counts it as failed, if it cannot be encoded as JSON."""
         raw = row.raw
         if raw is None:
             try:
@@ -46,7 +46,7 @@ class Spool:
         return True
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows in the order in which they came, with their bytes."""
+        """Yield the rows in the order in which they were added, with their bytes."""
         self._file.seek(0)
         while head := self._file.readline():
             source, line, size = orjson.loads(head)
@@ -55,8 +55,8 @@ class Spool:
             yield Row(orjson.loads(raw), source, line, raw)
 
 
-def value_of(row: Row) -> Row:
-    """Return the row with its value, which one from another process comes without."""
+def ensure_decoded(row: Row) -> Row:
+    """Return the row with `value` decoded from `raw`; rows of worker processes have only `raw`."""
     if row.value is None and row.raw is not None:
         row.value = orjson.loads(row.raw)
     return row

@@ -1,167 +1,166 @@
-"""Rows through rules: who passes goes on unchanged, who does not is rejected with the reason."""
+"""Apply rules to rows: rows that pass are yielded unchanged, the others are rejected."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from seqit.filter.rule import MaskingRule, Rejection, RemarkingRule, RememberingRule, Rule
+from seqit.filter.rule import CountingRule, MaskingRule, Rejection, Rule, StatefulRule
 from seqit.records.record import Record
 from seqit.records.run_stats import Row, RunStats
 
 
-class RuleVerdict(NamedTuple):
-    """Which rule, by its place among the rules, objects to a record, and why."""
+class RuleRejection(NamedTuple):
+    """Which rule, by its index, rejects a record, and why."""
 
     rule: int
-    objection: Rejection
+    rejection: Rejection
 
 
-Remark = tuple[int, str]
-"""Which rule counts a record that passed, and under which name."""
+RuleCounter = tuple[int, str]
+"""Index of a rule that counts a passed record, and the name of the counter."""
 
 
 class DedupKeys(NamedTuple):
-    """What the rules that remember compare, their keys of a record and its id, and the remarks."""
+    """The keys of one record for all stateful rules, its id, and the counters it adds to."""
 
     keys: tuple[Any, ...]
     record_id: str
-    remarks: list[Remark]
+    counters: list[RuleCounter]
 
 
-class Finished(NamedTuple):
-    """A record that passed the rules that remember nothing, as it is to be written."""
+class PassedRecord(NamedTuple):
+    """A record that passed the stateless rules, as it will be written."""
 
     record: Record
-    remarks: list[Remark]
+    counters: list[RuleCounter]
 
 
 def apply(rows: Iterable[Row], rules: Sequence[Rule], stats: RunStats) -> Iterator[Row]:
-    """Yield the rows that no rule objects to; the first rule that objects to a row names it.
+    """Yield the rows that pass all rules; the first rule that fails rejects the row.
 
-    The rules judge in the order given, but those that remember rows come last: they remember a
-    row that all let pass, and no other. What each rule saw, removed and counted is in
-    `stats.results["rules"]` at the end.
+    Rules run in the order given, but stateful rules last: they remember only rows that pass all
+    rules. At the end `stats.results["rules"]` has what each rule saw, removed and counted.
     """
-    rules = in_order(rules)
-    judge, finish, memory = checker_for(rules), finisher_for(rules), RememberingRules(rules)
+    rules = in_execution_order(rules)
+    check, finalize, stateful = checker_for(rules), finalizer_for(rules), StatefulRules(rules)
 
-    def judged(row: Row) -> tuple[Row, RuleVerdict | None]:
-        if verdict := judge(row.value):
-            return row, verdict
-        finished = finish(row.value)
-        if finished.record is not row.value:
-            row = row.changed(finished.record)
-        marks = memory.marks([finished])
-        memory.look_up(marks)
-        return row, memory.judge(marks[0])
+    def checked(row: Row) -> tuple[Row, RuleRejection | None]:
+        if rejected_by := check(row.value):
+            return row, rejected_by
+        passed = finalize(row.value)
+        if passed.record is not row.value:
+            row = row.with_value(passed.record)
+        batch = stateful.keys([passed])
+        stateful.prefetch(batch)
+        return row, stateful.check(batch[0])
 
-    return apply_rejections(map(judged, rows), memory, stats)
-
-
-def in_order(rules: Sequence[Rule]) -> list[Rule]:
-    """Return the rules in the order in which they judge: those that remember rows come last."""
-    return sorted(rules, key=lambda rule: isinstance(rule, RememberingRule))
+    return apply_rejections(map(checked, rows), stateful, stats)
 
 
-def checker_for(rules: Sequence[Rule]) -> Callable[[Record], RuleVerdict | None]:
-    """Return the function that asks the rules that remember nothing, until one objects."""
-    judges = [
-        (number, rule.judge)
-        for number, rule in enumerate(rules)
-        if not isinstance(rule, RememberingRule)
+def in_execution_order(rules: Sequence[Rule]) -> list[Rule]:
+    """Return the rules in the order in which they run: stateful rules come last."""
+    return sorted(rules, key=lambda rule: isinstance(rule, StatefulRule))
+
+
+def checker_for(rules: Sequence[Rule]) -> Callable[[Record], RuleRejection | None]:
+    """Return a function that runs the stateless rules until one rejects the record."""
+    checks = [
+        (index, rule.check)
+        for index, rule in enumerate(rules)
+        if not isinstance(rule, StatefulRule)
     ]
 
-    def judge(record: Record) -> RuleVerdict | None:
-        for number, ask in judges:
-            if (objection := ask(record)) is not None:
-                return RuleVerdict(number, objection)
+    def check(record: Record) -> RuleRejection | None:
+        for index, check_rule in checks:
+            if (rejection := check_rule(record)) is not None:
+                return RuleRejection(index, rejection)
         return None
 
-    return judge
+    return check
 
 
-def finisher_for(rules: Sequence[Rule]) -> Callable[[Record], Finished]:
-    """Return the function that masks a record that passed, and asks for remarks about it."""
+def finalizer_for(rules: Sequence[Rule]) -> Callable[[Record], PassedRecord]:
+    """Return a function that masks a passed record and collects its counters."""
     maskers = [(n, rule.mask) for n, rule in enumerate(rules) if isinstance(rule, MaskingRule)]
-    remarkers = [
-        (n, rule.remark) for n, rule in enumerate(rules) if isinstance(rule, RemarkingRule)
+    counting = [
+        (n, rule.counter_for) for n, rule in enumerate(rules) if isinstance(rule, CountingRule)
     ]
 
-    def finish(record: Record) -> Finished:
-        remarks = [(n, name) for n, remark in remarkers if (name := remark(record))]
-        for number, mask in maskers:
+    def finalize(record: Record) -> PassedRecord:
+        counters = [(n, name) for n, counter_for in counting if (name := counter_for(record))]
+        for index, mask in maskers:
             before, record = record, mask(record)
             if record is not before:
-                remarks.append((number, "masked"))
-        return Finished(record, remarks)
+                counters.append((index, "masked"))
+        return PassedRecord(record, counters)
 
-    return finish
+    return finalize
 
 
-class RememberingRules:
-    """The rules that remember, which see the records in their order, and what all counted."""
+class StatefulRules:
+    """The stateful rules, which see records in input order, and the counters of all rules."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
-        self.remarks: Counter[Remark] = Counter()
-        self._rules = [
-            (number, rule) for number, rule in enumerate(rules) if isinstance(rule, RememberingRule)
+        self.counters: Counter[RuleCounter] = Counter()
+        self._stateful = [
+            (index, rule) for index, rule in enumerate(rules) if isinstance(rule, StatefulRule)
         ]
 
-    def marks(self, finished: Sequence[Finished]) -> list[DedupKeys]:
-        """Return what the rules compare of each record; it depends on this record alone."""
-        records = [each.record for each in finished]
-        keys = zip(*(rule.keys(records) for _, rule in self._rules), strict=True)
-        return [DedupKeys(next(keys, ()), record["id"], remarks) for record, remarks in finished]
+    def keys(self, passed: Sequence[PassedRecord]) -> list[DedupKeys]:
+        """Return the keys of each record; they depend on this record alone."""
+        records = [each.record for each in passed]
+        keys = zip(*(rule.keys(records) for _, rule in self._stateful), strict=True)
+        return [DedupKeys(next(keys, ()), record["id"], counters) for record, counters in passed]
 
-    def look_up(self, marks: Sequence[DedupKeys]) -> None:
-        """Let the rules look for the keys of records that are to be judged next."""
-        for place, (_, rule) in enumerate(self._rules):
-            rule.look_up([mark.keys[place] for mark in marks])
+    def prefetch(self, batch: Sequence[DedupKeys]) -> None:
+        """Let the rules look up the keys of a batch before each is checked."""
+        for place, (_, rule) in enumerate(self._stateful):
+            rule.prefetch([each.keys[place] for each in batch])
 
-    def judge(self, mark: DedupKeys) -> RuleVerdict | None:
-        """Return which rule objects to a record; where none does, all remember it."""
-        for (number, rule), key in zip(self._rules, mark.keys, strict=True):
-            if (objection := rule.compare(key, mark.record_id)) is not None:
-                return RuleVerdict(number, objection)
-        for (_, rule), key in zip(self._rules, mark.keys, strict=True):
-            rule.remember(key, mark.record_id)
-        if mark.remarks:
-            self.remarks.update(mark.remarks)
+    def check(self, dedup_keys: DedupKeys) -> RuleRejection | None:
+        """Return which rule rejects a record; if none does, all rules remember it."""
+        for (index, rule), key in zip(self._stateful, dedup_keys.keys, strict=True):
+            if (rejection := rule.compare(key, dedup_keys.record_id)) is not None:
+                return RuleRejection(index, rejection)
+        for (_, rule), key in zip(self._stateful, dedup_keys.keys, strict=True):
+            rule.remember(key, dedup_keys.record_id)
+        if dedup_keys.counters:
+            self.counters.update(dedup_keys.counters)
         return None
 
 
 def apply_rejections(
-    judged: Iterable[tuple[Row, RuleVerdict | None]], memory: RememberingRules, stats: RunStats
+    checked: Iterable[tuple[Row, RuleRejection | None]], stateful: StatefulRules, stats: RunStats
 ) -> Iterator[Row]:
-    """Yield the rows without a verdict and reject the others; tells the account what each rule did.
+    """Yield the rows that passed, reject the others, and count in `stats` what each rule did.
 
-    The memory's rules are in the order in which they judged.
+    `stateful.rules` are all rules in the order in which they ran.
     """
     passed = 0
     removed: Counter[int] = Counter()
     try:
-        for row, verdict in judged:
-            if verdict is None:
+        for row, rejected_by in checked:
+            if rejected_by is None:
                 passed += 1
                 yield row
                 continue
-            number, (reason, message, evidence) = verdict
-            removed[number] += 1
-            stats.reject(row, memory.rules[number].name, reason, message, **evidence)
+            index, (reason, message, evidence) = rejected_by
+            removed[index] += 1
+            stats.reject(row, stateful.rules[index].name, reason, message, **evidence)
     finally:
-        stats.results["rules"] = _tally(memory, removed, passed)
+        stats.results["rules"] = _rule_counts(stateful, removed, passed)
 
 
-def _tally(
-    memory: RememberingRules, removed: Counter[int], passed: int
+def _rule_counts(
+    stateful: StatefulRules, removed: Counter[int], passed: int
 ) -> dict[str, dict[str, int]]:
-    """Return what each rule, as a user writes it, saw, removed and counted."""
+    """Return by rule, as a user writes it, what it saw, removed and counted."""
     seen = passed + removed.total()
-    tally: dict[str, dict[str, int]] = {}
-    for number, rule in enumerate(memory.rules):
-        counted = {name: n for (place, name), n in memory.remarks.items() if place == number}
-        removal = {"seen": seen, "removed": removed[number]}
-        tally[str(rule)] = removal | dict(sorted(counted.items())) | rule.facts()
-        seen -= removed[number]
-    return tally
+    counts: dict[str, dict[str, int]] = {}
+    for index, rule in enumerate(stateful.rules):
+        counted = {name: n for (place, name), n in stateful.counters.items() if place == index}
+        removal = {"seen": seen, "removed": removed[index]}
+        counts[str(rule)] = removal | dict(sorted(counted.items())) | rule.extra_counts()
+        seen -= removed[index]
+    return counts

@@ -1,4 +1,4 @@
-"""The fate of one row: what every rule says of it, also those that the filter did not ask."""
+"""Explain the result of one row: run every rule on it, also those after the first that fails."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -6,79 +6,81 @@ from typing import NamedTuple
 import orjson
 
 from seqit.errors import SeqitError
-from seqit.filter.engine import RememberingRules, checker_for, finisher_for, in_order
-from seqit.filter.rule import Rejection, RememberingRule, Rule
+from seqit.filter.engine import StatefulRules, checker_for, finalizer_for, in_execution_order
+from seqit.filter.rule import Rejection, Rule, StatefulRule
 from seqit.records.record import Record
 from seqit.records.run_stats import Row
 
-MOST = 20
-"""Rows of one id that are told of."""
+MAX_ROWS = 20
+"""Rows with one id that are explained."""
 
 
-class RuleFinding(NamedTuple):
-    """What one rule says of a record; no objection where it passed."""
+class RuleResult(NamedTuple):
+    """The result of one rule for a record; `rejection` is None if it passed."""
 
     rule: str
-    objection: Rejection | None
+    rejection: Rejection | None
 
 
-class RowFate(NamedTuple):
-    """One row: its place, and what the rules say of it, in the order in which they judge."""
+class RowExplanation(NamedTuple):
+    """One row: source and line, and the results of all rules in the order in which they run."""
 
     place: str
     record_id: str
-    findings: list[RuleFinding]
+    results: list[RuleResult]
 
 
-def fates(rows: Iterable[Row], rules: Sequence[Rule], wanted: str) -> list[RowFate]:
-    """Return the fate of the record with the id `wanted`, or the one whose id begins with it.
+def explain_rows(rows: Iterable[Row], rules: Sequence[Rule], wanted: str) -> list[RowExplanation]:
+    """Explain the record with the id `wanted`, or the one whose id begins with it.
 
-    Rules that remember see all rows before it, as in a run. Several rows may have one id: what is
-    the same has the same. Raises SeqitError where no id or several begin with `wanted`.
+    Stateful rules see all rows before it, as in a run. Several rows may have one id, since ids
+    come from the content. Raises SeqitError if no id or several begin with `wanted`.
     """
-    rules = in_order(rules)
-    judge, finish, memory = checker_for(rules), finisher_for(rules), RememberingRules(rules)
-    found: dict[str, list[RowFate]] = {}
+    rules = in_execution_order(rules)
+    check, finalize, stateful = checker_for(rules), finalizer_for(rules), StatefulRules(rules)
+    found: dict[str, list[RowExplanation]] = {}
     for row in rows:
         record: Record = row.value
-        finished = finish(record).record
+        passed = finalize(record).record
         if record["id"].startswith(wanted):
-            told = found.setdefault(record["id"], []) if len(found) < MOST else []
-            if len(told) < MOST:
-                findings = [RuleFinding(str(each), _ask(each, record, finished)) for each in rules]
-                told.append(RowFate(row.place, record["id"], findings))
-        if judge(record) is None:
-            marks = memory.marks([finish(record)])
-            memory.look_up(marks)
-            memory.judge(marks[0])
+            explanations = found.setdefault(record["id"], []) if len(found) < MAX_ROWS else []
+            if len(explanations) < MAX_ROWS:
+                results = [
+                    RuleResult(str(each), _check_alone(each, record, passed)) for each in rules
+                ]
+                explanations.append(RowExplanation(row.place, record["id"], results))
+        if check(record) is None:
+            keys = stateful.keys([finalize(record)])
+            stateful.prefetch(keys)
+            stateful.check(keys[0])
     if wanted in found:
         return found[wanted]
     if not found:
-        raise SeqitError(f"no record has the id {wanted}, or one that begins so")
+        raise SeqitError(f"no record has an id that begins with {wanted}")
     if len(found) > 1:
-        raise SeqitError(f"several ids begin with {wanted}: {', '.join(found)}; write more of it")
+        raise SeqitError(f"several ids begin with {wanted}: {', '.join(found)}; give more digits")
     return found.popitem()[1]
 
 
-def _ask(rule: Rule, record: Record, finished: Record) -> Rejection | None:
-    if isinstance(rule, RememberingRule):
-        key = rule.key(finished)
-        rule.look_up([key])
-        return rule.compare(key, finished["id"])
-    return rule.judge(record)
+def _check_alone(rule: Rule, record: Record, passed: Record) -> Rejection | None:
+    if isinstance(rule, StatefulRule):
+        key = rule.key(passed)
+        rule.prefetch([key])
+        return rule.compare(key, passed["id"])
+    return rule.check(record)
 
 
-def lines(fate: RowFate) -> Iterator[str]:
-    """Yield the fate of a row as text for a person."""
-    yield f"record {fate.record_id}, {fate.place}"
-    width = max(len(finding.rule) for finding in fate.findings)
-    for rule, objection in fate.findings:
-        if objection is None:
+def format_explanation(explanation: RowExplanation) -> Iterator[str]:
+    """Yield the explanation as lines of text."""
+    yield f"record {explanation.record_id}, {explanation.place}"
+    width = max(len(result.rule) for result in explanation.results)
+    for rule, rejection in explanation.results:
+        if rejection is None:
             yield f"  {rule:{width}}  passed"
             continue
-        yield f"  {rule:{width}}  objects: {objection.reason}: {objection.message}"
-        yield f"  {'':{width}}  {orjson.dumps(objection.evidence).decode()}"
-    first = next((finding for finding in fate.findings if finding.objection), None)
+        yield f"  {rule:{width}}  objects: {rejection.reason}: {rejection.message}"
+        yield f"  {'':{width}}  {orjson.dumps(rejection.evidence).decode()}"
+    first = next((result for result in explanation.results if result.rejection), None)
     if first is None:
         yield "it passes"
     else:

@@ -1,8 +1,8 @@
-"""The filter over files, batch by batch, in several processes or in this one.
+"""Filter the rows of files batch by batch, in worker processes or in this one.
 
-A worker reads, validates, adopts and judges with the functions that one process uses. What
-depends on other rows, the memory of a rule and the account, stays here and hears of the rows in
-their order, so that output, rejects and account are those of one process.
+Workers decode, validate and normalize rows and run the stateless rules. What depends on other
+rows, the stateful rules and the run's statistics, stays in this process and sees the rows in input
+order, so that output, rejects and counts are the same as with one process.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,34 +16,34 @@ from seqit.engine.processes import WorkerPool
 from seqit.errors import RowError
 from seqit.filter.engine import (
     DedupKeys,
-    Finished,
-    RememberingRules,
-    RuleVerdict,
+    PassedRecord,
+    RuleRejection,
+    StatefulRules,
     apply_rejections,
     checker_for,
-    finisher_for,
-    in_order,
+    finalizer_for,
+    in_execution_order,
 )
 from seqit.filter.rule import Rule
 from seqit.records.readers.rows import (
     RawRow,
     RowUnit,
-    batches_of,
-    rows_from,
+    decode_rows,
+    read_raw_batches,
+    row_unit,
     to_records,
-    unit_of,
-    weight,
+    undecoded_size,
 )
 from seqit.records.record import Record
 from seqit.records.run_stats import Row, RunStats
 from seqit.records.writers.sink import encode
 from seqit.stores.sources import open_source
 
-Judged = tuple[Any, str, int, bytes | None, RuleVerdict | Failure | None, DedupKeys | None]
-"""The four fields of a Row, what became of it, and its mark where a rule remembers.
+CheckedRow = tuple[Any, str, int, bytes | None, RuleRejection | Failure | None, DedupKeys | None]
+"""The four fields of a Row, why it was rejected or failed, and the keys of one that passed.
 
-A plain tuple: hundreds of thousands a second go through a pipe. A row that passed in another
-process comes as the bytes to write, without its value.
+A plain tuple, since hundreds of thousands per second go through a pipe. A row that passed in a
+worker has the bytes to write as `raw` and no value.
 """
 
 
@@ -55,104 +55,106 @@ def read_passing(
     rules: Sequence[Rule],
     workers: WorkerPool | None = None,
 ) -> Iterator[Row]:
-    """Yield the rows of the sources that no rule objects to, as `read_records` and `apply` would.
+    """Yield the rows of the sources that pass all rules, as `read_records` and `apply` would.
 
-    With workers the rows have bytes and no value. Raises SeqitError where a source cannot be
-    opened or a worker dies.
+    With workers the rows have `raw` and no value. Raises SeqitError if a source cannot be opened
+    or a worker dies.
     """
     pool = workers or WorkerPool(1)
     pool.before_wait = before_read
-    rules = in_order(rules)
-    memory = RememberingRules(rules)
-    judge = _Judge(rules, memory, stats.keeps_rejects, keeps_values=workers is None)
-    judged = _judged(names, judge, pool)
-    return apply_rejections(_told(judged, memory, stats), memory, stats)
+    rules = in_execution_order(rules)
+    stateful = StatefulRules(rules)
+    checker = _RowChecker(rules, stateful, stats.keeps_rejects, keeps_values=workers is None)
+    batches = _check_sources(names, checker, pool)
+    return apply_rejections(_apply_outcomes(batches, stateful, stats), stateful, stats)
 
 
-def _judged(names: Iterable[str], judge: "_Judge", workers: WorkerPool) -> Iterator[list[Judged]]:
+def _check_sources(
+    names: Iterable[str], checker: "_RowChecker", workers: WorkerPool
+) -> Iterator[list[CheckedRow]]:
     for name in names:
         with open_source(name, workers.about_to_wait) as source:
-            unit = unit_of(source)
-            function = partial(judge, name=source.name, unit=unit)
-            yield from workers.map(function, batches_of(source, unit), weight)
+            unit = row_unit(source)
+            function = partial(checker, name=source.name, unit=unit)
+            yield from workers.map(function, read_raw_batches(source, unit), undecoded_size)
 
 
-def _told(
-    batches: Iterable[list[Judged]], memory: RememberingRules, stats: RunStats
-) -> Iterator[tuple[Row, RuleVerdict | None]]:
-    """Tell the account of each row in its turn, and ask the rules that remember."""
+def _apply_outcomes(
+    batches: Iterable[list[CheckedRow]], stateful: StatefulRules, stats: RunStats
+) -> Iterator[tuple[Row, RuleRejection | None]]:
+    """Count each row in `stats`, in order, and check it against the stateful rules."""
     for batch in batches:
-        memory.look_up([mark for *_, mark in batch if mark])
-        for value, source, line, raw, outcome, mark in batch:
+        stateful.prefetch([keys for *_, keys in batch if keys])
+        for value, source, line, raw, outcome, keys in batch:
             stats.read += 1
             row = Row(value, source, line, raw)
             if isinstance(outcome, Failure):
                 stage, reason, message, evidence = outcome
                 stats.fail(row, stage, reason, message, **evidence)
-            elif mark and (verdict := memory.judge(mark)):
+            elif keys and (rejected_by := stateful.check(keys)):
                 if value is None and raw and stats.keeps_rejects:
-                    row = row.changed(orjson.loads(raw))
-                yield row, verdict
+                    row = row.with_value(orjson.loads(raw))
+                yield row, rejected_by
             else:
                 yield row, outcome
 
 
-class _Judge:
-    """Does with parts of a source all that depends on a row alone; runs in the workers."""
+class _RowChecker:
+    """Decodes rows and runs on them all that depends on one row alone; runs in the workers."""
 
     def __init__(
         self,
         rules: Sequence[Rule],
-        memory: RememberingRules,
+        stateful: StatefulRules,
         keeps_rejects: bool,
         keeps_values: bool,
     ) -> None:
-        self._memory = memory
-        self._ask = checker_for(rules)
-        self._finish = finisher_for(rules)
+        self._stateful = stateful
+        self._check = checker_for(rules)
+        self._finalize = finalizer_for(rules)
         self._keeps_values = keeps_values
         self._keeps_rejects = keeps_rejects or keeps_values
-        self._ledger = _FilterBuffer()
+        self._buffer = _FilterBuffer()
 
-    def __call__(self, parts: Iterable[RawRow], name: str, unit: RowUnit) -> list[list[Judged]]:
-        """Return one batch, with the marks of all that passed, which are made together."""
-        ledger = self._ledger
-        judged = ledger.judged = []
-        passed: list[Finished] = []
-        places: list[int] = []
-        for row in to_records(rows_from(parts, name, unit, ledger), ledger):
-            verdict = self._ask(row.value)
-            if verdict is None:
-                places.append(len(judged))
-                passed.append(self._finish(row.value))
-                judged.append(self._passed(row, passed[-1].record))
+    def __call__(self, parts: Iterable[RawRow], name: str, unit: RowUnit) -> list[list[CheckedRow]]:
+        """Return one batch; the keys of all rows that passed are computed together."""
+        buffer = self._buffer
+        checked = buffer.checked = []
+        passed: list[PassedRecord] = []
+        indices: list[int] = []
+        for row in to_records(decode_rows(parts, name, unit, buffer), buffer):
+            rejected_by = self._check(row.value)
+            if rejected_by is None:
+                indices.append(len(checked))
+                passed.append(self._finalize(row.value))
+                checked.append(self._passed_row(row, passed[-1].record))
             else:
                 value = row.value if self._keeps_rejects else None
-                judged.append((value, name, row.line, None, verdict, None))
-        for place, mark in zip(places, self._memory.marks(passed), strict=True):
-            judged[place] = (*judged[place][:-1], mark)
-        return [judged]
+                checked.append((value, name, row.line, None, rejected_by, None))
+        for index, keys in zip(indices, self._stateful.keys(passed), strict=True):
+            checked[index] = (*checked[index][:-1], keys)
+        return [checked]
 
-    def _passed(self, row: Row, record: Record) -> Judged:
+    def _passed_row(self, row: Row, record: Record) -> CheckedRow:
         raw = row.raw if record is row.value else None
         if self._keeps_values:
             return record, row.source, row.line, raw, None, None
         value = None
-        if raw is None:  # adopted or masked, and by that valid
+        if raw is None:  # normalized or masked, and therefore valid
             try:
                 raw = encode(record)
             except RowError:
-                value = record  # whoever writes it finds out the same, and says it
+                value = record  # the writer gets the same error, and counts the row as failed
         return value, row.source, row.line, raw, None, None
 
 
 class _FilterBuffer(RunStats):
-    """Keeps what became of each row, in order, to be told to the account of the run."""
+    """Collects the outcome of each row of a batch, in order."""
 
     def __init__(self) -> None:
         super().__init__("")
-        self.judged: list[Judged] = []
+        self.checked: list[CheckedRow] = []
 
     def fail(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
         failure = Failure(stage, reason, message, evidence)
-        self.judged.append((row.value, row.source, row.line, row.raw, failure, None))
+        self.checked.append((row.value, row.source, row.line, row.raw, failure, None))

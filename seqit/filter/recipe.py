@@ -1,4 +1,4 @@
-"""A filter as a whole: its rules in order and what is drawn of the rest, from a YAML recipe."""
+"""A complete filter, from a YAML recipe: its rules in order, and how the rest is sampled."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -6,13 +6,13 @@ from typing import Any
 
 from seqit.errors import SeqitError, UsageError
 from seqit.filter.registry import make_rule, parse_rule
-from seqit.filter.rule import ByteSize, Rule, size, written
-from seqit.records.yaml_document import read_document
+from seqit.filter.rule import ByteSize, Rule, byte_size, format_value
+from seqit.records.yaml_document import read_yaml
 
 
 @dataclass(frozen=True, slots=True)
 class FilterRecipe:
-    """All that a run of the filter does; the command line replaces parts of it."""
+    """The complete configuration of a filter run; the command line overrides parts of it."""
 
     rules: tuple[Rule, ...]
     keep: str | None = None
@@ -26,12 +26,12 @@ class FilterRecipe:
 
 
 def read_recipe(text: bytes, name: str) -> FilterRecipe:
-    """Return the recipe of a YAML document; `name` stands for it in errors.
+    """Parse a YAML recipe; `name` is its name in error messages.
 
-    Raises SeqitError, with the field, where it does not match schemas/filter.schema.json, and
-    UsageError for an unknown rule or parameter.
+    Raises SeqitError, with the field, if it does not match schemas/filter.schema.json or has an
+    unknown rule or parameter.
     """
-    document = read_document(text, name, "filter")
+    document = read_yaml(text, name, "filter")
     rules: list[Rule] = []
     for number, item in enumerate(document.pop("rules")):
         try:
@@ -50,38 +50,38 @@ def _rule(item: Any) -> Rule:
 
 
 def _text(value: Any) -> str:
-    """Return a parameter as the command line would have it: a list is joined by ``+``."""
-    return written(tuple(value) if isinstance(value, list) else value)
+    """Return a parameter as written on the command line: a list is joined by ``+``."""
+    return format_value(tuple(value) if isinstance(value, list) else value)
 
 
 def override(rules: Iterable[Rule], added: Sequence[Rule], skip: Iterable[str]) -> list[Rule]:
-    """Return the rules without those to skip, an added one in the place of those of its name."""
-    left = list(added)
-    chosen: list[Rule] = []
+    """Return the rules without those in `skip`; an added rule replaces those of the same name."""
+    remaining = list(added)
+    result: list[Rule] = []
     replaced = {rule.name for rule in added}
     for rule in rules:
         if rule.name in replaced:
-            chosen += [each for each in left if each.name == rule.name]
-            left = [each for each in left if each.name != rule.name]
+            result += [each for each in remaining if each.name == rule.name]
+            remaining = [each for each in remaining if each.name != rule.name]
         elif rule.name not in skip:
-            chosen.append(rule)
-    return chosen + left
+            result.append(rule)
+    return result + remaining
 
 
-def share_memory(rules: Sequence[Rule], text: str) -> list[Rule]:
-    """Return the rules, those that remember records with equal parts of so much memory.
+def split_memory(rules: Sequence[Rule], text: str) -> list[Rule]:
+    """Return the rules with the memory divided equally among those that have a `memory` parameter.
 
-    A rule whose own parameter says how much keeps to that. Raises UsageError for no size.
+    A rule with an explicit `memory` keeps it. Raises UsageError if `text` is not a size.
     """
     try:
-        whole = size(text)
+        whole = byte_size(text)
     except ValueError as error:
         raise UsageError(f"the memory must be {error}; found {text!r}") from None
     sharing = [
         ("memory", getattr(rule, "memory", None)) in [entry[:2] for entry in rule.parameters()]
         for rule in rules
     ]
-    part = ByteSize(max(whole // max(1, sum(sharing)), size("1MB")))
+    part = ByteSize(max(whole // max(1, sum(sharing)), byte_size("1MB")))
     return [
         replace(rule, **{"memory": part}) if shares else rule
         for rule, shares in zip(rules, sharing, strict=True)
@@ -89,7 +89,7 @@ def share_memory(rules: Sequence[Rule], text: str) -> list[Rule]:
 
 
 def as_document(recipe: FilterRecipe) -> dict[str, Any]:
-    """Return the resolved recipe, as schemas/filter.schema.json has it, every parameter told."""
+    """Return the resolved recipe with all parameters, as in schemas/filter.schema.json."""
     document: dict[str, Any] = {"rules": [_item(rule) for rule in recipe.rules]}
     for entry in fields(recipe):
         value = getattr(recipe, entry.name)
@@ -109,10 +109,10 @@ def _item(rule: Rule) -> dict[str, Any]:
     return item
 
 
-def table_of(tally: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Return the lines of a table from what the engine tells of each rule."""
+def rule_table(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return the lines of a table of what each rule saw and removed."""
     table = [["rule", "before", "removed", "after", ""]]
-    for rule, numbers in tally.items():
+    for rule, numbers in counts.items():
         seen, removed = numbers["seen"], numbers["removed"]
         rest = (f"{k} {v:,}" for k, v in numbers.items() if k not in ("seen", "removed"))
         table.append([rule, f"{seen:,}", f"{removed:,}", f"{seen - removed:,}", ", ".join(rest)])

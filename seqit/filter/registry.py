@@ -1,4 +1,4 @@
-"""The rules by name: which there are, which run by default, and how a user asks for one."""
+"""The filter rules by name, the default set, and the parser of ``NAME:PARAMETER=VALUE,…``."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from seqit.errors import UsageError
 from seqit.filter.decontamination.decontaminate import Decontaminate
 from seqit.filter.dedup.exact import ExactDuplicate
 from seqit.filter.dedup.near_duplicates import NearDuplicate
-from seqit.filter.rule import Rule, written
+from seqit.filter.rule import Rule, format_value
 from seqit.filter.rules.chains import ChainLength, FailingCheck, IncompleteChain, KeptUnchanged
 from seqit.filter.rules.characters import NonPrinting
 from seqit.filter.rules.combination import Combination
@@ -45,9 +45,9 @@ RULES: dict[str, type[Rule]] = {
     "secrets": Secrets,
 }
 
-# On where nobody says otherwise: rules that hit defects alone. The others depend on what the data
-# are for: how long is too long, whether refusals and unchanged rows are wanted.
-DEFAULT = (
+# Rules that find only defects. The others depend on what the data are for: how long is too long,
+# whether refusals and unchanged rows are wanted.
+DEFAULT_RULES = (
     "empty-output",
     "placeholder",
     "instruction-equals-output",
@@ -60,14 +60,14 @@ DEFAULT = (
 
 
 def default_rules() -> list[Rule]:
-    """Return the rules that run by default, fresh: exact-duplicate has seen nothing yet."""
-    return [RULES[name]() for name in DEFAULT]
+    """Return new instances of the rules that run by default."""
+    return [RULES[name]() for name in DEFAULT_RULES]
 
 
 def parse_rule(text: str) -> Rule:
-    """Return the rule that a user wrote, as in ``length:field=output,max_words=512``.
+    """Parse a rule as a user writes it: ``length:field=output,max_words=512``.
 
-    Raises UsageError, naming what there is, for an unknown rule or parameter or a bad value.
+    Raises UsageError for an unknown rule or parameter, listing those that exist, or a bad value.
     """
     name, _, arguments = text.strip().partition(":")
     given: list[tuple[str, str]] = []
@@ -80,7 +80,7 @@ def parse_rule(text: str) -> Rule:
 
 
 def make_rule(name: str, parameters: Iterable[tuple[str, str]]) -> Rule:
-    """Return the rule of this name with parameters as a user writes them; raises UsageError."""
+    """Build a rule from parameters as a user writes them; raises UsageError as `parse_rule`."""
     if name not in RULES:
         raise UsageError(
             f"there is no rule {name!r}{did_you_mean(name, RULES)}; "
@@ -98,7 +98,7 @@ def make_rule(name: str, parameters: Iterable[tuple[str, str]]) -> Rule:
         if key in given:
             raise UsageError(f"rule {name!r}: {key} is given twice")
         try:
-            given[key] = known[key].read(value)
+            given[key] = known[key].parse(value)
         except ValueError as error:
             raise UsageError(f"rule {name!r}: {key} must be {error}; found {value!r}") from None
     return RULES[name](**given)
@@ -107,18 +107,18 @@ def make_rule(name: str, parameters: Iterable[tuple[str, str]]) -> Rule:
 def describe() -> list[dict[str, Any]]:
     """Return name, explanation, default and parameters of every rule, for a list to print.
 
-    A parameter's default is written as a user would write it; None where it has none.
+    A parameter's default is written as a user would write it; None if it has none.
     """
     return [
         {
             "name": name,
             "explanation": rule.explanation,
-            "default": name in DEFAULT,
+            "default": name in DEFAULT_RULES,
             "parameters": [
                 {
                     "name": entry.name,
-                    "default": None if entry.default is None else written(entry.default),
-                    "meaning": entry.option.meaning,
+                    "default": None if entry.default is None else format_value(entry.default),
+                    "meaning": entry.option.help,
                 }
                 for entry in rule.parameters()
             ],

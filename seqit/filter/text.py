@@ -1,4 +1,4 @@
-"""Texts compared without regard to case and white space."""
+"""Normalization of texts that are compared regardless of case and white space."""
 
 import unicodedata
 
@@ -7,11 +7,11 @@ _SPACE = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
 
 
 def fold(text: str) -> bytes:
-    """Return the text's UTF-8 in folded case and NFC, without its white space.
+    """Return the text case-folded, in NFC and without white space, as UTF-8.
 
-    NFC and not NFKC: the latter makes one text of ``5²`` and ``52``.
+    NFC rather than NFKC, which would make ``5²`` equal to ``52``.
     """
-    if text.isascii():  # one pass over the bytes, a fifth of what splitting into words costs
+    if text.isascii():  # one pass over the bytes costs a fifth of splitting into words
         return text.encode().translate(_LOWER, _SPACE)
     words = unicodedata.normalize("NFC", text.casefold()).split()
     return "".join(words).encode("utf-8", "surrogatepass")

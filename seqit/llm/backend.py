@@ -1,4 +1,4 @@
-"""What a backend is: it takes requests, as many as it can hold, and delivers answers."""
+"""The protocol of a backend, which takes requests and delivers their outcomes."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -6,54 +6,54 @@ from typing import Any, Protocol
 from seqit.llm.request import Request, RequestOutcome
 
 Deliver = Callable[[list[tuple[int, RequestOutcome]]], None]
-"""Takes (ticket, answer) pairs as soon as they are there; may be called from any one thread."""
+"""Called with (ticket, outcome) pairs as they arrive, from one thread, not always the caller's."""
 
 
 class Backend(Protocol):
-    """Answers requests; order, retries, limits and the cache are the dispatcher's business.
+    """Completes requests; the scheduler is responsible for order, retries, limits and the cache.
 
-    A backend answers each submitted request exactly once, with a Completion or a Failed, and
-    never raises for one request: a bad one fails alone.
+    A backend delivers exactly one Completion or FailedRequest for each submitted request, and
+    never raises for a single request.
     """
 
     @property
     def name(self) -> str:
-        """KIND:MODEL, as it goes to lineage."""
+        """KIND:MODEL, as written to the lineage."""
         ...
 
     @property
     def capacity(self) -> int:
-        """How many requests it can use at once; 0: as many as the user permits."""
+        """How many requests it can process at once; 0: as many as the user permits."""
         ...
 
     @property
     def structured(self) -> bool:
-        """Whether it makes the answer match Request.schema."""
+        """Whether completions match Request.schema."""
         ...
 
     def identity(self) -> dict[str, Any]:
-        """Return all that decides an answer beside the request, as plain JSON without secrets.
+        """Return everything besides the request that decides a completion, without secrets.
 
-        Kind, base URL, model and revision, chat template, precision, adapter.
+        JSON values: kind, base URL, model and revision, chat template, precision, adapter.
         """
         ...
 
     def open(self, deliver: Deliver) -> None:
-        """Begin: load the model, or connect. Raises SeqitError, with what to do."""
+        """Load the model or connect. Raises SeqitError that says what to do."""
         ...
 
     def submit(self, batch: list[tuple[int, Request]]) -> None:
-        """Take requests, each with its ticket; returns at once."""
+        """Queue requests, each with its ticket; returns at once."""
         ...
 
     def wait(self, timeout: float | None) -> None:
-        """Return after something was delivered, `wake` was called, or so many seconds passed."""
+        """Return after a delivery, a call of `wake`, or `timeout` seconds."""
         ...
 
     def wake(self) -> None:
-        """Make a `wait` in another thread return; harmless where none waits."""
+        """Make a `wait` in another thread return, or else the next one."""
         ...
 
     def close(self) -> None:
-        """Drop what is in flight and free all that was taken; harmless when repeated."""
+        """Drop what is in flight and free all resources; may be called twice."""
         ...

@@ -1,32 +1,32 @@
-"""A record as a chat: the one place that says what a model is shown."""
+"""Builds the chat messages of a record: the only place that decides what a model is shown."""
 
 from seqit.llm.request import ImagePart, Message, TextPart
-from seqit.records.formats.chat import question_of
+from seqit.records.formats.chat import prompt_text
 from seqit.records.record import Record
 
 
-def chat_of(record: Record) -> list[Message]:
-    """Return the turns before the answer: system (where given), history, then the question.
+def prompt_messages(record: Record) -> list[Message]:
+    """Return the messages before the answer: system (if any), history, then the question.
 
-    The question is put as `export` puts it, so that teacher, trainer and judge see one prompt.
-    Images stand in the first turn, before its text, as vision models' templates expect.
+    The question is formatted as in `export`, so that teacher, trainer and judge see one prompt.
+    Images come first in the first user turn, before its text, as templates of vision models expect.
     """
-    chat: list[Message] = []
+    messages: list[Message] = []
     if system := record.get("system"):
-        chat.append({"role": "system", "content": system})
+        messages.append({"role": "system", "content": system})
     images: list[ImagePart] = [
         {"type": "image", "image": image} for image in record.get("images", [])
     ]
     for user, assistant in record.get("history", []):
-        chat.append(_user(user, images))
-        chat.append({"role": "assistant", "content": assistant})
+        messages.append(_user_turn(user, images))
+        messages.append({"role": "assistant", "content": assistant})
         images = []
-    chat.append(_user(question_of(record), images))
-    return chat
+    messages.append(_user_turn(prompt_text(record), images))
+    return messages
 
 
-def _user(text: str, images: list[ImagePart]) -> Message:
+def _user_turn(text: str, images: list[ImagePart]) -> Message:
     if not images:
         return {"role": "user", "content": text}
-    words: TextPart = {"type": "text", "text": text}
-    return {"role": "user", "content": [*images, words]}
+    text_part: TextPart = {"type": "text", "text": text}
+    return {"role": "user", "content": [*images, text_part]}

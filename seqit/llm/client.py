@@ -1,4 +1,4 @@
-"""A model at work: what engines see of a backend, its dispatcher and its cache."""
+"""The interface through which the methods of augment and evaluate use a model."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,18 +13,19 @@ Item = TypeVar("Item")
 
 
 class CallRunner(Protocol):
-    """Runs the work of many items side by side; yields in the items' order."""
+    """Runs the model calls of many items concurrently; yields in the items' order."""
 
     def run(
-        self, items: Iterable[Item], work: Callable[[Item], ModelCall[T]]
+        self, items: Iterable[Item], make_call: Callable[[Item], ModelCall[T]]
     ) -> Iterator[tuple[Item, T | CompletionFailed]]: ...
 
 
 @dataclass(frozen=True)
 class ModelClient:
-    """Asks about records and runs the work of many; engines of every method take one.
+    """Completes prompts about records, and runs the calls of many records concurrently.
 
-    name: KIND:MODEL, for lineage. structured: answers match a JSON Schema where one is given.
+    name: KIND:MODEL, for the lineage. structured: completions match the JSON Schema if one is
+    given.
     """
 
     name: str
@@ -37,7 +38,7 @@ class ModelClient:
         record: Record,
         stage: str,
         messages: list[Message],
-        read: Parser[T],
+        parse: Parser[T],
         *,
         seed: int,
         schema: dict[str, Any] | None = None,
@@ -45,9 +46,9 @@ class ModelClient:
         logprobs: int = 0,
         attempts: int = 3,
     ) -> ModelCall[T]:
-        """Ask one stage's question about a record, until `read` can read the completion.
+        """Complete one stage's prompt about a record, with retries until `parse` succeeds.
 
-        `schema` is dropped where the backend cannot honour it. Raises CompletionFailed.
+        `schema` is dropped if the backend does not support it. Raises CompletionFailed.
         """
         request = Request(
             messages,
@@ -59,26 +60,26 @@ class ModelClient:
             iteration=record["lineage"]["iteration"] + 1,
             stage=stage,
         )
-        return (yield from complete_with_retries(request, seed, read, attempts))
+        return (yield from complete_with_retries(request, seed, parse, attempts))
 
     def run(
-        self, items: Iterable[Item], work: Callable[[Item], ModelCall[T]]
+        self, items: Iterable[Item], make_call: Callable[[Item], ModelCall[T]]
     ) -> Iterator[tuple[Item, T | CompletionFailed]]:
-        """Yield each item with what its work returned, or why it has no answer, in order."""
-        return self.runner.run(items, work)
+        """Yield each item with what its call returned, or the CompletionFailed, in order."""
+        return self.runner.run(items, make_call)
 
 
-class WithoutModel:
-    """Runs work that asks no model, item by item: the builtin teacher's dispatch."""
+class NoModelRunner:
+    """A CallRunner for calls that make no request, such as those of the builtin teacher."""
 
     def run(
-        self, items: Iterable[Item], work: Callable[[Item], ModelCall[T]]
+        self, items: Iterable[Item], make_call: Callable[[Item], ModelCall[T]]
     ) -> Iterator[tuple[Item, T | CompletionFailed]]:
-        """Yield each item with what its work returned."""
+        """Yield each item with what its call returned; raises AssertionError for a request."""
         for item in items:
             try:
-                request = next(work(item))
+                request = next(make_call(item))
             except StopIteration as end:
                 yield item, end.value
             else:
-                raise AssertionError(f"work that is to ask no model asks one at {request.stage}")
+                raise AssertionError(f"a call without a model made a request at {request.stage}")

@@ -1,4 +1,4 @@
-"""Images for vision models: read where they lie, made no larger than asked, sent as data URLs."""
+"""Reads images for vision models, scales them down, and encodes them as data URLs."""
 
 import io
 import warnings
@@ -13,15 +13,14 @@ from seqit.errors import RowError, SeqitError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SENT = ("JPEG", "PNG", "GIF", "WEBP")
-"""Formats that vision models read; others are sent as PNG."""
+_SENT_FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
+"""Formats that vision models accept; others are converted to PNG."""
 
 
 def read_image(image: str) -> "Image":
-    """Return an image by its path or data URL: decoded, upright, in RGB.
+    """Return the image of a path or data URL: decoded, upright, in RGB, on a white background.
 
-    What is transparent becomes white. Raises RowError where it is no image, or lies on another
-    machine, and SeqitError where Pillow is missing.
+    Raises RowError if it is not an image or is on another machine, SeqitError without Pillow.
     """
     if image.startswith(("http://", "https://")):
         raise RowError(f"the image {image!r} is not on this machine; fetch it first", "images")
@@ -30,20 +29,20 @@ def read_image(image: str) -> "Image":
     if not is_data and not Path(image).is_file():
         raise RowError(f"the image {shown} is not there", "images")
     try:
-        content = _of_data_url(image) if is_data else Path(image).read_bytes()
-        return _opened(content)
+        content = _decode_data_url(image) if is_data else Path(image).read_bytes()
+        return _decode(content)
     except SeqitError:
         raise
-    except Exception as error:  # Pillow's decoders raise whatever they like over broken files
+    except Exception as error:  # Pillow's decoders raise any exception for broken files
         problem = f"{type(error).__name__}: {error}"
         raise RowError(f"the image {shown} cannot be read ({problem})", "images") from None
 
 
 def as_data_url(image: str, longest_side: int) -> str:
-    """Return an image's path as a data URL; http(s) and data URLs are returned as they are.
+    """Return the image file of a path as a data URL; http(s) and data URLs are returned unchanged.
 
-    An image whose longest side, in pixels, is greater is scaled down; a smaller one is sent byte
-    for byte. Raises RowError for a file that is no image, SeqitError where Pillow is missing.
+    An image whose longest side is more than `longest_side` pixels is scaled down; a smaller one is
+    sent byte for byte. Raises RowError if the file is not an image, SeqitError without Pillow.
     """
     if image.startswith(("http://", "https://", "data:")):
         return image
@@ -54,7 +53,7 @@ def as_data_url(image: str, longest_side: int) -> str:
         kind, content = _prepare(path.read_bytes(), longest_side)
     except SeqitError:
         raise
-    except Exception as error:  # Pillow's decoders raise whatever they like over broken files
+    except Exception as error:  # Pillow's decoders raise any exception for broken files
         problem = f"{type(error).__name__}: {error}"
         raise RowError(f"the image {image!r} cannot be read ({problem})", "images") from None
     return f"data:{kind};base64,{b64encode(content).decode()}"
@@ -64,15 +63,15 @@ def _prepare(content: bytes, longest_side: int) -> tuple[str, bytes]:
     """Return the MIME type and the bytes to send."""
     pillow = _pillow()
     with pillow.open(io.BytesIO(content)) as image:
-        form: str = image.format
-        image.load()  # a file that was cut off is found out here, not by the server
-        if max(image.size) <= longest_side and form in _SENT:
-            return pillow.MIME[form], content
-        form = "JPEG" if form == "JPEG" else "PNG"
-        return pillow.MIME[form], _scaled(image, longest_side, form)
+        format_name: str = image.format
+        image.load()  # detects a truncated file here, before it is sent
+        if max(image.size) <= longest_side and format_name in _SENT_FORMATS:
+            return pillow.MIME[format_name], content
+        format_name = "JPEG" if format_name == "JPEG" else "PNG"
+        return pillow.MIME[format_name], _scale(image, longest_side, format_name)
 
 
-def _opened(content: bytes) -> "Image":
+def _decode(content: bytes) -> "Image":
     pillow = _pillow()
     from PIL import ImageOps
 
@@ -81,25 +80,26 @@ def _opened(content: bytes) -> "Image":
         upright: Image = ImageOps.exif_transpose(image)
         if not upright.has_transparency_data:
             return upright.convert("RGB")
-        layer = upright.convert("RGBA")
-        ground: Image = pillow.new("RGBA", layer.size, "white")
-        plain: Image = pillow.alpha_composite(ground, layer).convert("RGB")
-        return plain
+        rgba = upright.convert("RGBA")
+        background: Image = pillow.new("RGBA", rgba.size, "white")
+        opaque: Image = pillow.alpha_composite(background, rgba).convert("RGB")
+        return opaque
 
 
-def _of_data_url(url: str) -> bytes:
+def _decode_data_url(url: str) -> bytes:
     head, _, body = url.partition(",")
     return b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
 
 
-def _scaled(image: "Image", longest_side: int, form: str) -> bytes:
+def _scale(image: "Image", longest_side: int, format_name: str) -> bytes:
     from PIL import ImageOps
 
-    upright = ImageOps.exif_transpose(image)  # the turn that a camera noted is lost in saving
-    plain = upright.convert("RGB" if form == "JPEG" or "A" not in upright.getbands() else "RGBA")
-    plain.thumbnail((longest_side, longest_side))
+    upright = ImageOps.exif_transpose(image)  # EXIF orientation is lost in saving
+    has_alpha = format_name != "JPEG" and "A" in upright.getbands()
+    scaled = upright.convert("RGBA" if has_alpha else "RGB")
+    scaled.thumbnail((longest_side, longest_side))
     file = io.BytesIO()
-    plain.save(file, form, quality=90)
+    scaled.save(file, format_name, quality=90)
     return file.getvalue()
 
 
@@ -109,6 +109,6 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise SeqitError("images need Pillow: pip install 'seqit[images]'") from None
-    # A file of few bytes may unpack to gigabytes: refuse it, as Pillow's manual advises.
+    # Refuse decompression bombs, as Pillow's manual advises.
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     return Image

@@ -1,7 +1,7 @@
-"""Work that asks a model: generators that yield requests and are sent the answers.
+"""Model calls: generators that yield requests and are sent the outcomes, with retries.
 
-A record's whole way, over stages and iterations, is one such generator; the dispatcher runs many
-of them side by side. So a stage reads like plain code, and no stage waits for all rows.
+All stages and iterations of a record are one such generator, and the scheduler runs many of them
+concurrently. So a stage reads like sequential code, and no stage waits for all rows.
 """
 
 from collections.abc import Callable, Generator
@@ -15,10 +15,10 @@ from seqit.records.identity import rng_for
 T = TypeVar("T")
 
 ModelCall = Generator[Request, RequestOutcome, T]
-"""Yields a request, is sent its answer, and returns a T in the end."""
+"""A generator that yields requests, is sent the outcome of each, and returns a T."""
 
 Parser = Callable[[str], T]
-"""Reads a completion's text; raises ParseError where it is not what was asked for."""
+"""Parses the text of a completion; raises ParseError if it is not in the requested form."""
 
 _NOT_FINISHED = {
     "length": (
@@ -27,13 +27,13 @@ _NOT_FINISHED = {
     ),
     "content_filter": ("refused", "the provider's content filter withheld the completion"),
 }
-_UNFIT = 1  # how many completions that fail a check are asked again
+_MAX_CHECK_RETRIES = 1  # after completions that fail a check
 
 
 class ParseError(Exception):
-    """A completion is not what was asked for; `reason` is for the account, the text for people.
+    """A completion is not in the requested form; `reason` is the code for the run's statistics.
 
-    The text is shown to the model when it is asked again.
+    The message is for people and is sent to the model in the retry.
     """
 
     def __init__(self, message: str, reason: str = "unparseable") -> None:
@@ -42,9 +42,9 @@ class ParseError(Exception):
 
 
 class CheckFailed(ParseError):
-    """A completion can be read, but fails a check; the model is told and asked again once.
+    """A completion can be parsed but fails a check; the model gets one retry with the message.
 
-    `evidence` says what was found, for the account.
+    `evidence` is written to the reject's evidence.
     """
 
     def __init__(self, message: str, reason: str, evidence: dict[str, Any] | None = None) -> None:
@@ -53,10 +53,10 @@ class CheckFailed(ParseError):
 
 
 class CompletionFailed(SeqitError):
-    """The model gave nothing that can be used, within the bound on attempts; never an answer.
+    """No usable completion within the allowed attempts; never treated as an answer.
 
-    `requests` are those whose completions were no answers: they are forgotten when the run ends,
-    so that the next run asks anew.
+    `requests` are those with unusable completions: they are removed from the cache when the run
+    ends, so that the next run makes them again.
     """
 
     def __init__(
@@ -75,50 +75,50 @@ class CompletionFailed(SeqitError):
 
 
 def complete_with_retries(
-    request: Request, run_seed: int, read: Parser[T], attempts: int = 3
+    request: Request, run_seed: int, parse: Parser[T], attempts: int = 3
 ) -> ModelCall[T]:
-    """Ask until a completion can be read, at most `attempts` times; raises CompletionFailed.
+    """Request completions until one can be parsed, at most `attempts`; raises CompletionFailed.
 
-    Each attempt draws a seed of its own. After a completion that cannot be read the model is
-    shown it and told what is wrong; after one that was cut off or withheld it is asked afresh.
-    The second one that fails a check is the last.
+    Each attempt has its own seed. After a completion that cannot be parsed, the next request
+    contains it and the error; after one that was truncated or filtered, the original messages are
+    sent again. The second completion that fails a check is the last.
     """
-    first = request.messages
+    original = request.messages
     tried: list[Request] = []
-    found: dict[str, Any] = {}
+    check_evidence: dict[str, Any] = {}
     reason = message = text = ""
-    unfit = 0
+    failed_checks = 0
     for attempt in range(attempts):
-        lot = rng_for(run_seed, request.record_id, request.iteration, f"{request.stage} {attempt}")
-        request = replace(request, attempt=attempt, seed=lot.getrandbits(31))
-        answer = yield request
-        if isinstance(answer, FailedRequest):
-            # What was tried stays in the cache: the next run goes on where this one failed.
+        rng = rng_for(run_seed, request.record_id, request.iteration, f"{request.stage} {attempt}")
+        request = replace(request, attempt=attempt, seed=rng.getrandbits(31))
+        outcome = yield request
+        if isinstance(outcome, FailedRequest):
+            # Earlier completions stay in the cache: the next run resumes where this one failed.
             raise CompletionFailed(
-                request.stage, answer.reason, answer.message, dict(answer.evidence)
+                request.stage, outcome.reason, outcome.message, dict(outcome.evidence)
             )
         tried.append(request)
-        text, found = answer.text, {}
-        reason, message = _unfinished(answer)
+        text, check_evidence = outcome.text, {}
+        reason, message = _finish_problem(outcome)
         if reason:
-            request = replace(request, messages=first)
+            request = replace(request, messages=original)
             continue
         try:
-            return read(text)
+            return parse(text)
         except ParseError as error:
             reason, message = error.reason, str(error)
-            request = replace(request, messages=[*first, *_told(text, message)])
+            request = replace(request, messages=[*original, *_correction_turns(text, message)])
             if isinstance(error, CheckFailed):
-                found = error.evidence
-                unfit += 1
-                if unfit > _UNFIT:
+                check_evidence = error.evidence
+                failed_checks += 1
+                if failed_checks > _MAX_CHECK_RETRIES:
                     break
-    evidence = {"completion": text, "attempts": len(tried), **found}
+    evidence = {"completion": text, "attempts": len(tried), **check_evidence}
     raise CompletionFailed(request.stage, reason, message, evidence, tuple(tried))
 
 
-def _unfinished(completion: Completion) -> tuple[str, str]:
-    """Return (reason, message) where the completion is not a whole text; empty where it is."""
+def _finish_problem(completion: Completion) -> tuple[str, str]:
+    """Return (reason, message) if the completion is empty or incomplete; else empty strings."""
     if completion.finish_reason in _NOT_FINISHED:
         return _NOT_FINISHED[completion.finish_reason]
     if not completion.text.strip():
@@ -126,8 +126,8 @@ def _unfinished(completion: Completion) -> tuple[str, str]:
     return "", ""
 
 
-def _told(text: str, problem: str) -> list[Message]:
-    """Return the turns that show the model its answer, and what is wrong with it."""
+def _correction_turns(text: str, problem: str) -> list[Message]:
+    """Return the turns that contain the model's completion and what is wrong with it."""
     return [
         {"role": "assistant", "content": text},
         {

@@ -1,4 +1,4 @@
-"""The backends by name; the library behind each is imported when it is opened."""
+"""The backends by kind; the library of a backend is imported when it is opened."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -14,21 +14,21 @@ BACKENDS = {
     "transformers": "seqit.llm.providers.local.transformers:TransformersBackend",
     "replay": "seqit.llm.providers.replay:ReplayBackend",
 }
-"""KIND → module:Class; the class is called with the model's name and the options it takes."""
+"""KIND → module:Class; the class is called with the model's name and its options."""
 BATCH_BACKENDS = {"openai": "seqit.llm.providers.openai.batch.backend:OpenAIBatchBackend"}
-"""The kinds whose provider takes requests in batches, and what asks it so."""
+"""KIND → module:Class of the backend that uses the provider's batch API."""
 ENGINES = ("vllm", "transformers")
-"""The kinds whose module has a table OPTIONS: name → type of what an engine can be told."""
+"""The kinds whose module has a table OPTIONS: name → type of an engine argument."""
 
 
 def make_backend(name: str, options: Mapping[str, Any], *, batch: bool = False) -> Backend:
-    """Return the backend that KIND:MODEL names, not opened yet; with `batch`, its Batch API.
+    """Return the backend of KIND:MODEL, not opened yet; with `batch`, its batch API.
 
-    Raises UsageError for a kind that is not known, or for an option that the kind does not take.
+    Raises UsageError for an unknown kind, a missing model or an option that the kind rejects.
     """
     kind, _, model = name.partition(":")
     if kind not in BACKENDS:
-        raise UsageError(f"there is no backend {kind!r}; known are: {', '.join(BACKENDS)}")
+        raise UsageError(f"there is no backend {kind!r}; choose one of: {', '.join(BACKENDS)}")
     if not model:
         raise UsageError(f"{kind} needs a model: write {kind}:MODEL")
     module, _, cls = (BATCH_BACKENDS if batch else BACKENDS)[kind].partition(":")
@@ -36,10 +36,10 @@ def make_backend(name: str, options: Mapping[str, Any], *, batch: bool = False) 
     return backend
 
 
-def engine_options(kind: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    """Return what an engine of this kind is told, each value of its type.
+def parse_engine_args(kind: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the engine arguments of this kind, each value converted to its type.
 
-    Raises UsageError for a name that it does not know, or a value that is none.
+    Raises UsageError for an unknown name or a value that cannot be converted.
     """
     known: dict[str, type] = import_module(BACKENDS[kind].partition(":")[0]).OPTIONS
     options: dict[str, Any] = {}

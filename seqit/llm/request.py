@@ -1,4 +1,4 @@
-"""What every backend is asked and answers: one request type, one completion type."""
+"""The types that every backend takes and delivers: request, completion, failed request."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
@@ -15,7 +15,7 @@ class ImagePart(TypedDict):
 
 
 class Message(TypedDict):
-    """One turn of a chat; a system message stands first or nowhere."""
+    """One turn of a chat; only the first may be a system message."""
 
     role: Literal["system", "user", "assistant"]
     content: str | list[TextPart | ImagePart]
@@ -23,7 +23,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the answer is drawn; None leaves a setting to the backend's own default.
+    """Sampling settings; None leaves a setting to the backend's default.
 
     The defaults are the paper's (arXiv 2403.07794); temperature 0 is greedy.
     """
@@ -37,40 +37,40 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to a model.
+    """One request to a model.
 
-    The first five fields decide the answer and are the cache's key, together with the backend's
-    identity. The others say who asks, so that people can find it again.
+    The first five fields decide the completion; with the backend's identity they are the cache
+    key. The others name the record and stage, so that people can find the request again.
     """
 
     messages: list[Message]
     sampling: Sampling
     seed: int
-    schema: dict[str, Any] | None = None  # JSON Schema of the answer, where the backend honours it
-    logprobs: int = 0  # alternatives wanted at each token
+    schema: dict[str, Any] | None = None  # JSON Schema of the answer, if the backend supports it
+    logprobs: int = 0  # number of alternatives to return for each token
 
     record_id: str = ""
     iteration: int = 0
     stage: str = ""
-    attempt: int = 0  # 0 for the first time this stage asks
+    attempt: int = 0  # 0 for a stage's first request
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the model said. Whether it is an answer depends on `finish_reason` and the reader."""
+    """The model's text. Whether it is usable depends on `finish_reason` and the parser."""
 
     text: str
     finish_reason: str  # "stop"; "length": cut off at the token limit; "content_filter": refused
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    model: str = ""  # as the server names it, with its revision where it tells one
+    model: str = ""  # as the server names it, with its revision if it returns one
     logprobs: list[dict[str, Any]] = field(default_factory=list)
-    """One item a token: {"token", "logprob", "top": {token: logprob}}; empty unless asked."""
+    """One item per token: {"token", "logprob", "top": {token: logprob}}; empty if not requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedRequest:
-    """Why there is no completion; never an answer, never cached.
+    """Why there is no completion; never cached.
 
     Reasons: rate-limited, server-error, timeout, connection, malformed-response, wrong-model,
     too-long (the prompt), refused (content filter), bad-request, bad-image, no-recording, budget,
@@ -79,10 +79,10 @@ class FailedRequest:
 
     reason: str
     message: str
-    retryable: bool = False  # the same request may well succeed later
-    overloaded: bool = False  # a sign to ask for less at once (429, 503)
-    retry_after: float | None = None  # seconds, as the server said
-    fatal: bool = False  # every further request would fail alike (a wrong key): stop the run
+    retryable: bool = False  # the same request may succeed later
+    overloaded: bool = False  # the server asks for lower concurrency (429, 503)
+    retry_after: float | None = None  # seconds, from the server's header
+    fatal: bool = False  # every further request would fail too (a wrong key): stop the run
     evidence: dict[str, Any] = field(default_factory=dict)
 
 

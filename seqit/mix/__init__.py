@@ -1,4 +1,7 @@
-"""Several sources become one training mixture, by weights or counts, rows or tokens."""
+"""Mixtures: sources combined by weights or counts, in rows or tokens, sampled and shuffled.
+
+Amounts and caps, the plan, the pool of rows and the report. Rules that drop rows are in filter/.
+"""
 
 from seqit.mix.mixture import mix
 

@@ -1,4 +1,4 @@
-"""All that a mixture asks of one row alone: its lots, tokens and stratum; workers find it too."""
+"""Row statistics of a mixture that depend on one row alone, so workers can compute them."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,17 +11,17 @@ from seqit.engine.outcome_buffer import Failure
 from seqit.engine.processes import WorkerPool
 from seqit.errors import RowError
 from seqit.mix.strata import Strata
-from seqit.mix.tokens import Counter
+from seqit.mix.tokens import TokenCounter
 from seqit.records.identity import stable_hash
 from seqit.records.readers.rows import (
     RawRow,
     RowUnit,
-    batches_of,
+    decode_rows,
     fail_row,
-    rows_from,
+    read_raw_batches,
+    row_unit,
     to_records,
-    unit_of,
-    weight,
+    undecoded_size,
 )
 from seqit.records.record import Record
 from seqit.records.run_stats import Row, RunStats
@@ -30,80 +30,77 @@ from seqit.stores.sources import open_source
 
 T = TypeVar("T")
 
-_BATCH = 256
-"""Parts of a source that one process measures at once: enough for the threads of a tokenizer."""
+_BATCH_SIZE = 256
+"""Rows that one process measures at once: enough for the threads of a tokenizer."""
 
-Measured = tuple[bytes, str, int, int, int, int, int, str]
-"""A row's bytes, source and line, then what is known of it: lot, check sum, tokens, lot of its
-root, stratum.
+MeasuredRow = tuple[bytes, str, int, int, int, int, int, str]
+"""Bytes, source, line, hash, checksum and tokens of a row, the hash of its root, its stratum.
 
-A plain tuple: hundreds of thousands a second go through a pipe.
+A plain tuple, since hundreds of thousands per second go through a pipe.
 """
 
-Failed = tuple[Any, str, int, bytes | None, Failure]
+FailedRow = tuple[Any, str, int, bytes | None, Failure]
 """The four fields of a Row, and how it failed."""
 
-MeasuredOutcome = Measured | Failed
-"""What became of a row; told apart by their lengths."""
+MeasuredOutcome = MeasuredRow | FailedRow
+"""The outcome of a row; the two are distinguished by their length."""
 
-SourceReader = Callable[["RowMeasurer"], Iterator[Measured]]
-"""Reads one source; tells the account of what fails."""
+SourceReader = Callable[["RowMeasurer"], Iterator[MeasuredRow]]
+"""Reads one source; counts rows that fail in the run's statistics."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowMeasurer:
-    """Measures records, each by itself."""
+    """Measures records one by one; roots are hashed only if `has_roots`."""
 
     seed: int
-    counter: Counter
+    counter: TokenCounter
     strata: Strata | None = None
-    is_held_out: bool = False
+    has_roots: bool = False
 
-    def parts(self, parts: list[RawRow], name: str, unit: RowUnit) -> list[MeasuredOutcome]:
-        """Return what is known of the rows that stand in parts of the source NAME, in order."""
-        ledger = _MeasureBuffer()
-        return self.rows(to_records(rows_from(parts, name, unit, ledger), ledger), ledger)
+    def measure_raw(self, parts: list[RawRow], name: str, unit: RowUnit) -> list[MeasuredOutcome]:
+        """Decode raw rows of the source NAME and return their outcomes, in order."""
+        buffer = _MeasureBuffer()
+        return self.measure(to_records(decode_rows(parts, name, unit, buffer), buffer), buffer)
 
-    def rows(
-        self, records: Iterable[Row], ledger: "_MeasureBuffer | None" = None
+    def measure(
+        self, records: Iterable[Row], buffer: "_MeasureBuffer | None" = None
     ) -> list[MeasuredOutcome]:
-        """Return what is known of the rows of records, in order, with what the ledger holds."""
-        ledger = ledger or _MeasureBuffer()
+        """Return the outcomes of rows of records, in order, with the failures in the buffer."""
+        buffer = buffer or _MeasureBuffer()
         for row in records:
-            ledger.take(row)
-        values = [entry.value for entry in ledger.entries if isinstance(entry, Row)]
+            buffer.add(row)
+        values = [entry.value for entry in buffer.entries if isinstance(entry, Row)]
         tokens = iter(self.counter.count(values))
         return [
-            self._measured(entry, next(tokens)) if isinstance(entry, Row) else entry
-            for entry in ledger.entries
+            self._measure(entry, next(tokens)) if isinstance(entry, Row) else entry
+            for entry in buffer.entries
         ]
 
-    def _measured(self, row: Row, tokens: int) -> Measured:
+    def _measure(self, row: Row, tokens: int) -> MeasuredRow:
         value: Record = row.value
         raw = row.raw or b""
         root = (
-            stable_hash(self.seed, value["lineage"]["root"], 0, "held-out")
-            if self.is_held_out
-            else 0
+            stable_hash(self.seed, value["lineage"]["root"], 0, "held-out") if self.has_roots else 0
         )
-        stratum = self.strata.of(value) if self.strata else ""
-        own = stable_hash(self.seed, value["id"], 0, "mix")
-        return raw, row.source, row.line, own, zlib.crc32(raw), tokens, root >> 64, stratum
+        stratum = self.strata.stratum_of(value) if self.strata else ""
+        row_hash = stable_hash(self.seed, value["id"], 0, "mix")
+        return raw, row.source, row.line, row_hash, zlib.crc32(raw), tokens, root >> 64, stratum
 
 
 class _MeasureBuffer(RunStats):
-    """Keeps what became of each row of a batch, in order."""
+    """Collects the rows of a batch and those that failed, in order."""
 
     def __init__(self) -> None:
         super().__init__("")
-        self.entries: list[Row | Failed] = []
+        self.entries: list[Row | FailedRow] = []
 
-    def take(self, row: Row) -> None:
-        """Keep a row with the bytes that it will be written as."""
+    def add(self, row: Row) -> None:
+        """Add a row with the bytes that will be written."""
         if row.raw is None:
             try:
                 row.raw = encode(row.value)
-            except RowError as error:  # too deep, since it was adopted
+            except RowError as error:  # nested too deep, after normalization
                 fail_row(self, row, error, "write")
                 return
         self.entries.append(row)
@@ -113,45 +110,45 @@ class _MeasureBuffer(RunStats):
         self.entries.append((row.value, row.source, row.line, row.raw, failure))
 
 
-def read_measured(
+def reader_for_files(
     names: Sequence[str],
     stats: RunStats,
     before_read: Callable[[], None] | None = None,
     workers: WorkerPool | None = None,
 ) -> SourceReader:
-    """Return what reads and measures the records of the files, here or in workers.
+    """Return a function that reads and measures the records of files, here or in workers.
 
-    The rows and what the account is told are the same. Raises SeqitError, once it is read, where
-    a file cannot be opened or a worker dies.
+    Rows and statistics are the same in both cases. The function raises SeqitError if a file cannot
+    be opened or a worker dies.
     """
 
-    def feed(measure: RowMeasurer) -> Iterator[Measured]:
+    def read(measurer: RowMeasurer) -> Iterator[MeasuredRow]:
         for name in names:
             with open_source(name, workers.about_to_wait if workers else before_read) as source:
-                function = partial(measure.parts, name=source.name, unit=unit_of(source))
-                batches = batches_of(source)
+                function = partial(measurer.measure_raw, name=source.name, unit=row_unit(source))
+                batches = read_raw_batches(source)
                 if workers:
-                    found = workers.map(function, batches, weight)
+                    found = workers.map(function, batches, undecoded_size)
                 else:
                     found = chain.from_iterable(map(function, batches))
-                yield from _told(_counted(found, stats), stats)
+                yield from _apply_outcomes(_count_read(found, stats), stats)
 
     if workers and before_read:
         workers.before_wait = before_read
-    return feed
+    return read
 
 
-def measured_rows(records: Iterable[Row], stats: RunStats) -> SourceReader:
-    """Return what measures rows of records that are read, and counted, already."""
+def reader_for_records(records: Iterable[Row], stats: RunStats) -> SourceReader:
+    """Return a function that measures rows of records that are already read and counted."""
 
-    def feed(measure: RowMeasurer) -> Iterator[Measured]:
-        batches = map(measure.rows, _batches(iter(records)))
-        return _told(chain.from_iterable(batches), stats)
+    def read(measurer: RowMeasurer) -> Iterator[MeasuredRow]:
+        batches = map(measurer.measure, _batches(iter(records)))
+        return _apply_outcomes(chain.from_iterable(batches), stats)
 
-    return feed
+    return read
 
 
-def _told(entries: Iterable[MeasuredOutcome], stats: RunStats) -> Iterator[Measured]:
+def _apply_outcomes(entries: Iterable[MeasuredOutcome], stats: RunStats) -> Iterator[MeasuredRow]:
     for entry in entries:
         if len(entry) == 5:
             *row, (stage, reason, message, evidence) = entry
@@ -160,12 +157,12 @@ def _told(entries: Iterable[MeasuredOutcome], stats: RunStats) -> Iterator[Measu
             yield entry
 
 
-def _counted(entries: Iterable[MeasuredOutcome], stats: RunStats) -> Iterator[MeasuredOutcome]:
+def _count_read(entries: Iterable[MeasuredOutcome], stats: RunStats) -> Iterator[MeasuredOutcome]:
     for entry in entries:
         stats.read += 1
         yield entry
 
 
 def _batches(items: Iterator[T]) -> Iterator[list[T]]:
-    while batch := list(islice(items, _BATCH)):
+    while batch := list(islice(items, _BATCH_SIZE)):
         yield batch

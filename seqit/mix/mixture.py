@@ -1,4 +1,4 @@
-"""Sources + amounts + seed → one mixture, shuffled, and the plan that says what came of it."""
+"""Combine sources by amounts and a seed into one shuffled mixture, with a report of the result."""
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -7,27 +7,27 @@ from typing import NamedTuple
 from seqit.mix.measure import RowMeasurer, SourceReader
 from seqit.mix.plan import MixturePlan, make_plan
 from seqit.mix.pool import Pool
-from seqit.mix.report import held_out, report
-from seqit.mix.spec import Available, Given, MixtureSpec, Size
-from seqit.mix.tokens import Counter, estimated
+from seqit.mix.report import build_report, held_out_report
+from seqit.mix.spec import Available, Contribution, MixtureSpec, Size
+from seqit.mix.tokens import TokenCounter, estimating_counter
 from seqit.records.run_stats import Row, RunStats
 
-Hold = Callable[[Iterator[Row]], None]
-"""Writes the rows that are held out."""
+HeldOutWriter = Callable[[Iterator[Row]], None]
+"""Writes the held-out rows."""
 
 
-class Output(NamedTuple):
-    """What becomes of the rows: `hold` writes those held out; without values rows are bytes."""
+class MixOutput(NamedTuple):
+    """How to write held-out rows, whether only the plan is wanted, and whether rows have values."""
 
-    hold: Hold | None = None
+    write_held_out: HeldOutWriter | None = None
     plan_only: bool = False
     with_values: bool = False
 
 
-_BYTES = Output()
+_BYTES = MixOutput()
 
 
-class _Source(NamedTuple):
+class _PooledSource(NamedTuple):
     available: Available
     rows: range
     cells: dict[str, Sequence[int]]
@@ -36,68 +36,75 @@ class _Source(NamedTuple):
 def mix(
     sources: Sequence[tuple[str, SourceReader]],
     stats: RunStats,
-    wish: MixtureSpec,
+    spec: MixtureSpec,
     *,
-    counter: Counter | None = None,
-    output: Output = _BYTES,
+    counter: TokenCounter | None = None,
+    output: MixOutput = _BYTES,
 ) -> Iterator[Row]:
-    """Yield the mixture; its plan stands in `stats.results["plan"]` before the first row.
+    """Yield the mixture; its report is in `stats.results["plan"]` before the first row.
 
-    What is drawn, and in which order, depends on the seed and the ids of the records: not on
-    their order, nor on how a source is split over files. Rows not drawn are rejected, repeated
-    ones added; where only the plan is asked for all are rejected. Tokens are estimated without a
-    `counter`. Raises UsageError for amounts that contradict one another, before a row is read,
-    and SeqitError for an empty source that is to give something.
+    What is sampled, and its order, depends on the seed and the ids of the records, not on their
+    order or on how a source is split into files. Rows that are not sampled are rejected, copies
+    count as added; with `plan_only` all rows are rejected. Tokens are estimated without a
+    `counter`. Raises UsageError for contradictory amounts, before a row is read, and SeqitError
+    for an empty source that has an amount.
     """
-    wish.check()
-    counter = counter or estimated()
-    measure = RowMeasurer(wish.seed, counter, wish.strata, wish.held_out is not None)
-    with Pool(wish.seed) as pool:
-        parts = [pool.add(feed(measure), wish.held_out is not None) for _, feed in sources]
-        held = pool.hold_out(wish.held_out) if wish.held_out else array("I")
-        found: list[_Source] = []
+    spec.check()
+    counter = counter or estimating_counter()
+    has_roots = spec.held_out is not None
+    measurer = RowMeasurer(spec.seed, counter, spec.strata, has_roots)
+    with Pool(spec.seed) as pool:
+        parts = [pool.add(read_source(measurer), has_roots) for _, read_source in sources]
+        held_rows = pool.hold_out(spec.held_out) if spec.held_out else array("I")
+        found: list[_PooledSource] = []
         for (name, _), part in zip(sources, parts, strict=True):
             cells = pool.cells(part)
-            found.append(_Source(pool.available(name, part, cells), part, cells))
-        plan = make_plan([source.available for source in found], wish)
-        told = stats.results["plan"] = _draw(pool, found, plan, wish, counter)
-        if wish.held_out:
-            roots = pool.count_roots(held)
-            told["held_out"] = held_out(wish.held_out, roots, pool.size(held))
+            found.append(_PooledSource(pool.available(name, part, cells), part, cells))
+        plan = make_plan([source.available for source in found], spec)
+        report = stats.results["plan"] = _sample(pool, found, plan, spec, counter)
+        if spec.held_out:
+            roots = pool.count_roots(held_rows)
+            report["held_out"] = held_out_report(spec.held_out, roots, pool.size(held_rows))
         if output.plan_only:
             _reject_all(pool, stats)
             return
-        stats.held_out += len(held)
-        if output.hold:
-            output.hold(pool.rows(held, output.with_values))
+        stats.held_out += len(held_rows)
+        if output.write_held_out:
+            output.write_held_out(pool.rows(held_rows, output.with_values))
         for source in found:
-            _settle(pool, source, stats)
-        yield from pool.rows(pool.chosen(), output.with_values)
+            _reject_unsampled(pool, source, stats)
+        yield from pool.rows(pool.sampled_rows(), output.with_values)
 
 
-def _draw(
-    pool: Pool, sources: Sequence[_Source], plan: MixturePlan, wish: MixtureSpec, counter: Counter
+def _sample(
+    pool: Pool,
+    sources: Sequence[_PooledSource],
+    plan: MixturePlan,
+    spec: MixtureSpec,
+    counter: TokenCounter,
 ) -> dict[str, object]:
-    """Draw every cell; returns the report."""
-    given: list[Given] = []
-    drawn = dict.fromkeys(plan.strata, Size())
+    """Sample every stratum of every source; returns the report."""
+    contributions: list[Contribution] = []
+    sampled = dict.fromkeys(plan.strata, Size())
     for i, (source, target) in enumerate(zip(sources, plan.sources, strict=True)):
         sizes = {
-            stratum: pool.choose(rows, plan.cells[i].get(stratum, 0), target.unit)
+            stratum: pool.sample(rows, plan.cells[i].get(stratum, 0), target.unit)
             for stratum, rows in source.cells.items()
         }
-        given.append(Given(source.available, target, sum(sizes.values(), Size()), wish.cap_of(i)))
-        for stratum in drawn:
-            drawn[stratum] += sizes.get(stratum, Size())
+        whole = sum(sizes.values(), Size())
+        contributions.append(Contribution(source.available, target, whole, spec.cap_of(i)))
+        for stratum in sampled:
+            sampled[stratum] += sizes.get(stratum, Size())
     strata = []
     for stratum, target in plan.strata.items():
-        each = (source.available.strata.get(stratum, Size()) for source in sources)
-        strata.append(Given(Available(stratum, sum(each, Size())), target, drawn[stratum]))
-    return report(given, strata, wish, counter)
+        parts = (source.available.strata.get(stratum, Size()) for source in sources)
+        available = Available(stratum, sum(parts, Size()))
+        strata.append(Contribution(available, target, sampled[stratum]))
+    return build_report(contributions, strata, spec, counter)
 
 
-def _settle(pool: Pool, source: _Source, stats: RunStats) -> None:
-    """Account for the rows of one source that the mixture leaves out or repeats."""
+def _reject_unsampled(pool: Pool, source: _PooledSource, stats: RunStats) -> None:
+    """Count the rows of one source that the mixture leaves out as rejected, its copies as added."""
     rows = [i for cell in source.cells.values() for i in cell if not pool.copies[i]]
     count = source.available.size.rows
     stats.added += sum(pool.copies[i] for i in source.rows) - (count - len(rows))
@@ -106,7 +113,7 @@ def _settle(pool: Pool, source: _Source, stats: RunStats) -> None:
         "this one not."
     )
     if not stats.keeps_rejects:  # reading a row back costs a disk access
-        stats.reject_unseen(len(rows), "mix", "not-drawn")
+        stats.count_rejected(len(rows), "mix", "not-drawn")
         return
     for row in pool.rows(sorted(rows), with_values=True):
         stats.reject(row, "mix", "not-drawn", message)
@@ -115,7 +122,7 @@ def _settle(pool: Pool, source: _Source, stats: RunStats) -> None:
 def _reject_all(pool: Pool, stats: RunStats) -> None:
     numbers = range(len(pool.copies))
     if not stats.keeps_rejects:
-        stats.reject_unseen(len(numbers), "mix", "plan-only")
+        stats.count_rejected(len(numbers), "mix", "plan-only")
         return
     for row in pool.rows(numbers, with_values=True):
         stats.reject(row, "mix", "plan-only", "Only the plan was asked for.")

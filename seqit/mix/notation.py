@@ -1,4 +1,4 @@
-"""How amounts are written on the command line: FILE=0.4, FILE=2e6tokens, 2x, prefix:40%."""
+"""Parsers of amounts on the command line: FILE=0.4, FILE=2e6tokens, 2x, prefix:40%."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ HELD_OUT_SHARE = Fraction(1, 20)
 
 @dataclass(frozen=True, slots=True)
 class MixtureSource:
-    """One source: its files, read as one, how much of it (None: all), and the most of it."""
+    """One source: its files, read as one, its amount (None: all of it), and its cap."""
 
     paths: tuple[str, ...]
     amount: Amount | None = None
@@ -27,26 +27,26 @@ class MixtureSource:
 
 
 class Cap(NamedTuple):
-    """The most that one source gives; without a name, that each source gives."""
+    """Upper bound of one source; without a name, of each source."""
 
     name: str | None
     amount: Amount
 
 
 class HeldOut(NamedTuple):
-    """The file of the held-out split, and how much goes there: a share or a number of rows."""
+    """The file of the held-out split, and its amount: a share or a number of rows."""
 
     path: str
     amount: Amount = Amount(HELD_OUT_SHARE, "weight")
 
 
 def parse_source(text: str) -> MixtureSource:
-    """Return the source of ``FILE=AMOUNT``, or all of ``FILE``.
+    """Parse ``FILE=AMOUNT``, or ``FILE`` for all of it.
 
-    The amount is a weight where it has a dot, an exponent below 0 or a percent sign (0.4, 2.0,
-    40%), a count of rows where it is a whole number (2000, 1e6), and a count of tokens where
-    ``tokens`` follows it (2e6tokens). What follows the last ``=`` and is no number belongs to the
-    file's name. Raises UsageError for a file without a name.
+    The amount is a weight if it has a dot, an exponent below 0 or a percent sign (0.4, 2.0, 40%),
+    a count of rows if it is a whole number (2000, 1e6), and a count of tokens if it ends with
+    ``tokens`` (2e6tokens). Text after the last ``=`` that is not an amount is part of the file
+    name. Raises UsageError for an empty file name.
     """
     path, equals, ending = text.rpartition("=")
     amount = _amount(ending) if equals else None
@@ -58,7 +58,7 @@ def parse_source(text: str) -> MixtureSource:
 
 
 def _amount(text: str) -> Amount | None:
-    """Return the amount that a text is, or None; UsageError for a broken number of tokens."""
+    """Parse an amount; None if the text is none. Raises UsageError for a fraction of a token."""
     found = _AMOUNT.fullmatch(text)
     if found is None:
         return None
@@ -76,7 +76,7 @@ def _amount(text: str) -> Amount | None:
 
 
 def parse_total(text: str, unit: str) -> Amount:
-    """Return a total of rows or tokens, written 50000, 50_000 or 1e6; UsageError if not whole."""
+    """Parse a total in rows or tokens: 50000, 50_000 or 1e6; raises UsageError if not whole."""
     amount = _AMOUNT.fullmatch(text)
     number = Fraction(amount["number"]) if amount and not amount["unit"] else Fraction(0)
     if number < 1 or number.denominator != 1:
@@ -84,8 +84,8 @@ def parse_total(text: str, unit: str) -> Amount:
     return Amount(number, "rows" if unit == "rows" else "tokens")
 
 
-def share_of(text: str) -> Fraction:
-    """Return a weight, written 0.4, 2 or 40%; raises UsageError for anything else."""
+def parse_share(text: str) -> Fraction:
+    """Parse a weight: 0.4, 2 or 40%; raises UsageError for anything else."""
     amount = _amount(text)
     if amount is None or amount.unit not in ("weight", "rows"):
         raise UsageError(f"{text!r} is not a share, such as 0.4 or 40%")
@@ -93,31 +93,31 @@ def share_of(text: str) -> Fraction:
 
 
 def parse_cap(text: str) -> Cap:
-    """Return the cap of ``[FILE=]MOST``, MOST being passes (2x), rows (5000) or tokens."""
+    """Parse a cap, ``[FILE=]MOST``, where MOST is passes (2x), rows (5000) or tokens."""
     path, equals, ending = text.rpartition("=")
     return Cap(path if equals else None, parse_cap_amount(ending))
 
 
 def parse_cap_amount(text: str) -> Amount:
-    """Return the most that a source gives; raises UsageError for a text that is no such amount."""
+    """Parse the amount of a cap; raises UsageError if it is not passes, rows or tokens."""
     amount = _amount(text)
     if amount is None or amount.unit == "weight":
         raise UsageError(
-            f"{text!r} is no cap; write passes over the source (2x), rows (5000) or tokens "
+            f"{text!r} is not a cap; write passes over the source (2x), rows (5000) or tokens "
             "(1e6tokens)"
         )
     return amount
 
 
-def cap_text(amount: Amount) -> str:
-    """Return a cap as `parse_cap_amount` reads it."""
+def format_cap(amount: Amount) -> str:
+    """Format a cap as `parse_cap_amount` parses it."""
     ending = {"passes": "x", "tokens": "tokens"}.get(amount.unit, "")
     number = float(amount.number)
     return f"{int(number) if number.is_integer() else number}{ending}"
 
 
 def parse_strata(text: str) -> Strata:
-    """Return the strata of ``FIELD=VALUE:SHARE,…`` or ``FIELD=equal``."""
+    """Parse strata, ``FIELD=VALUE:SHARE,…`` or ``FIELD=equal``."""
     field, equals, ending = text.partition("=")
     if not (field and equals and ending):
         raise UsageError(
@@ -135,12 +135,12 @@ def parse_strata(text: str) -> Strata:
             )
         if value in shares:
             raise UsageError(f"{field} {value!r} has two shares; give one")
-        shares[value] = share_of(share)
+        shares[value] = parse_share(share)
     return Strata(field, shares)
 
 
 def parse_held_out(text: str) -> HeldOut:
-    """Return the held-out split of ``FILE[=SHARE or ROWS]``; without an amount one in twenty."""
+    """Parse the held-out split, ``FILE[=SHARE or ROWS]``; without an amount, 5% are held out."""
     path, equals, ending = text.rpartition("=")
     if equals and _amount(ending):
         if not path:
@@ -150,7 +150,7 @@ def parse_held_out(text: str) -> HeldOut:
 
 
 def parse_held_out_amount(text: str) -> Amount:
-    """Return a share between 0 and 1, or a number of rows; raises UsageError for all else."""
+    """Parse a share between 0 and 1, or a number of rows; raises UsageError for all else."""
     amount = _amount(text)
     if amount is None or amount.unit in ("tokens", "passes"):
         raise UsageError(f"{text!r}: hold out a share of the roots (0.05, 5%) or rows (500)")

@@ -1,4 +1,4 @@
-"""The pool of all rows that a mixture is drawn from: the rows on disk, their lots in memory."""
+"""The pool of rows that a mixture is sampled from: rows on disk, their hashes in memory."""
 
 import os
 import tempfile
@@ -10,21 +10,21 @@ from typing import Self
 import orjson
 
 from seqit.errors import SeqitError
-from seqit.mix.measure import Measured
+from seqit.mix.measure import MeasuredRow
 from seqit.mix.spec import Amount, AmountUnit, Available, Size
-from seqit.mix.strata import MOST
+from seqit.mix.strata import MAX_STRATA
 from seqit.records.identity import stable_hash
 from seqit.records.run_stats import Row
 
 _BUFFER = 1 << 20
-_HALF = (1 << 64) - 1
-_HELD_OUT = 0xFFFF  # stands for the stratum of a row that is no part of the mixture
+_LOW_BITS = (1 << 64) - 1
+_HELD_OUT_STRATUM = 0xFFFF  # in place of the stratum of a held-out row
 
 
 class Pool:
-    """Rows in one temporary file, and for each 38 bytes in memory to draw and order it by.
+    """Rows in a temporary file, with 38 bytes per row in memory for sampling and shuffling.
 
-    A context manager: the file is gone when it ends.
+    A context manager, which deletes the file on exit.
     """
 
     def __init__(self, seed: int) -> None:
@@ -33,12 +33,12 @@ class Pool:
         self._size = 0
         self._starts = array("Q")  # where the row begins in the file
         self._tokens = array("I")
-        self._lots = array("Q")  # the lowest lots of a source are drawn
-        self._places = array("Q")  # the drawn rows stand in the order of their places
-        self._sums = array("I")  # CRC-32: an order for rows of one id, whatever file they are in
-        self._roots = array("Q")  # the lowest roots are held out; empty where none are
+        self._sample_hashes = array("Q")  # the rows with the lowest hashes of a source are sampled
+        self._order_hashes = array("Q")  # sampled rows are sorted by these
+        self._checksums = array("I")  # CRC-32: an order for rows of one id, from any file
+        self._roots = array("Q")  # root hashes, the lowest are held out; empty if none are
         self._strata = array("H")
-        self._names: dict[str, int] = {}  # of the strata
+        self._names: dict[str, int] = {}  # strata by name
         self.copies = array("I")  # how often the row is in the mixture
 
     def __enter__(self) -> Self:
@@ -52,18 +52,19 @@ class Pool:
     ) -> None:
         self._file.close()
 
-    def add(self, rows: Iterable[Measured], has_roots: bool = False) -> range:
-        """Take in the rows of one source; returns their numbers in the pool."""
+    def add(self, rows: Iterable[MeasuredRow], has_roots: bool = False) -> range:
+        """Add the rows of one source; returns their indices in the pool."""
         first = len(self._starts)
         write, size, names = self._file.write, self._size, self._names
-        # Bound once: this runs for every row of the sources.
-        add_lot, add_place, add_sum = self._lots.append, self._places.append, self._sums.append
-        add_tokens, add_stratum = self._tokens.append, self._strata.append
+        # Methods are bound once, since this loop runs for every row of the sources.
+        add_sample_hash, add_order_hash = self._sample_hashes.append, self._order_hashes.append
+        add_checksum, add_tokens = self._checksums.append, self._tokens.append
+        add_stratum = self._strata.append
         add_start, add_root = self._starts.append, self._roots.append
-        for raw, source, line, rng, check, tokens, root, stratum in rows:
-            add_lot(rng >> 64)
-            add_place(rng & _HALF)
-            add_sum(check)
+        for raw, source, line, row_hash, checksum, tokens, root, stratum in rows:
+            add_sample_hash(row_hash >> 64)
+            add_order_hash(row_hash & _LOW_BITS)
+            add_checksum(checksum)
             add_tokens(tokens)
             if has_roots:
                 add_root(root)
@@ -76,34 +77,34 @@ class Pool:
 
     def _number(self, stratum: str) -> int:
         number = self._names.setdefault(stratum, len(self._names))
-        if number == MOST:
+        if number == MAX_STRATA:
             raise SeqitError(
-                f"The field has more than {MOST} values, too many to divide a mixture by; the "
-                f"last one is {stratum!r}. Name the values that matter: FIELD=VALUE:SHARE,…"
+                f"The field has more than {MAX_STRATA} values, too many to divide a mixture by; "
+                f"the last one is {stratum!r}. Name the values that matter: FIELD=VALUE:SHARE,…"
             )
         return number
 
     def hold_out(self, amount: Amount) -> "array[int]":
-        """Take whole roots out of what can be drawn; returns the rows, in the order to write.
+        """Hold out whole roots from sampling; returns their rows, in the order to write.
 
-        A share of the roots is the same in every pool of this seed. A number of rows is met as
-        nearly as whole roots, in the order of their lots, allow.
+        A share of the roots is the same in every pool with this seed. A number of rows is met as
+        closely as whole roots, in the order of their hashes, allow.
         """
         if amount.unit == "weight":
             end = int(amount.number * (1 << 64))
         else:
-            end = self._root_after(int(amount.number))
-        held = array("I", (i for i, root in enumerate(self._roots) if root < end))
-        for i in held:
-            self._strata[i] = _HELD_OUT
-        return self._ordered(held)
+            end = self._root_at(int(amount.number))
+        held_rows = array("I", (i for i, root in enumerate(self._roots) if root < end))
+        for i in held_rows:
+            self._strata[i] = _HELD_OUT_STRATUM
+        return self._shuffle(held_rows)
 
-    def count_roots(self, held: "array[int]") -> int:
-        return len({self._roots[i] for i in held})
+    def count_roots(self, held_rows: "array[int]") -> int:
+        return len({self._roots[i] for i in held_rows})
 
-    def _root_after(self, rows: int) -> int:
-        """Return the root below which there are about so many rows."""
-        order = _ranked(range(len(self._roots)), self._roots)
+    def _root_at(self, rows: int) -> int:
+        """Return the root hash below which there are about `rows` rows."""
+        order = _rank_rows(range(len(self._roots)), self._roots)
         begin = 0
         while begin < len(order):
             root = self._roots[order[begin]]
@@ -116,13 +117,13 @@ class Pool:
         return 1 << 64
 
     def cells(self, part: range) -> dict[str, Sequence[int]]:
-        """Return the rows of one source that can be drawn, by stratum."""
+        """Return the rows of one source that can be sampled, by stratum."""
         if len(self._names) < 2 and not self._roots:
             return dict.fromkeys(self._names, part)
         names = {number: name for name, number in self._names.items()}
         cells: dict[str, array[int]] = {}
         for i in part:
-            if (number := self._strata[i]) != _HELD_OUT:
+            if (number := self._strata[i]) != _HELD_OUT_STRATUM:
                 cells.setdefault(names[number], array("I")).append(i)
         return {**cells}
 
@@ -134,52 +135,52 @@ class Pool:
         return Size(count, tokens)
 
     def available(self, name: str, part: range, cells: dict[str, Sequence[int]]) -> Available:
-        """Return what one source holds for the mixture."""
+        """Return what one source has for the mixture."""
         strata = {stratum: self.size(rows) for stratum, rows in cells.items()}
         whole = sum(strata.values(), Size())
-        held = [i for i in part if self._strata[i] == _HELD_OUT] if self._roots else ()
-        return Available(name, whole, strata, self.size(held))
+        held_rows = [i for i in part if self._strata[i] == _HELD_OUT_STRATUM] if self._roots else ()
+        return Available(name, whole, strata, self.size(held_rows))
 
-    def choose(self, rows: Sequence[int], number: int, unit: AmountUnit) -> Size:
-        """Draw so many rows or tokens from some rows; returns what was drawn.
+    def sample(self, rows: Sequence[int], number: int, unit: AmountUnit) -> Size:
+        """Sample `number` rows or tokens from `rows`; returns what was sampled.
 
-        More than there is repeats every row first, and draws what is left; so no two of the rows
-        differ by more than one copy. A number of tokens is met within half a row.
+        If `number` exceeds the rows, all are repeated and the rest is sampled, so their copies
+        differ by at most one. A number of tokens is met within half a row.
         """
         tokens, copies = self._tokens, self.copies
         whole = len(rows) if unit == "rows" else sum(tokens[i] for i in rows)
-        rounds, left = divmod(number, whole) if whole else (0, 0)
-        for i in rows if rounds else ():
-            copies[i] = rounds
-        for i in _ranked(rows, self._lots, self._sums) if left else ():
+        passes, remaining = divmod(number, whole) if whole else (0, 0)
+        for i in rows if passes else ():
+            copies[i] = passes
+        for i in _rank_rows(rows, self._sample_hashes, self._checksums) if remaining else ():
             size = 1 if unit == "rows" else tokens[i]
-            if size >= 2 * left:  # the next row would lead further away from the target
+            if size >= 2 * remaining:  # without this row the target is closer
                 break
             copies[i] += 1
-            left -= size
+            remaining -= size
         return Size(sum(copies[i] for i in rows), sum(copies[i] * tokens[i] for i in rows))
 
-    def chosen(self) -> "array[int]":
-        """Return the drawn rows, shuffled; a repeated row once for each copy."""
-        return self._ordered(i for i, copies in enumerate(self.copies) for _ in range(copies))
+    def sampled_rows(self) -> "array[int]":
+        """Return the sampled rows, shuffled; a repeated row once per copy."""
+        return self._shuffle(i for i, copies in enumerate(self.copies) for _ in range(copies))
 
-    def _ordered(self, rows: Iterable[int]) -> "array[int]":
-        ordered = _ranked(rows, self._places, self._sums)
-        places = array("Q")
-        nth, last = 0, -1
+    def _shuffle(self, rows: Iterable[int]) -> "array[int]":
+        ordered = _rank_rows(rows, self._order_hashes, self._checksums)
+        order_hashes = array("Q")
+        copy, last = 0, -1
         for i in ordered:
-            place = self._places[i]
-            # Rows of one id drew one place. All but the first draw again, by their number among
-            # them, so that copies and twins from two sources are scattered like other rows.
-            nth = nth + 1 if place == last else 0
-            places.append(
-                stable_hash(self._seed, f"{place:016x}", nth, "mix") >> 64 if nth else place
-            )
-            last = place
-        return array("I", (ordered[k] for k in _ranked(range(len(ordered)), places)))
+            order_hash = self._order_hashes[i]
+            # Rows of one id have the same hash. All but the first get another one, by their number
+            # among them, so that copies and rows of several sources are shuffled independently.
+            copy = copy + 1 if order_hash == last else 0
+            last = order_hash
+            if copy:
+                order_hash = stable_hash(self._seed, f"{order_hash:016x}", copy, "mix") >> 64
+            order_hashes.append(order_hash)
+        return array("I", (ordered[k] for k in _rank_rows(range(len(ordered)), order_hashes)))
 
     def rows(self, numbers: Iterable[int], with_values: bool) -> Iterator[Row]:
-        """Yield rows as they came; without values they are bytes alone, at half the cost."""
+        """Yield rows as they were read; without values they have only bytes, at half the cost."""
         self._file.flush()
         file, starts = self._file.fileno(), self._starts
         last = len(starts) - 1
@@ -194,13 +195,13 @@ class Pool:
                 yield Row(None, raw=raw)
 
 
-def _ranked(
+def _rank_rows(
     rows: Iterable[int], keys: "array[int]", ties: "array[int] | None" = None
 ) -> "array[int]":
-    """Sort rows by their keys, and those of equal keys by content: never by where they were read.
+    """Sort rows by their keys, and rows with equal keys by content, not by where they were read.
 
-    The keys are uniform over 64 bits. Sorting a part of them at a time keeps the lists short that
-    a sort needs: whole, they would take several times the memory of the pool.
+    The keys are uniform over 64 bits. They are sorted in parts, since the lists for sorting all at
+    once would take several times the memory of the pool.
     """
     parts = [array("I") for _ in range(256)]
     for i in rows:

@@ -1,4 +1,4 @@
-"""What a mixture is made of, as a whole: a YAML recipe, and the wish that it comes to."""
+"""Mixture recipes in YAML, and their conversion to a specification."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from seqit.mix.notation import (
     Cap,
     HeldOut,
     MixtureSource,
-    cap_text,
+    format_cap,
     parse_cap_amount,
     parse_held_out_amount,
-    share_of,
+    parse_share,
 )
 from seqit.mix.spec import Amount, MixtureSpec, Shortfall
 from seqit.mix.strata import Strata
@@ -24,7 +24,7 @@ from seqit.records.validation import schema
 
 @dataclass(frozen=True, slots=True)
 class MixRecipe:
-    """A whole mixture; the command line replaces parts of it with `dataclasses.replace`."""
+    """A complete mixture; the command line overrides parts of it with `dataclasses.replace`."""
 
     sources: tuple[MixtureSource, ...]
     total: Amount | None = None
@@ -37,9 +37,9 @@ class MixRecipe:
     held_out: HeldOut | None = None
 
     def with_caps(self, caps: tuple[Cap, ...]) -> "MixRecipe":
-        """Return the recipe under caps from the command line.
+        """Return the recipe with caps from the command line.
 
-        Raises UsageError for a file that is no source.
+        Raises UsageError for a file that is not a source.
         """
         general, own = self.cap, dict[str, Amount]()
         names = [source.name for source in self.sources]
@@ -55,8 +55,8 @@ class MixRecipe:
         sources = (dataclasses.replace(s, cap=own.get(s.name, s.cap)) for s in self.sources)
         return dataclasses.replace(self, sources=tuple(sources), cap=general)
 
-    def wish(self) -> MixtureSpec:
-        """Return what the mixture is to be."""
+    def to_spec(self) -> MixtureSpec:
+        """Return the specification of the mixture."""
         return MixtureSpec(
             tuple(source.amount for source in self.sources),
             total=self.total,
@@ -70,9 +70,9 @@ class MixRecipe:
 
 
 def read_recipe(text: bytes, name: str) -> MixRecipe:
-    """Return the recipe of a YAML document; `name` stands for it in errors.
+    """Parse a YAML recipe; `name` is its name in error messages.
 
-    Raises SeqitError, with the field, where it does not match schemas/mixture.schema.json.
+    Raises SeqitError, with the field, if it does not match schemas/mixture.schema.json.
     """
     document = _load(text, name)
     _check_choices(document, name)
@@ -104,7 +104,7 @@ def _strata(item: dict[str, Any]) -> Strata:
     shares = item["shares"]
     if shares == "equal":
         return Strata(item["by"])
-    return Strata(item["by"], {value: share_of(str(share)) for value, share in shares.items()})
+    return Strata(item["by"], {value: parse_share(str(share)) for value, share in shares.items()})
 
 
 def _load(text: bytes, name: str) -> Any:
@@ -117,11 +117,13 @@ def _load(text: bytes, name: str) -> Any:
     try:
         return orjson.loads(orjson.dumps(document))
     except (TypeError, orjson.JSONDecodeError) as error:
-        raise SeqitError(f"{name} holds a value that JSON has not: {error}; quote it") from None
+        raise SeqitError(
+            f"{name} has a value that JSON cannot represent: {error}; quote it"
+        ) from None
 
 
 def _check_choices(document: Any, name: str) -> None:
-    """Say which fields exclude one another; the schema knows, but cannot say it well."""
+    """Raise SeqitError for mutually exclusive fields, more clearly than the schema would."""
     if not isinstance(document, dict):
         return
     sources = document.get("sources")
@@ -142,12 +144,12 @@ def _source(item: dict[str, Any]) -> MixtureSource:
         if unit in item:
             return MixtureSource(paths, Amount(Fraction(item[unit]), unit), cap)
     if "weight" in item:
-        return MixtureSource(paths, Amount(share_of(str(item["weight"])), "weight"), cap)
+        return MixtureSource(paths, Amount(parse_share(str(item["weight"])), "weight"), cap)
     return MixtureSource(paths, None, cap)
 
 
 def as_document(recipe: MixRecipe) -> dict[str, Any]:
-    """Return the resolved recipe, as schemas/mixture.schema.json has it."""
+    """Return the resolved recipe, as in schemas/mixture.schema.json."""
     document: dict[str, Any] = {"sources": [_item(source) for source in recipe.sources]}
     if recipe.total:
         document[recipe.total.unit] = int(recipe.total.number)
@@ -155,7 +157,7 @@ def as_document(recipe: MixRecipe) -> dict[str, Any]:
         if (value := getattr(recipe, name)) is not None:
             document[name] = value
     if recipe.cap:
-        document["cap"] = cap_text(recipe.cap)
+        document["cap"] = format_cap(recipe.cap)
     if (strata := recipe.strata) is not None:
         shares = strata.shares
         given = "equal" if shares is None else {name: float(q) for name, q in shares.items()}
@@ -173,5 +175,5 @@ def _item(source: MixtureSource) -> dict[str, Any]:
         unit, number = source.amount.unit, source.amount.number
         item[unit] = float(number) if unit == "weight" else int(number)
     if source.cap:
-        item["cap"] = cap_text(source.cap)
+        item["cap"] = format_cap(source.cap)
     return item

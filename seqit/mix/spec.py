@@ -1,4 +1,4 @@
-"""What a mixture is asked to be, what its sources hold, and what each is to give."""
+"""The specification of a mixture, the sizes of its sources, and what each is to contribute."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Shortfall = Literal["redistribute", "leave"]
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much of something: rows or tokens, a weight beside others, or passes over a source."""
+    """A number of rows or tokens, a weight relative to others, or passes over a source."""
 
     number: Fraction
     unit: Literal["rows", "tokens", "weight", "passes"]
@@ -30,12 +30,12 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class MixtureSpec:
-    """What a mixture is to be, but for the rows themselves.
+    """The requested amounts, caps, strata and held-out part of a mixture.
 
-    amounts: of each source; None for all of it, or where `temperature` or `strata` decide.
-    caps: the most that each source gives.
-    shortfall: whether the others give what a capped source cannot.
-    held_out: how much to keep apart, whole roots: a share (weight) or a number of rows.
+    amounts: one per source; None for all of it, or if `temperature` or `strata` decide.
+    caps: upper bounds, one per source.
+    shortfall: whether other sources make up for what a capped source lacks.
+    held_out: how much to hold out, as whole roots: a share (weight) or a number of rows.
     """
 
     amounts: Sequence[Amount | None]
@@ -49,17 +49,17 @@ class MixtureSpec:
 
     @property
     def are_sources_free(self) -> bool:
-        """Whether strata alone say how much each source gives."""
+        """Whether only the strata decide how much each source contributes."""
         return self.strata is not None and not self.temperature and not any(self.amounts)
 
     @property
     def is_divided(self) -> bool:
-        """Whether shares divide a total, rather than counts adding up to one."""
+        """Whether shares divide a total, instead of counts that add up to one."""
         has_weights = any(amount and amount.unit == "weight" for amount in self.amounts)
         return bool(self.total or self.temperature or has_weights or self.are_sources_free)
 
     def unit_of(self, source: int) -> AmountUnit:
-        """Return the unit in which a source's part is counted."""
+        """Return the unit in which the amount of a source is counted."""
         if self.is_divided:
             return "tokens" if self.total and self.total.unit == "tokens" else "rows"
         amount = self.amounts[source]
@@ -69,7 +69,7 @@ class MixtureSpec:
         return self.caps[source] if self.caps else None
 
     def check(self) -> None:
-        """Raise UsageError where the wish contradicts itself; needs no row to be read."""
+        """Raise UsageError if the specification contradicts itself; reads no rows."""
         if not self.amounts:
             raise UsageError("A mixture needs at least one source.")
         self._check_amounts()
@@ -79,7 +79,7 @@ class MixtureSpec:
             cap, unit = self.cap_of(source), self.unit_of(source)
             if cap and cap.unit not in (unit, "passes"):
                 raise UsageError(
-                    f"A cap of {cap} cannot be kept where {unit} are counted. Write the cap in "
+                    f"A cap of {cap} cannot be applied to amounts in {unit}. Write the cap in "
                     f"{unit}, or as passes over the source: 2x."
                 )
         if self.strata:
@@ -96,25 +96,25 @@ class MixtureSpec:
             raise UsageError(
                 "Some sources have a weight (0.4, 40%) and others have none (a whole number is a "
                 "count, no number is all of the source). Give every source a weight, or none; or "
-                "let --temperature share out by size what the weights leave of 1."
+                "let --mix-temperature divide by size what the weights leave of 1."
             )
         if weights and not any(a.number for a in weights) and len(weights) == len(self.amounts):
-            raise UsageError("Every weight is 0: at least one source must give something.")
+            raise UsageError("Every weight is 0: at least one source needs a weight above 0.")
 
     def _check_temperature(self) -> None:
         if not self.temperature or not self.temperature > 0:
             raise UsageError("The temperature must be above 0; 1 gives shares by size.")
         if any(a and a.unit != "weight" for a in self.amounts):
-            raise UsageError("A temperature gives shares; a source with a count has no use for it.")
+            raise UsageError("A temperature applies to shares, not to sources with a count.")
         if all(self.amounts):
             raise UsageError(
-                "Every source has a weight, so the temperature decides nothing. Leave the weights "
-                "out where shares are to follow the sizes."
+                "Every source has a weight, so the temperature has no effect. Leave out the "
+                "weights if shares are to follow the sizes."
             )
         if sum(a.number for a in self.amounts if a) >= 1:
             raise UsageError(
-                "The weights add up to 1 or more, and leave nothing that --temperature could "
-                "share out by size among the other sources."
+                "The weights add up to 1 or more, and leave nothing for --mix-temperature to "
+                "divide by size among the other sources."
             )
 
     def _check_strata(self) -> None:
@@ -131,12 +131,12 @@ class MixtureSpec:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large something is."""
+    """A size in rows and in tokens."""
 
     rows: int = 0
     tokens: int = 0
 
-    def of(self, unit: AmountUnit) -> int:
+    def in_unit(self, unit: AmountUnit) -> int:
         return self.rows if unit == "rows" else self.tokens
 
     def __add__(self, other: "Size") -> "Size":
@@ -145,7 +145,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """What one source holds for the mixture: its size, by stratum, and what is held out of it."""
+    """What one source has for the mixture: its size, also by stratum, and its held-out part."""
 
     name: str
     size: Size
@@ -153,32 +153,32 @@ class Available:
     held_out: Size = Size()
 
     def bound(self, cap: Amount | None, unit: AmountUnit, stratum: str | None = None) -> int | None:
-        """Return the most that the source, or a stratum of it, gives under a cap."""
+        """Return the most that the source, or a stratum of it, contributes; None without a cap."""
         size = self.size if stratum is None else self.strata.get(stratum, Size())
         if cap is None:
             return None
-        return floor(cap.number * size.of(unit)) if cap.unit == "passes" else floor(cap.number)
+        return floor(cap.number * size.in_unit(unit)) if cap.unit == "passes" else floor(cap.number)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one source, or one stratum, is to give.
+    """What one source, or one stratum, is to contribute.
 
-    share: of the whole, as asked. asked: the whole number that it comes to. number: the same
-    after caps, which is what is drawn.
+    share: of the whole mixture, as requested. requested: the same as a whole number. planned: the
+    same after caps, which is what is sampled.
     """
 
-    asked: int
-    number: int
+    requested: int
+    planned: int
     unit: AmountUnit
     share: Fraction
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """One source of a mixture, or one stratum: what was asked of it, and what was drawn."""
+class Contribution:
+    """What one source of a mixture, or one stratum, had, was to contribute, and contributed."""
 
     available: Available
     target: Target
-    drawn: Size
+    sampled: Size
     cap: Amount | None = None

@@ -1,4 +1,4 @@
-"""Strata: the values of one field of the records, and the share of the mixture for each."""
+"""Strata: the values of one field of the records, and the share of each in the mixture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ FIELDS = {
     "language": "metadata.language",
     "source": "source.name",
 }
-"""Short names; any other field is written with dots."""
+"""Short names of fields; any other field is written as a dotted path."""
 
 NONE, OTHERS = "none", "*"
-"""Records without the field, and in a list of shares all values that it does not name."""
+"""Records without the field; and, in a list of shares, all values that are not listed."""
 
 OPERATION = ["lineage", "operation"]
 OPERATIONS = get_args(Operation)
 
-MOST = 1000
+MAX_STRATA = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Strata:
     """Divides a mixture by a field of the records.
 
-    by: the field, by its short name or with dots. shares: a weight for each value, beside the
-    others; `*` stands for all values not named, which give nothing without it. None: every value
-    gives the same. Raises UsageError for a field that no record can have.
+    by: the field, as a short name or dotted path. shares: a weight for each value, relative to the
+    others; `*` stands for all values that are not listed, which are left out without it. None:
+    equal shares. Raises UsageError for a field that no record can have.
     """
 
     by: str
@@ -62,7 +62,7 @@ class Strata:
     def path(self) -> list[str]:
         return FIELDS.get(self.by, self.by).split(".")
 
-    def of(self, record: Record) -> str:
+    def stratum_of(self, record: Record) -> str:
         """Return the stratum of a record."""
         value: Any = record
         for key in self.path:
@@ -77,5 +77,5 @@ class Strata:
         return Fraction(1) if self.shares is None else self.shares.get(stratum, Fraction(0))
 
     def names(self, found: set[str]) -> list[str]:
-        """Return all strata, those asked for and those found, in one order on every machine."""
+        """Return all strata, requested or found, in an order that is the same on every machine."""
         return sorted(found | set(self.shares or ()))

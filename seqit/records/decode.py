@@ -1,4 +1,4 @@
-"""One JSON text in, one value out, or a sentence that says what is wrong with it."""
+"""Strict JSON decoding: a value, or a RowError that says what is wrong with the text."""
 
 import json
 from typing import Any
@@ -8,40 +8,40 @@ import orjson
 from seqit.errors import RowError
 
 MAX_DEPTH = 254
-"""Lists and objects inside one another that orjson writes; it reads more."""
+"""Levels of nested lists and objects that orjson can write; it reads more."""
 
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; flatten it"
 
 
 def decode(line: bytes) -> Any:
-    """Decode one row; raises RowError where JSON decoders disagree or would lose something.
+    """Decode one row; raises RowError if JSON decoders disagree about it or would lose data.
 
-    Refused beside plain syntax errors: duplicate keys (RFC 8259 leaves open which one counts),
-    whole numbers beyond 64 bits (they would lose digits), nesting beyond MAX_DEPTH.
+    Refused, besides syntax errors: duplicate keys (RFC 8259 leaves open which one counts), whole
+    numbers beyond 64 bits (they would lose digits), nesting beyond MAX_DEPTH.
     """
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise RowError(_explain(line, error)) from None
     try:
-        # A row that seqit or orjson wrote comes out as it went in, byte for byte; then nothing
-        # was dropped. This is five times cheaper than looking through the value, and exact.
+        # A row that seqit or orjson wrote encodes to the same bytes again: nothing was dropped.
+        # This is exact, and five times cheaper than a walk through the value.
         if orjson.dumps(value) == line:
             return value
-    except TypeError:  # the only thing that orjson reads and does not write
+    except TypeError:  # nesting is the only thing that orjson reads and cannot write
         raise RowError(_TOO_DEEP) from None
     strings = _count_strings(value)
     quotes = line.count(b'"')
     if b"\\" in line:
         quotes -= line.count(b'\\"')
-    # Each key and each text has two quotes. Fewer in the value: a key was there twice. An escaped
-    # backslash before a quote also lands here, and is found innocent by the exact look.
+    # Each key and each text has two quotes. If the value has fewer, a key occurs twice. An escaped
+    # backslash before a quote also leads to the exact check, and passes it.
     if quotes != 2 * strings:
-        json.loads(line, object_pairs_hook=_unique, parse_int=_in_64_bits)
+        json.loads(line, object_pairs_hook=_unique_keys, parse_int=_parse_int_64)
     return value
 
 
-_LOOK = -(1 << 60)  # a count that no line has, so that the exact look decides
+_CHECK_EXACTLY = -(1 << 60)  # a count that no line has, so that the exact check is done
 
 
 def _count_strings(value: Any) -> int:
@@ -56,43 +56,43 @@ def _count_strings(value: Any) -> int:
     if isinstance(value, list):
         return sum(_count_strings(item) for item in value)
     if isinstance(value, float) and abs(value) >= 2**63:
-        return _LOOK  # 1e300, or a whole number whose digits the fast decoder rounded away
+        return _CHECK_EXACTLY  # 1e300, or a whole number whose digits the fast decoder rounded
     return 0
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for key, _ in pairs:
-            if key in seen:
+            if key in earlier:
                 raise RowError(f"the key {key!r} stands twice in one object; keep one", key)
-            seen.add(key)
+            earlier.add(key)
     return found
 
 
-def _in_64_bits(digits: str) -> int:
-    # The length first: Python itself refuses to convert some thousands of digits.
+def _parse_int_64(digits: str) -> int:
+    # The length first: Python refuses to convert numbers of thousands of digits.
     if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
         raise RowError("a whole number needs more than 64 bits and would lose digits; quote it")
     return number
 
 
 def _explain(line: bytes, error: orjson.JSONDecodeError) -> str:
-    """Say in a sentence why the line is not JSON."""
+    """Return a message that says why the line is not JSON."""
     if b"\0" in line:
         return f"NUL byte at column {line.index(0) + 1}: the file is damaged, or is not UTF-8 text"
     try:
         text = line.decode()
     except UnicodeDecodeError as bad:
-        return not_utf8(line, bad)
+        return not_utf8_message(line, bad)
     if "limit" in error.msg:  # Python's own decoder may go deeper (3.13)
         return _TOO_DEEP
     return _explain_text(text) or f"not JSON that others can read: {error.msg}"
 
 
-def not_utf8(line: bytes, error: UnicodeDecodeError) -> str:
-    """Say which byte of a line is not UTF-8, and what to do about it."""
+def not_utf8_message(line: bytes, error: UnicodeDecodeError) -> str:
+    """Return a message that names the byte that is not UTF-8, and says what to do about it."""
     return (
         f"byte 0x{line[error.start]:02x} at column {error.start + 1} is not UTF-8; "
         "convert the file, for example with: iconv -f LATIN1 -t UTF-8"
@@ -101,7 +101,7 @@ def not_utf8(line: bytes, error: UnicodeDecodeError) -> str:
 
 def _explain_text(text: str) -> str | None:
     try:
-        json.loads(text, parse_constant=_refuse_constant, parse_int=_in_64_bits)
+        json.loads(text, parse_constant=_refuse_constant, parse_int=_parse_int_64)
     except RowError as refused:
         return str(refused)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Raw rows become records: what is missing is filled in, what is unknown is kept."""
+"""Normalize raw rows to records: missing parts are filled in, unknown columns are kept."""
 
 from typing import Any, cast
 
@@ -10,14 +10,18 @@ from seqit.records.identity import content_id
 from seqit.records.record import RECORD_KEYS, Record
 from seqit.records.validation import describe, schema
 
-_FOREIGN = {"messages": "messages", "conversations": "sharegpt", "prompt": "prompt-completion"}
+_FORMAT_BY_COLUMN = {
+    "messages": "messages",
+    "conversations": "sharegpt",
+    "prompt": "prompt-completion",
+}
 
 
 def normalize(row: Any, name: str = "") -> Record:
     """Return the row as a Record: keys in order, `id` and `lineage` filled in.
 
     Unknown columns move into `metadata`; null counts as absent. Raises RowError, with the field,
-    where the result does not match schemas/record.schema.json.
+    if the result does not match schemas/record.schema.json.
     """
     if not isinstance(row, dict):
         raise RowError(f"expected an object with an 'instruction', found {describe(row)}")
@@ -35,25 +39,25 @@ def normalize(row: Any, name: str = "") -> Record:
     if name:
         known.setdefault("source", {"format": "record", "name": name})
     record = {key: known[key] for key in RECORD_KEYS if key in known}
-    check = schema("record")
-    if not check.is_valid(record):
-        problem = check.problems(record)[0]
-        raise RowError(problem.message + _hint(row), problem.field)
+    record_schema = schema("record")
+    if not record_schema.is_valid(record):
+        problem = record_schema.problems(record)[0]
+        raise RowError(problem.message + _format_hint(row), problem.field)
     if extra:
-        _check_depth(extra)  # which now stands one level deeper
+        _check_depth(extra)  # these columns are now one level deeper
     return cast(Record, record)
 
 
 def _check_depth(columns: dict[str, Any]) -> None:
     try:
-        orjson.dumps({"row": {"metadata": columns}})  # as deep as a reject holds it
+        orjson.dumps({"row": {"metadata": columns}})  # as deep as in a reject
     except TypeError:
         raise RowError(f"nested deeper than {MAX_DEPTH - 2} levels; flatten it") from None
 
 
 def _merge(metadata: Any, extra: dict[str, Any]) -> Any:
     if not isinstance(metadata, dict):
-        return metadata  # the schema says what is wrong with it
+        return metadata  # the schema check reports what is wrong with it
     for key in extra:
         if key in metadata:
             raise RowError("the row has this column at the top and in metadata; rename one", key)
@@ -64,11 +68,11 @@ def _has_text(row: dict[str, Any]) -> bool:
     return all(isinstance(row.get(key), str) for key in ("instruction", "input", "output"))
 
 
-def _hint(row: dict[str, Any]) -> str:
-    """Say which format a row seems to be, where it is not a record at all."""
+def _format_hint(row: dict[str, Any]) -> str:
+    """Return a hint to the format that a row without an instruction seems to have."""
     if row.get("instruction"):
         return ""
-    for key, name in _FOREIGN.items():
+    for key, name in _FORMAT_BY_COLUMN.items():
         if key in row:
             return f"; the row has {key!r}: read it with seqit import --format {name}"
     return "; seqit import reads other formats" if "instruction" not in row else ""

@@ -1,4 +1,4 @@
-"""Parallel rows: the same row in several languages becomes one record that holds them all."""
+"""Parallel corpora: the same row in several languages becomes one record with all of them."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
@@ -25,12 +25,12 @@ _CODES = (
 )
 _ENDINGS = frozenset((".json", ".jsonl", ".ndjson", ".tsv", ".txt", ".parquet", ".gz", ".zst"))
 
-Place = bytes | tuple[int, int, int]
-"""What two rows must share to be one: an id as JSON, or file, line and place on the line."""
+PairKey = bytes | tuple[int, int, int]
+"""What translations of a row share: an id as JSON, or file, line and position on the line."""
 
 
 def language_of(source_name: str) -> str | None:
-    """Return the language (ISO 639-1) that a file's name ends in, as xquad.de.json does."""
+    """Return the language (ISO 639-1) that a file's name ends in, as in xquad.de.json."""
     name = PurePath(source_name)
     while name.suffix in _ENDINGS:
         name = name.with_suffix("")
@@ -41,89 +41,89 @@ def language_of(source_name: str) -> str | None:
 def pair(streams: Mapping[str, Iterator[Row]], stats: RunStats, key: str = "id") -> Iterator[Row]:
     """Yield each row of the first language with its content in the others as metadata.parallel.
 
-    Rows with the same metadata[key] belong together; without one, rows on the same line of their
-    files, so that a line that could not be read moves no other. A row must be there in every
-    language, or fails in all. Of the other languages the texts alone are kept.
+    Rows with the same metadata[key] belong together; rows without one are paired by the line of
+    their files, so that a line that could not be read shifts no other. A row must exist in every
+    language, or fails in all. Of the other languages only the texts are kept.
 
-    Memory: the first language streams; the rows of the others, and the keys of the first, are
-    held. Raises UsageError for fewer than two languages.
+    Memory: the first language streams; the rows of the others and the keys of the first are kept.
+    Raises UsageError for fewer than two languages.
     """
-    lead, *others = streams
+    first, *others = streams
     if not others:
         raise UsageError("pairing needs at least two languages")
-    held = {language: _hold(streams[language], language, stats, key) for language in others}
-    seen: set[Place] = set()
-    for place, row in _placed(streams[lead], key):
-        if place in seen:
-            _fail_duplicate(row, lead, stats, place)
+    rows_by_key = {each: _index(streams[each], each, stats, key) for each in others}
+    seen: set[PairKey] = set()
+    for pair_key, row in _with_keys(streams[first], key):
+        if pair_key in seen:
+            _fail_duplicate(row, first, stats, pair_key)
             continue
-        seen.add(place)
-        found = {language: rows.pop(place) for language, rows in held.items() if place in rows}
-        problem = _obstacle(row.value, place, [each for each in others if each not in found])
+        seen.add(pair_key)
+        found = {each: rows.pop(pair_key) for each, rows in rows_by_key.items() if pair_key in rows}
+        problem = _problem(row.value, pair_key, [each for each in others if each not in found])
         if problem:
             for each in (row, *found.values()):
                 stats.fail(each, "pair", *problem)
             continue
         stats.merged += len(found)
-        yield row.changed(_joined(row.value, lead, found))
-    for rows in held.values():
-        for place, row in rows.items():
-            stats.fail(row, "pair", "unpaired", _unpaired(place, [lead]))
+        yield row.with_value(_merge(row.value, first, found))
+    for rows in rows_by_key.values():
+        for pair_key, row in rows.items():
+            stats.fail(row, "pair", "unpaired", _unpaired_message(pair_key, [first]))
 
 
-def _hold(rows: Iterator[Row], language: str, stats: RunStats, key: str) -> dict[Place, Row]:
-    held: dict[Place, Row] = {}
-    for place, row in _placed(rows, key):
-        if place in held:
-            _fail_duplicate(row, language, stats, place)
+def _index(rows: Iterator[Row], language: str, stats: RunStats, key: str) -> dict[PairKey, Row]:
+    found: dict[PairKey, Row] = {}
+    for pair_key, row in _with_keys(rows, key):
+        if pair_key in found:
+            _fail_duplicate(row, language, stats, pair_key)
         else:
-            held[place] = row
-    return held
+            found[pair_key] = row
+    return found
 
 
-def _placed(rows: Iterator[Row], key: str) -> Iterator[tuple[Place, Row]]:
-    """Yield each row with what its translations share; files count in the order they come."""
+def _with_keys(rows: Iterator[Row], key: str) -> Iterator[tuple[PairKey, Row]]:
+    """Yield each row with the key that its translations share; files are numbered in order."""
     file, line, nth = -1, -1, 0
     source: str | None = None
     for row in rows:
         if row.source != source:
             source, file, line = row.source, file + 1, -1
-        nth = nth + 1 if row.line == line else 1  # a JSON array may stand on one line
+        nth = nth + 1 if row.line == line else 1  # a JSON array may be on one line
         line = row.line
         value: Any = row.value.get("metadata", {}).get(key)
         yield ((file, line, nth) if value is None else orjson.dumps(value)), row
 
 
-def _joined(record: Record, lead: str, others: Mapping[str, Row]) -> Record:
-    # The content is the lead's own, and so are id and lineage.
+def _merge(record: Record, language: str, others: Mapping[str, Row]) -> Record:
+    # Content, id and lineage are those of the first language.
     parallel = {
-        language: {part: row.value[part] for part in ("instruction", "input", "output")}
-        for language, row in others.items()
+        other: {part: row.value[part] for part in ("instruction", "input", "output")}
+        for other, row in others.items()
     }
-    metadata = {**record.get("metadata", {}), "language": lead, "parallel": parallel}
+    metadata = {**record.get("metadata", {}), "language": language, "parallel": parallel}
     return {**record, "metadata": metadata}
 
 
-def _obstacle(record: Record, place: Place, missing: list[str]) -> tuple[str, str] | None:
-    """Return why the row cannot be joined: a reason and its sentence."""
+def _problem(record: Record, pair_key: PairKey, missing: list[str]) -> tuple[str, str] | None:
+    """Return why the row cannot be merged, as reason and message; None if it can."""
     if missing:
-        return "unpaired", _unpaired(place, missing)
+        return "unpaired", _unpaired_message(pair_key, missing)
     for name in ("language", "parallel"):
         if name in record.get("metadata", {}):
             return "column-taken", f"the first language has a column {name!r} already; rename it"
     return None
 
 
-def _unpaired(place: Place, missing: list[str]) -> str:
-    return f"there is no row {_words(place)} in {' and '.join(missing)}"
+def _unpaired_message(pair_key: PairKey, missing: list[str]) -> str:
+    return f"there is no row {_describe_key(pair_key)} in {' and '.join(missing)}"
 
 
-def _fail_duplicate(row: Row, language: str, stats: RunStats, place: Place) -> None:
-    message = f"an earlier {language} row {_words(place)} was taken"
+def _fail_duplicate(row: Row, language: str, stats: RunStats, pair_key: PairKey) -> None:
+    message = f"an earlier {language} row {_describe_key(pair_key)} was taken"
     stats.fail(row, "pair", "duplicate", message, language=language)
 
 
-def _words(place: Place) -> str:
-    if isinstance(place, bytes):
-        return f"with the id {shorten(place.decode())}"
+def _describe_key(pair_key: PairKey) -> str:
+    if isinstance(pair_key, bytes):
+        return f"with the id {shorten(pair_key.decode())}"
     return "at its place in the file (files without ids must agree line by line)"

@@ -1,4 +1,4 @@
-"""Parquet in and out: the only home of pyarrow. The Arrow schema is written out, never inferred."""
+"""Reading and writing Parquet with an explicit Arrow schema; the only module to import pyarrow."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ ROW_GROUP = 8192
 
 
 def record_schema() -> Any:
-    """Return the Arrow schema of records; free-form parts (metadata, checks) are JSON text."""
+    """Return the Arrow schema of records; free-form parts (metadata, checks) are JSON strings."""
     import pyarrow as pa
 
     text = pa.string()
@@ -48,7 +48,7 @@ def record_schema() -> Any:
 
 
 class ParquetRecords:
-    """Writes records to a Parquet file in row groups; memory holds one group."""
+    """Writes records to a Parquet file in row groups, with one group in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         from pyarrow import parquet
@@ -61,9 +61,9 @@ class ParquetRecords:
         """Add one record."""
         flat = dict(record)
         if "metadata" in flat:
-            flat["metadata"] = _text(flat["metadata"])
+            flat["metadata"] = _encode(flat["metadata"])
         if "steps" in flat:
-            flat["steps"] = [_flat_step(step) for step in flat["steps"]]
+            flat["steps"] = [_encode_check(step) for step in flat["steps"]]
         self._rows.append(flat)
         if len(self._rows) == ROW_GROUP:
             self._write_group()
@@ -76,28 +76,28 @@ class ParquetRecords:
             self._rows = []
 
     def close(self) -> None:
-        """Write the last group and the footer; without it the file is not Parquet."""
+        """Write the last group and the footer, without which the file is not valid."""
         self._write_group()
         self._writer.close()
 
 
 def read_parquet(source: SourceStream) -> Iterator[list[Any]]:
-    """Yield the rows in batches as JSON values: absent parts left out, JSON columns decoded.
+    """Yield the rows in batches as JSON values: without absent parts, JSON columns decoded.
 
-    A pipe is copied to a temporary file first, since Parquet keeps its table of contents at its
-    end. Raises BrokenSource where the file is damaged.
+    A pipe is copied to a temporary file first, because a Parquet file has its metadata at its end.
+    Raises BrokenSource if the file is damaged.
     """
-    with tempfile.TemporaryFile() as spool:
-        file: Any = spool
+    with tempfile.TemporaryFile() as copy:
+        file: Any = copy
         if source.path and not source.is_compressed:
             file = source.path
         else:
             for chunk in source.chunks():
-                spool.write(chunk)
-            spool.seek(0)
+                copy.write(chunk)
+            copy.seek(0)
         for rows in _batches(file):
-            yield list(map(_json, rows))
-            if source.before_read:  # may fail too: the reader of the output may be gone
+            yield list(map(_json_row, rows))
+            if source.before_read:  # outside `_batches`: its errors are not about this file
                 source.before_read()
 
 
@@ -113,40 +113,40 @@ def _batches(file: Any) -> Iterator[list[dict[str, Any]]]:
         raise BrokenSource(f"the Parquet file is damaged or cut off: {message}") from None
 
 
-def _json(row: dict[str, Any]) -> dict[str, Any]:
+def _json_row(row: dict[str, Any]) -> dict[str, Any]:
     clean = {key: value for key, value in row.items() if value is not None}
     for key in ("lineage", "source"):
         if isinstance(clean.get(key), dict):
-            clean[key] = _present(clean[key])
+            clean[key] = _without_nulls(clean[key])
     if isinstance(clean.get("metadata"), str):
-        clean["metadata"] = _value(clean["metadata"])
+        clean["metadata"] = _decode(clean["metadata"])
     steps = clean.get("steps")
     if isinstance(steps, list):
-        clean["steps"] = [_full_step(step) if isinstance(step, dict) else step for step in steps]
+        clean["steps"] = [_decode_step(step) if isinstance(step, dict) else step for step in steps]
     return clean
 
 
-def _present(part: dict[str, Any]) -> dict[str, Any]:
+def _without_nulls(part: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in part.items() if value is not None}
 
 
-def _flat_step(step: dict[str, Any]) -> dict[str, Any]:
-    return step | {"check": _text(step["check"])} if "check" in step else step
+def _encode_check(step: dict[str, Any]) -> dict[str, Any]:
+    return step | {"check": _encode(step["check"])} if "check" in step else step
 
 
-def _full_step(step: dict[str, Any]) -> dict[str, Any]:
-    step = _present(step)
+def _decode_step(step: dict[str, Any]) -> dict[str, Any]:
+    step = _without_nulls(step)
     if isinstance(step.get("check"), str):
-        step["check"] = _value(step["check"])
+        step["check"] = _decode(step["check"])
     return step
 
 
-def _text(value: Any) -> str:
+def _encode(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _value(text: str) -> Any:
+def _decode(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return text  # another writer's column; the schema decides
+        return text  # a text column of another writer; the record schema checks it

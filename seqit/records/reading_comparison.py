@@ -1,67 +1,67 @@
-"""Two readings of one text: how they differ, how often, and the first of them to look at."""
+"""Comparison of two parsers of the same texts: how they differ, how often, and first examples."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from seqit.records.text.quotes import bare, drop_quotes
+from seqit.records.text.quotes import strip_invisible, strip_quotes
 from seqit.records.validation import shorten
 
-MOST_SHOWN = 20
-_SHOWN_LENGTH = 200
+MAX_DIFFERENCES = 20
+_MAX_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingDifference:
-    """A text that two readers read differently; None stands for "cannot be read".
+    """A text that two parsers read differently; None stands for "cannot be parsed".
 
-    Kinds: "unreadable" (only ours refuses), "unread" (only theirs does), "form" (quotes around it
-    or white space), "content".
+    Kinds: "unreadable" (only our parser refuses it), "unread" (only theirs does), "form" (quotes
+    around it or white space), "content".
     """
 
     kind: Literal["unreadable", "unread", "form", "content"]
     ours: str | None
     theirs: str | None
-    reason: str = ""  # why ours refuses it
+    reason: str = ""  # why our parser refuses it
 
 
 def reading_difference(
     ours: str | None, theirs: str | None, reason: str = ""
 ) -> ReadingDifference | None:
-    """Return how two readings differ, if they do; `reason` says why there is none of ours."""
+    """Return how two readings differ, None if they are equal; `reason` says why `ours` is None."""
     if ours == theirs:
         return None
     if ours is None:
         return ReadingDifference("unreadable", None, theirs, reason)
     if theirs is None:
         return ReadingDifference("unread", ours, None)
-    return ReadingDifference("form" if _plain(ours) == _plain(theirs) else "content", ours, theirs)
+    same_text = _normalized(ours) == _normalized(theirs)
+    return ReadingDifference("form" if same_text else "content", ours, theirs)
 
 
-def _plain(text: str) -> str:
-    return " ".join(drop_quotes(bare(text)).split())
+def _normalized(text: str) -> str:
+    return " ".join(strip_quotes(strip_invisible(text)).split())
 
 
 class ReadingComparison:
-    """Counts how two readers read the same texts.
+    """Counts how two parsers read the same texts.
 
-    `counts` is for the account: by what was read, how many both read alike ("same") and how many
-    otherwise, by kind of ReadingDifference; `differences` holds the first twenty, their texts shortened.
+    `summary` goes into the run's results: for each kind of text, how many were read alike
+    ("same") and how many were not, by kind of ReadingDifference; `differences` has the first
+    twenty, with shortened texts.
     """
 
     def __init__(self) -> None:
-        self.counts: dict[str, Any] = {"differences": []}
+        self.summary: dict[str, Any] = {"differences": []}
 
-    def notice(
-        self, reading: str, reading_difference: ReadingDifference | None, **place: Any
-    ) -> None:
-        """Count a text that was read, for example an "instruction"; `place` says where it was."""
-        kind = reading_difference.kind if reading_difference else "same"
-        self.counts.setdefault(reading, Counter())[kind] += 1
-        shown = self.counts["differences"]
-        if reading_difference and len(shown) < MOST_SHOWN:
+    def add(self, reading: str, difference: ReadingDifference | None, **place: Any) -> None:
+        """Count a text of the kind `reading`, such as "instruction"; `place` locates it."""
+        outcome = difference.kind if difference else "same"
+        self.summary.setdefault(reading, Counter())[outcome] += 1
+        examples = self.summary["differences"]
+        if difference and len(examples) < MAX_DIFFERENCES:
             texts = {
-                name: text if text is None else shorten(text, _SHOWN_LENGTH)
-                for name, text in asdict(reading_difference).items()
+                name: text if text is None else shorten(text, _MAX_LENGTH)
+                for name, text in asdict(difference).items()
             }
-            shown.append({"reading": reading, **place, **texts})
+            examples.append({"reading": reading, **place, **texts})

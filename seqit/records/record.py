@@ -1,7 +1,7 @@
 """The record: one instruction with its answer, and where both came from.
 
-Alpaca's keys stay at the top, so that every trainer reads a row as it is. The contract is
-schemas/record.schema.json; these types say the same to the type checker.
+Alpaca's keys are at the top level, so that every trainer can read a row unchanged. The contract is
+schemas/record.schema.json; these types describe the same to the type checker.
 """
 
 from typing import Any, Literal, Required, TypedDict
@@ -11,15 +11,15 @@ Operation = Literal[
     "decompose",  # one task became several
     "prefix",  # a task was put before it
     "suffix",  # a task was put after it
-    "keep",  # looked at and left alone: frozen for later iterations
+    "keep",  # left unchanged by the teacher: final, skipped by later iterations
     "translate",
     "caption",
     "repeat",
     "paraphrase",
     "separate",
     "evolve",  # made harder
-    "broaden",  # another instruction in its place
-    "regenerate",  # a seed answered anew
+    "broaden",  # replaced by another instruction
+    "regenerate",  # a seed with a new answer
 ]
 
 Check = dict[str, Any]
@@ -27,26 +27,26 @@ Check = dict[str, Any]
 
 
 class Step(TypedDict, total=False):
-    """One task of a chain, in the order in which the answer must do them."""
+    """One task of a chain; the answer must do the tasks in this order."""
 
     instruction: Required[str]
     output: str
     check: Check
-    name: str  # what kind of task it is, where its maker knows: uppercase, table_lookup
+    name: str  # the kind of task, if the method sets it: uppercase, table_lookup
 
 
 class Lineage(TypedDict, total=False):
-    """How a record came to be; it survives filter, mix and train, so that SQL can ask."""
+    """Where a record comes from; kept through filter, mix and train, so that SQL can query it."""
 
     root: Required[str]  # id of the seed record
-    parent: str  # id of the record that this one was made from
+    parent: str  # id of the record that this one was derived from
     iteration: Required[int]  # 0 for a seed
     operation: Required[Operation]
     method: str
     teacher: str
     prompt: str  # hash of the prompt, or version of the rule library
     seed: int
-    kept: int  # the iteration in which the teacher kept it; frozen since
+    kept: int  # the iteration in which the teacher kept it; final since then
 
 
 class Source(TypedDict, total=False):
@@ -57,7 +57,7 @@ class Source(TypedDict, total=False):
 
 
 class Record(TypedDict, total=False):
-    """One row that travels between commands; empty optional parts are left out."""
+    """One row of seqit's own format; empty optional parts are omitted."""
 
     id: Required[str]
     instruction: Required[str]
@@ -73,4 +73,4 @@ class Record(TypedDict, total=False):
 
 
 RECORD_KEYS = tuple(Record.__annotations__)
-"""Every key of a record, in the order in which it is written."""
+"""All keys of a record, in the order in which they are written."""

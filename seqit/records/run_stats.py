@@ -1,4 +1,7 @@
-"""The account: nothing vanishes. read + added = written + held out + rejected + failed + merged."""
+"""Run statistics: no row is lost. read + added = written + held out + rejected + failed + merged.
+
+Checked at the end of each run.
+"""
 
 import threading
 from collections import Counter
@@ -12,10 +15,10 @@ from seqit.records.reading_comparison import ReadingComparison, ReadingDifferenc
 
 @dataclass(slots=True)
 class Row:
-    """One row on its way through a command, with the place where it was read.
+    """One row in a command, with the source and the line that it was read from.
 
-    `value` is the decoded row: a Record once the reader has validated it. `raw` holds the bytes
-    that it came as, so that a row nobody changed is written verbatim; None for a changed row.
+    `value` is the decoded row: a Record once the reader has validated it. `raw` has the bytes
+    that were read, so that an unchanged row is written verbatim; None for a changed row.
     """
 
     value: Any
@@ -23,8 +26,8 @@ class Row:
     line: int = 0
     raw: bytes | None = None
 
-    def changed(self, value: Any) -> "Row":
-        """Return a row of this origin with another content."""
+    def with_value(self, value: Any) -> "Row":
+        """Return a row with another value from the same source and line."""
         return Row(value, self.source, self.line)
 
     @property
@@ -33,19 +36,19 @@ class Row:
 
 
 class StrictError(SeqitError):
-    """A row failed, and --strict says that one is enough to stop."""
+    """Raised on the first failed row if --strict is given."""
 
 
 class UnbalancedRun(SeqitError):
-    """Rows were lost or doubled: a defect of seqit, never the user's fault."""
+    """Raised if rows were lost or duplicated: a bug in seqit, never the user's fault."""
 
 
 class RunStats:
-    """Counts what became of every row, and hands the ones not written to `on_reject`.
+    """Counts the outcome of every row, and passes the rows that are not written to `on_reject`.
 
-    `on_reject` gets one reject (schemas/reject.schema.json) a row. Where `keeps_rejects` is
-    false nobody keeps them: an engine need not fetch the rows that it rejects in bulk. Rows may
-    be read in one thread and settled in another.
+    `on_reject` receives one reject (schemas/reject.schema.json) per row. If `keeps_rejects` is
+    false, rejects are not stored, and an engine need not fetch rows that it rejects in bulk.
+    Thread-safe: rows may be read in one thread and counted in another.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class RunStats:
         self.strict = strict
         self.keeps_rejects = keeps_rejects and on_reject is not None
         self.read = self.added = self.written = self.rejected = self.failed = self.merged = 0
-        self.held_out = 0  # written too, but to a file of their own
+        self.held_out = 0  # written to a separate file, and not counted in `written`
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.results: dict[str, Any] = {}
         self._comparison = ReadingComparison()
@@ -70,39 +73,44 @@ class RunStats:
         """Count a row that a rule decided not to write."""
         with self._lock:
             self.rejected += 1
-            self._tell(
+            self._add_reject(
                 row, evidence, outcome="rejected", stage=stage, reason=reason, message=message
             )
 
-    def reject_unseen(self, count: int, stage: str, reason: str) -> None:
-        """Count rows that a rule decided not to write, where nobody keeps rejects."""
+    def count_rejected(self, count: int, stage: str, reason: str) -> None:
+        """Count rows that a rule decided not to write, if `keeps_rejects` is false."""
         with self._lock:
             self.rejected += count
             if count:
                 self.reasons[stage, reason] += count
 
     def fail(self, row: Row, stage: str, reason: str, message: str, /, **evidence: Any) -> None:
-        """Count a row that should have been written and could not.
+        """Count a row that should have been written and could not be.
 
-        Raises StrictError when the run is strict.
+        Raises StrictError if the run is strict.
         """
         with self._lock:
             self.failed += 1
-            self._tell(row, evidence, outcome="failed", stage=stage, reason=reason, message=message)
+            self._add_reject(
+                row, evidence, outcome="failed", stage=stage, reason=reason, message=message
+            )
         if self.strict:
             raise StrictError(f"{row.place}: {message}")
 
-    def compared(self, row: Row, reading: str, difference: ReadingDifference | None) -> None:
-        """Count how a row was read elsewhere; Comparison says how `counts` has it, as "parser"."""
-        with self._lock:
-            self._comparison.notice(reading, difference, line=row.line)
-            self.results["parser"] = self._comparison.counts
+    def add_reading(self, row: Row, reading: str, difference: ReadingDifference | None) -> None:
+        """Count how a text was parsed, compared with its published parse.
 
-    def _tell(self, row: Row, evidence: dict[str, Any], **what: str) -> None:
-        self.reasons[what["stage"], what["reason"]] += 1
+        The summary of ReadingComparison becomes `results["parser"]`.
+        """
+        with self._lock:
+            self._comparison.add(reading, difference, line=row.line)
+            self.results["parser"] = self._comparison.summary
+
+    def _add_reject(self, row: Row, evidence: dict[str, Any], **fields: str) -> None:
+        self.reasons[fields["stage"], fields["reason"]] += 1
         if self._on_reject is None:
             return
-        reject: dict[str, Any] = {"command": self.command} | what
+        reject: dict[str, Any] = {"command": self.command} | fields
         reject |= {"source": row.source, "line": row.line}
         if isinstance(row.value, dict) and isinstance(row.value.get("id"), str):
             reject["id"] = row.value["id"]
@@ -116,20 +124,20 @@ class RunStats:
 
     @property
     def balance(self) -> int:
-        """Rows read or added whose fate is unknown: 0 at the end of a complete run."""
-        gone = self.written + self.held_out + self.rejected + self.failed + self.merged
-        return self.read + self.added - gone
+        """Rows read or added without an outcome so far: 0 at the end of a complete run."""
+        done = self.written + self.held_out + self.rejected + self.failed + self.merged
+        return self.read + self.added - done
 
     def close(self) -> None:
-        """Check the account at the end of a complete run; raises UnbalancedRun."""
+        """Check the counts at the end of a complete run; raises UnbalancedRun."""
         if self.balance:
             raise UnbalancedRun(
-                f"{self.command}: the account does not balance: {self.summary()}. "
-                "This is a defect of seqit: please report it with the command you ran."
+                f"{self.command}: the counts of rows do not add up: {self.summary()}. "
+                "This is a bug in seqit: please report it with the command you ran."
             )
 
     def summary(self) -> str:
-        """Return the closing line: read, written, and what became of the others."""
+        """Return the closing line: rows read, written, and the outcomes of the others."""
         parts = [f"read {self.read:,}"]
         if self.added:
             parts.append(f"added {self.added:,}")
@@ -145,12 +153,12 @@ class RunStats:
             reasons: Counter[str] = Counter()
             for (_, reason), count in self.reasons.items():
                 reasons[reason] += count
-            why = (f"{reason} {count:,}" for reason, count in reasons.most_common(6))
-            line += f" ({', '.join(why)}{', …' if len(reasons) > 6 else ''})"
+            counted = (f"{reason} {count:,}" for reason, count in reasons.most_common(6))
+            line += f" ({', '.join(counted)}{', …' if len(reasons) > 6 else ''})"
         return line
 
     def manifest(self) -> dict[str, Any]:
-        """Return the counts as schemas/manifest.schema.json has them."""
+        """Return the counts in the form of schemas/manifest.schema.json."""
         reasons: dict[str, dict[str, int]] = {}
         for (stage, reason), count in sorted(self.reasons.items()):
             reasons.setdefault(stage, {})[reason] = count

@@ -1,4 +1,4 @@
-"""Validation against schemas/: a fast validator on the hot path, `jsonschema` to explain."""
+"""Validation against schemas/: a fast validator on the hot path, `jsonschema` for the messages."""
 
 import difflib
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _TYPES = {
 
 
 class SchemaProblem(NamedTuple):
-    """One thing wrong with a row: where (``steps[0].check``; empty: the row itself) and what."""
+    """One error in a row: its field (``steps[0].check``; empty for the row itself) and message."""
 
     field: str
     message: str
@@ -31,37 +31,37 @@ class SchemaProblem(NamedTuple):
 
 
 class Schema:
-    """One schema of schemas/; `is_valid(value)` answers in about a microsecond."""
+    """One schema of schemas/; `is_valid(value)` takes about a microsecond."""
 
     def __init__(self, name: str) -> None:
-        self.document = _document(f"{name}.schema.json")
-        # One schema names another by its file: a response holds a record.
-        self.is_valid = jsonschema_rs.validator_for(self.document, retriever=_referred).is_valid
+        self.document = _load(f"{name}.schema.json")
+        # Schemas refer to each other by file name: a response contains a record.
+        self.is_valid = jsonschema_rs.validator_for(self.document, retriever=_resolve).is_valid
 
     def problems(self, value: Any) -> list[SchemaProblem]:
-        """Return everything that is wrong with the value, in sentences."""
+        """Return all errors in the value; not empty, so call it only if `is_valid` is false."""
         from jsonschema import Draft202012Validator
         from referencing import Registry, Resource
 
         def retrieve(uri: str) -> Resource[Any]:
-            return Resource.from_contents(_referred(uri))
+            return Resource.from_contents(_resolve(uri))
 
         registry: Registry[Any] = Registry(retrieve=retrieve)  # type: ignore[call-arg]
         errors = Draft202012Validator(self.document, registry=registry).iter_errors(value)
-        found = [SchemaProblem(_field(error.absolute_path), _sentence(error)) for error in errors]
-        # The two validators implement one standard; should they ever differ, the fast one, which
-        # let the row be refused, is not contradicted by silence.
+        found = [SchemaProblem(_field(error.absolute_path), _message(error)) for error in errors]
+        # Both validators implement the same standard. If they ever differ, the row was refused by
+        # the fast one, and still needs a message.
         return found or [SchemaProblem("", "the row does not match the schema")]
 
 
-def _document(file: str) -> dict[str, Any]:
+def _load(file: str) -> dict[str, Any]:
     text = files("seqit").joinpath("schemas", file).read_bytes()
     document: dict[str, Any] = orjson.loads(text)
     return document
 
 
-def _referred(uri: str) -> dict[str, Any]:
-    return _document(uri.rpartition("/")[2])
+def _resolve(uri: str) -> dict[str, Any]:
+    return _load(uri.rpartition("/")[2])
 
 
 @cache
@@ -71,7 +71,7 @@ def schema(name: str) -> Schema:
 
 
 def describe(value: Any) -> str:
-    """Return what a JSON value is, for use in a sentence: ``the number 3``, ``a list``."""
+    """Return a description of a JSON value for a message: ``the number 3``, ``a list``."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -84,12 +84,12 @@ def describe(value: Any) -> str:
 
 
 def shorten(text: str, width: int = 40) -> str:
-    """Return the text cut to `width` characters, for use in a sentence."""
+    """Return the text cut to `width` characters, for a message."""
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def did_you_mean(word: str, names: Mapping[str, Any] | list[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the nearest of the names, or nothing."""
+    """Return `` (did you mean 'x'?)`` for the nearest of the names, or an empty string."""
     near = difflib.get_close_matches(word, list(names), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
@@ -101,7 +101,7 @@ def _field(path: Any) -> str:
     return field
 
 
-def _sentence(error: Any) -> str:
+def _message(error: Any) -> str:
     rule, wanted, value = error.validator, error.validator_value, error.instance
     if rule == "type":
         names = [wanted] if isinstance(wanted, str) else wanted

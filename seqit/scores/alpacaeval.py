@@ -1,4 +1,4 @@
-"""AlpacaEval's annotations: as score rows, and as standings like those of its leaderboard."""
+"""AlpacaEval's annotations: as score rows, and as entries like those of its leaderboard."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,66 +8,66 @@ from seqit.errors import RowError
 from seqit.records.normalize import normalize
 from seqit.records.validation import describe
 from seqit.scores.stats.length_controlled import (
-    Judged,
-    LengthControlled,
+    JudgedPair,
+    LengthControlledWinRate,
     Reference,
-    length_controlled,
+    length_controlled_win_rate,
 )
 from seqit.scores.stats.win_rate import WinRate, win_rate, win_share
 
 BENCHMARK = "alpaca_eval"
-_TEXTS = ("instruction", "generator_1", "generator_2")
+_TEXT_FIELDS = ("instruction", "generator_1", "generator_2")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One model against one baseline; `length`: mean characters of its answers."""
+class LeaderboardEntry:
+    """One model against one baseline; `length` is the mean number of characters of its answers."""
 
     model: str
     baseline: str
     rate: WinRate
     length: float | None
-    controlled: LengthControlled | None
+    controlled: LengthControlledWinRate | None
 
 
 def is_annotation(row: Any) -> bool:
-    """Tell whether a row is an annotation: two answers to an instruction, and a preference."""
+    """Return whether a row is an annotation: two answers to an instruction, and a preference."""
     return isinstance(row, dict) and {"instruction", "generator_2", "preference"} <= set(row)
 
 
-def standings(annotations: Iterable[Any], reference: Reference | None = None) -> list[Standing]:
-    """Return the standing of each model, in order of appearance.
+def leaderboard_entries(
+    annotations: Iterable[Any], reference: Reference | None = None
+) -> list[LeaderboardEntry]:
+    """Return an entry for each pair of model and baseline, in order of appearance.
 
-    The length-controlled win rate needs the reference that was published beside the annotations;
-    without it `controlled` is the fit that the annotations alone allow, and says so. Raises
-    RowError for what is no annotation, SeqitError where reference and rows do not match.
+    The length-controlled win rate needs the reference that was published with the annotations;
+    without it `controlled` is the fit that the annotations alone allow (`complete` is False).
+    Raises RowError if a row is not an annotation, SeqitError if reference and rows do not match.
     """
-    judged: dict[tuple[str, str], list[Judged]] = {}
+    by_models: dict[tuple[str, str], list[JudgedPair]] = {}
     for row in annotations:
-        texts = _checked(row)
-        pair = texts["generator_2"], texts["generator_1"]
-        known = Judged(
-            row.get("preference"), _length(row.get("output_1")), _length(row.get("output_2"))
-        )
-        judged.setdefault(pair, []).append(known)
-    found = []
-    for (model, baseline), rows in judged.items():
-        rate = win_rate(row.preference for row in rows)
-        lengths = [row.model_length for row in rows if row.model_length is not None]
-        length = sum(lengths) / len(lengths) if lengths else None
-        controlled = length_controlled(rows, reference) if _is_fit(rows) else None
-        found.append(Standing(model, baseline, rate, length, controlled))
-    return found
+        texts = _check_annotation(row)
+        models = texts["generator_2"], texts["generator_1"]
+        lengths = _char_count(row.get("output_1")), _char_count(row.get("output_2"))
+        by_models.setdefault(models, []).append(JudgedPair(row.get("preference"), *lengths))
+    entries = []
+    for (model, baseline), pairs in by_models.items():
+        rate = win_rate(pair.preference for pair in pairs)
+        known = [pair.model_length for pair in pairs if pair.model_length is not None]
+        length = sum(known) / len(known) if known else None
+        controlled = length_controlled_win_rate(pairs, reference) if _can_be_fitted(pairs) else None
+        entries.append(LeaderboardEntry(model, baseline, rate, length, controlled))
+    return entries
 
 
 def annotation_scores(annotations: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Yield a score row, metric `win`, for each annotation; a draw counts half.
+    """Yield a score row, metric `win`, for each annotation; a tie counts half.
 
-    A missing or unreadable preference is an unparseable verdict, never a number. Raises RowError
-    for what is no annotation.
+    A preference that is missing or cannot be parsed gives the status `unparseable`, never a
+    number. Raises RowError if a row is not an annotation.
     """
     for row in annotations:
-        texts = _checked(row)
+        texts = _check_annotation(row)
         share = win_share(row.get("preference"))
         record = normalize({"instruction": texts["instruction"]})
         score: dict[str, Any] = {
@@ -87,19 +87,19 @@ def annotation_scores(annotations: Iterable[Any]) -> Iterator[dict[str, Any]]:
         yield score
 
 
-def _length(answer: Any) -> int | None:
+def _char_count(answer: Any) -> int | None:
     return len(answer) if isinstance(answer, str) else None
 
 
-def _is_fit(rows: Iterable[Judged]) -> bool:
-    """Tell whether any row has what a length-controlled win rate is fitted to."""
-    return any(win_share(row.preference) is not None and None not in row[1:] for row in rows)
+def _can_be_fitted(pairs: Iterable[JudgedPair]) -> bool:
+    """Return whether any pair has what a length-controlled win rate is fitted to."""
+    return any(win_share(pair.preference) is not None and None not in pair[1:] for pair in pairs)
 
 
-def _checked(row: Any) -> Mapping[str, str]:
+def _check_annotation(row: Any) -> Mapping[str, str]:
     if not isinstance(row, dict):
         raise RowError(f"expected an annotation of AlpacaEval, found {describe(row)}")
-    for name in _TEXTS:
+    for name in _TEXT_FIELDS:
         if not isinstance(row.get(name), str):
             raise RowError(f"expected text, found {describe(row.get(name))}", name)
     return row

@@ -1,12 +1,12 @@
-"""One task's scores at equal length, from the scores in the database."""
+"""Length adjustment of one task's scores, read from the database."""
 
 from collections.abc import Sequence
 
 from seqit.scores.db.database import Database
 from seqit.scores.stats.interval import LEVEL
-from seqit.scores.stats.length_adjusted import Adjustment, Sized, length_adjusted
+from seqit.scores.stats.length_adjusted import LengthAdjustment, ScoredAnswer, adjust_for_length
 
-_LENGTHS = """
+_SCORED_ANSWERS = """
 SELECT value, length, root FROM scores
 WHERE control IS NULL AND status = 'scored' AND isfinite(value) AND length IS NOT NULL
     AND coalesce(benchmark, '') = ? AND metric = ? AND model = ?
@@ -16,14 +16,14 @@ ORDER BY root, id, sample
 
 def adjust_task(
     database: Database, benchmark: str, metric: str, models: Sequence[str], level: float = LEVEL
-) -> Adjustment | None:
-    """Return the adjustment of one task's scores; None where fewer than two scores have a length.
+) -> LengthAdjustment | None:
+    """Return the length adjustment of one task; None if no score of it has a length.
 
-    Models without such scores are left out.
+    Models without such scores are left out. Raises SeqitError as adjust_for_length does.
     """
     scores = {}
     for model in models:
-        rows = database.fetch(_LENGTHS, [benchmark, metric, model])
+        rows = database.fetch(_SCORED_ANSWERS, [benchmark, metric, model])
         if rows:
-            scores[model] = [Sized(*row) for row in rows]
-    return length_adjusted(scores, level=level) if scores else None
+            scores[model] = [ScoredAnswer(*row) for row in rows]
+    return adjust_for_length(scores, level=level) if scores else None

@@ -1,7 +1,7 @@
-"""What is being written has a name of its own until it is whole: ``.NAME.XXXXXXXX.partial``.
+"""Unfinished output has a temporary name until it is complete: ``.NAME.XXXXXXXX.partial``.
 
-A process that is killed leaves such a file or folder behind. Its writer holds a lock on it, which
-the kernel lets go of when he dies: so the next writer of the same name knows what is left over.
+A process that is killed leaves such a file or folder behind. The writer holds a lock on it, which
+the kernel releases when the process dies, so the next writer of the same name can remove it.
 """
 
 import contextlib
@@ -19,22 +19,23 @@ _RANDOM_BYTES = 4
 
 
 def partial_file(final: Path) -> AbstractContextManager[Path]:
-    """Give an empty file beside `final`, to be filled and renamed; left as it is, it is removed.
+    """Create an empty file next to `final`, to be filled and renamed; removed if not renamed.
 
-    So is what a killed writer of `final` left. Raises OSError where no file can be made.
+    Leftovers of killed writers of `final` are removed too. Raises OSError if no file can be
+    created.
     """
     return _partial(final, lambda path: path.touch(exist_ok=False))
 
 
 def partial_folder(final: Path) -> AbstractContextManager[Path]:
-    """Give an empty folder in the same way."""
+    """Create an empty folder in the same way."""
     return _partial(final, Path.mkdir)
 
 
 @contextlib.contextmanager
-def _partial(final: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    _remove_left_over(final)
-    path, lock = _make(final, make)
+def _partial(final: Path, create: Callable[[Path], None]) -> Iterator[Path]:
+    _remove_leftovers(final)
+    path, lock = _create_locked(final, create)
     try:
         yield path
     finally:
@@ -42,29 +43,29 @@ def _partial(final: Path, make: Callable[[Path], None]) -> Iterator[Path]:
         os.close(lock)
 
 
-def _make(final: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
+def _create_locked(final: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
     while True:
         path = final.with_name(f".{final.name}.{secrets.token_hex(_RANDOM_BYTES)}{_SUFFIX}")
         try:
-            make(path)
+            create(path)
             lock = os.open(path, os.O_RDONLY)
         except FileExistsError:
             continue
         except FileNotFoundError:
-            if final.parent.is_dir():  # another writer took it for left over before it was locked
+            if final.parent.is_dir():  # another writer removed it as a leftover before the lock
                 continue
             raise
-        with contextlib.suppress(OSError):  # a file system without locks: nothing is ever removed
+        with contextlib.suppress(OSError):  # without file locks, leftovers are never removed
             fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return path, lock
         os.close(lock)
 
 
-def _remove_left_over(final: Path) -> None:
+def _remove_leftovers(final: Path) -> None:
     random = "[0-9a-f]" * 2 * _RANDOM_BYTES
     for path in final.parent.glob(f".{glob.escape(final.name)}.{random}{_SUFFIX}"):
-        with contextlib.suppress(OSError):  # not ours, or gone
+        with contextlib.suppress(OSError):  # locked by its writer, or gone
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

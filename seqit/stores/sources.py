@@ -1,4 +1,4 @@
-"""Sources: files or standard input, opened and told apart by their content."""
+"""Sources: files or standard input; compression and Parquet are detected from their content."""
 
 import contextlib
 import os
@@ -15,21 +15,21 @@ from seqit.errors import SeqitError
 STDIN = "-"
 STDIN_NAME = "<stdin>"
 CHUNK = 1 << 18
-_SLICE = 1 << 12  # compressed bytes decoded at once: a row of zeros may swell thirty-thousandfold
+_SLICE = 1 << 12  # compressed bytes decoded at a time: zeros may expand thirty-thousandfold
 _PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class BrokenSource(SeqitError):
-    """A source ended or failed in its midst; what came before it is good."""
+    """Raised when a source ends early or cannot be read further; what came before is valid."""
 
 
 class SourceStream:
     """One open source: its decompressed bytes, chunk by chunk as they arrive.
 
-    `before_read` is called before each read that may wait, so that what was made of earlier rows
-    can be passed on first. Raises SeqitError where the file cannot be opened.
+    `before_read` is called before each read that may block, so that the results of earlier rows
+    can be flushed first. Raises SeqitError if the file cannot be opened.
     """
 
     def __init__(self, name: str, before_read: Callable[[], None] | None = None) -> None:
@@ -43,9 +43,9 @@ class SourceStream:
         self.is_compressed = magic is not None
         if magic:
             self._chunks = _decompress(self._first, self._chunks, magic)
-            self._first, self._broken = _first_of(self._chunks)
+            self._first, self._error = _head_or_error(self._chunks)
         else:
-            self._broken = None
+            self._error = None
         self.is_parquet = self._first.startswith(_PARQUET)
 
     @property
@@ -54,9 +54,9 @@ class SourceStream:
         return self._first.removeprefix(_BOM)
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the content, once; raises BrokenSource where it breaks off."""
-        if self._broken:
-            raise self._broken
+        """Yield the content; can be iterated only once. Raises BrokenSource if it is incomplete."""
+        if self._error:
+            raise self._error
         if self._first.startswith(_UTF16):
             raise BrokenSource(
                 "the file is UTF-16, not UTF-8; convert it, for example with: "
@@ -71,11 +71,11 @@ class SourceStream:
             if self.before_read:
                 self.before_read()
             try:
-                # Unbuffered: it gives what is there, and does not wait until the chunk is full.
+                # Unbuffered: returns what is available, and does not wait until the chunk is full.
                 chunk = self._file.read(CHUNK)
             except OSError as error:
                 raise BrokenSource(f"reading failed: {error.strerror}") from None
-            if chunk is None:  # nothing yet, and another process has set the pipe not to wait
+            if chunk is None:  # no data yet, and another process made the pipe non-blocking
                 select.select([self._file], [], [])
                 continue
             if not chunk:
@@ -99,9 +99,9 @@ def open_source(name: str, before_read: Callable[[], None] | None = None) -> Ite
 
 
 def check_sources(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the sources to read: standard input where none is named.
+    """Return the sources to read: standard input if none is named.
 
-    Raises SeqitError for a file that is not there, before the first row is read.
+    Raises SeqitError, before the first row is read, if a file does not exist or is not readable.
     """
     if names.count(STDIN) > 1:
         raise SeqitError("standard input (-) is named twice; it can be read once")
@@ -127,8 +127,8 @@ def _check_file(name: str) -> None:
 def _open(name: str) -> FileIO:
     try:
         if name == STDIN:
-            # Not sys.stdin: its buffer's lock, held by a thread that waits for rows, would keep
-            # Python from ending.
+            # Not sys.stdin: a thread that waits for rows would hold its buffer's lock and keep
+            # Python from exiting.
             return open(0, "rb", buffering=0, closefd=False)
         return Path(name).open("rb", buffering=0)
     except OSError as error:
@@ -158,7 +158,7 @@ def _decompress(first: bytes, rest: Iterator[bytes], magic: bytes) -> Iterator[b
                 chunk += more
             if not chunk.startswith(magic):
                 if chunk.strip(b"\0"):
-                    raise BrokenSource("bytes that are not compressed follow the compressed ones")
+                    raise BrokenSource("data that is not compressed follows the compressed data")
                 return  # tape padding, which gzip ignores too
             decoder = _DECODERS[magic]()
         try:
@@ -172,11 +172,11 @@ def _decompress(first: bytes, rest: Iterator[bytes], magic: bytes) -> Iterator[b
         if content:
             yield content
     if decoder is not None:
-        raise BrokenSource("the compressed data ends before its end mark: was it copied whole?")
+        raise BrokenSource("the compressed data ends before its end marker: is the file complete?")
 
 
 def _head(chunks: Iterator[bytes]) -> bytes:
-    """Return enough of the beginning to tell what it is: four bytes, one of them no space."""
+    """Return enough of the beginning to detect the type: four bytes, not all white space."""
     head = b""
     for chunk in chunks:
         head += chunk
@@ -185,9 +185,9 @@ def _head(chunks: Iterator[bytes]) -> bytes:
     return head
 
 
-def _first_of(chunks: Iterator[bytes]) -> tuple[bytes, BrokenSource | None]:
-    """Return the first chunk, or the failure, to be raised where the content is read."""
+def _head_or_error(chunks: Iterator[bytes]) -> tuple[bytes, BrokenSource | None]:
+    """Return the head, or the error that is to be raised when the content is read."""
     try:
         return _head(chunks), None
-    except BrokenSource as broken:
-        return b"", broken
+    except BrokenSource as error:
+        return b"", error

@@ -1,4 +1,4 @@
-"""Files to be written: they appear whole or not at all, compressed as their names end."""
+"""Files to write: they appear complete or not at all, compressed according to their suffix."""
 
 import contextlib
 import os
@@ -12,7 +12,10 @@ from seqit.stores.partial import partial_file
 
 
 def check_target(name: str) -> None:
-    """Raise, before any work, where a file cannot be written; UsageError for an odd name."""
+    """Check, before any work, that a file can be written.
+
+    Raises UsageError if it is a folder, SeqitError if its folder does not exist.
+    """
     path = Path(name)
     if path.is_dir():
         raise UsageError(f"{name} is a directory; name a file in it")
@@ -21,13 +24,13 @@ def check_target(name: str) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(target: str) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name when the block ends well, or not at all.
+def atomic_file(target: str) -> Iterator[IO[bytes]]:
+    """Open a file that appears under its name if the block ends without an error, else not at all.
 
-    A device or a named pipe is written directly.
+    Devices and named pipes are written directly. Raises SeqitError if the file cannot be created.
     """
     path = Path(target)
-    if (descriptor := _descriptor(target)) is not None:
+    if (descriptor := _open_descriptor(target)) is not None:
         with os.fdopen(os.dup(descriptor), "wb") as stream:
             yield stream
         return
@@ -35,7 +38,7 @@ def whole_file(target: str) -> Iterator[IO[bytes]]:
         with path.open("wb") as device:
             yield device
         return
-    path = path.resolve()  # a link stays a link: what it points to is replaced
+    path = path.resolve()  # a symbolic link stays: the file that it points to is replaced
     with contextlib.ExitStack() as stack:
         try:
             partial = stack.enter_context(partial_file(path))
@@ -50,10 +53,10 @@ def whole_file(target: str) -> Iterator[IO[bytes]]:
         partial.replace(path)
 
 
-def _descriptor(target: str) -> int | None:
-    """Return the number behind /dev/stdout or /dev/fd/3.
+def _open_descriptor(target: str) -> int | None:
+    """Return the file descriptor that /dev/stdout or /dev/fd/3 stands for; None for other names.
 
-    Opening such a name again would start at the beginning of a file that others write too.
+    Opening such a name again would write from the start of a file that others write to as well.
     """
     if target in ("/dev/stdout", "/dev/stderr"):
         return ("/dev/stdout", "/dev/stderr").index(target) + 1
@@ -63,7 +66,7 @@ def _descriptor(target: str) -> int | None:
 
 @contextlib.contextmanager
 def compressed(file: IO[bytes], target: str) -> Iterator[IO[bytes]]:
-    """Give what compresses into the file, as the ending of its name says: .gz, .zst, or nothing."""
+    """Wrap the file in a compressor if the suffix of `target` is .gz or .zst."""
     if target.endswith(".gz"):
         import gzip
 

@@ -1,25 +1,25 @@
-"""The libraries of training: told to say less, and which device there is before they look."""
+"""Set up the training libraries: select the device and suppress their warnings."""
 
 import logging
 import os
 import warnings
 
-from seqit.llm.providers.local.model_files import silence_libraries
+from seqit.llm.providers.local.libraries import silence_libraries
 
 
 def has_gpu() -> bool:
-    """Tell whether there is a GPU; where not, DeepSpeed is told so by its environment."""
+    """Return True if there is a GPU; if not, set DeepSpeed's environment variable for the CPU."""
     import torch
 
-    found = bool(torch.cuda.is_available())
-    if not found:
+    is_available = bool(torch.cuda.is_available())
+    if not is_available:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    return found
+    return is_available
 
 
 def silence_training_libraries() -> None:
-    """Let no library speak of what is not needed here: kernels, devices, names of next year."""
+    """Suppress warnings about optional kernels, devices and future deprecations."""
     silence_libraries()
-    has_gpu()  # transformers imports DeepSpeed, which else warns of what it finds
+    has_gpu()  # sets DS_ACCELERATOR: transformers imports DeepSpeed, which warns without it
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", FutureWarning)

@@ -1,24 +1,30 @@
-"""The plan of a run: what it trains on, in how many steps, and what it needs; known before it."""
+"""The plan of a run, made before it starts: rows, steps and an estimate of the memory."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqit.train.data.dataset import PreparedDataset, counts_of
+from seqit.train.data.dataset import PreparedDataset, load_counts
 from seqit.train.data.packing import efficiency
-from seqit.train.data.sampler import batches
-from seqit.train.model.memory_estimate import Load, ModelSize, Need, needs
+from seqit.train.data.sampler import BatchSampler, SequenceRows
+from seqit.train.model.memory_estimate import (
+    MemoryEstimate,
+    ModelSize,
+    RankLoad,
+    estimate_memory,
+)
 from seqit.train.recipe import TrainRecipe
 
 
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
-    """What will be done.
+    """The plan of a run.
 
-    counts: of seqit.train.data.prepare; ranks: on all nodes. sequences: of one epoch, in which
-    `filled` is the share of tokens that are of rows. rows_a_step, tokens_a_step: on average.
-    rounds: micro-batches of a rank in one step; busy: the share of them that have work. needs: by
-    stage of ZeRO, None where the model's size is unknown.
+    counts: of seqit.train.data.prepare. ranks: on all nodes. stage: of ZeRO. sequences: of one
+    epoch. token_efficiency: share of the tokens that are not padding. rows_per_step,
+    tokens_per_step: averages. gradient_accumulation_steps: micro-batches per rank and step.
+    utilization: share of the micro-batches that are not empty. memory_estimates: one per ZeRO
+    stage, None if the model's size is unknown.
     """
 
     recipe: TrainRecipe
@@ -26,26 +32,26 @@ class TrainPlan:
     ranks: int
     stage: int
     sequences: int
-    filled: float
+    token_efficiency: float
     steps: int
-    steps_an_epoch: int
-    sequences_a_step: int
-    rows_a_step: float
-    tokens_a_step: float
-    rounds: int
-    busy: float
-    needs: list[Need] | None
+    steps_per_epoch: int
+    sequences_per_step: int
+    rows_per_step: float
+    tokens_per_step: float
+    gradient_accumulation_steps: int
+    utilization: float
+    memory_estimates: list[MemoryEstimate] | None
 
     @property
-    def trained(self) -> int:
-        """Rows of the training split."""
+    def training_rows(self) -> int:
+        """Number of rows in the training split."""
         return int(self.counts["rows"].get("train", 0))
 
 
 def make_plan(
     recipe: TrainRecipe, folder: Path, ranks: int, size: ModelSize | None, has_gpu: bool
 ) -> TrainPlan | None:
-    """Return the plan for rows prepared in a folder; None where no row is left to train on."""
+    """Return the plan for the rows prepared in a folder; None if there is no training row."""
     from seqit.train.loop.trainer import zero_stage
 
     prepared = PreparedDataset.open(folder)
@@ -53,59 +59,64 @@ def make_plan(
         return None
     data, tuning = recipe.data, recipe.tuning
     lengths = [int(length) for length in prepared.lengths]
-    schedule = batches(lengths, tuning, data, ranks)
-    first = schedule.step(0)
-    micros = [micro for rank in first for micro in rank]
-    widest = max(
-        max(lengths[r] for b in micro for r in b) * len(micro) for micro in micros if micro
-    )
-    tokens = schedule.micro_batch * data.length if data.packing else widest
-    load = Load(tokens, ranks, has_gpu)
+    sampler = BatchSampler(lengths, tuning, data, ranks)
+    first_step = sampler.micro_batches(0)
+    micro_batches = [micro_batch for rank in first_step for micro_batch in rank]
+    padded_sizes = [
+        max(lengths[row] for rows in micro_batch for row in rows) * len(micro_batch)
+        for micro_batch in micro_batches
+        if micro_batch
+    ]
+    tokens = sampler.micro_batch * data.length if data.packing else max(padded_sizes)
+    load = RankLoad(tokens, ranks, has_gpu)
+    estimates = estimate_memory(size, recipe.memory, recipe.lora, load) if size else None
     return TrainPlan(
         recipe=recipe,
-        counts=counts_of(folder),
+        counts=load_counts(folder),
         ranks=ranks,
         stage=zero_stage(recipe, ranks),
-        sequences=schedule.bins_per_epoch,
-        filled=_filled(schedule.epoch(0), lengths, data.length, data.packing, schedule.micro_batch),
-        steps=len(schedule),
-        steps_an_epoch=schedule.steps_per_epoch,
-        sequences_a_step=schedule.bins_per_step,
-        rows_a_step=len(lengths) / schedule.steps_per_epoch,
-        tokens_a_step=sum(lengths) / schedule.steps_per_epoch,
-        rounds=len(first[0]),
-        busy=sum(map(bool, micros)) / len(micros),
-        needs=needs(size, recipe.memory, recipe.lora, load) if size else None,
+        sequences=sampler.sequences_per_epoch,
+        token_efficiency=_token_efficiency(
+            sampler.epoch(0), lengths, data.length, data.packing, sampler.micro_batch
+        ),
+        steps=len(sampler),
+        steps_per_epoch=sampler.steps_per_epoch,
+        sequences_per_step=sampler.sequences_per_step,
+        rows_per_step=len(lengths) / sampler.steps_per_epoch,
+        tokens_per_step=sum(lengths) / sampler.steps_per_epoch,
+        gradient_accumulation_steps=len(first_step[0]),
+        utilization=sum(map(bool, micro_batches)) / len(micro_batches),
+        memory_estimates=estimates,
     )
 
 
-def _filled(
-    bins: list[list[int]], lengths: list[int], length: int, packing: bool, micro_batch: int
+def _token_efficiency(
+    sequences: list[SequenceRows], lengths: list[int], length: int, packing: bool, micro_batch: int
 ) -> float:
-    """Return the share of the computed tokens that are of rows, and no padding."""
+    """Return the share of the tokens of an epoch that are not padding."""
     if packing:
-        return efficiency(lengths, bins, length)
-    sizes = [lengths[row] for (row,) in bins]
-    micros = [sizes[i : i + micro_batch] for i in range(0, len(sizes), micro_batch)]
-    return sum(sizes) / sum(max(each) * len(each) for each in micros)
+        return efficiency(lengths, sequences, length)
+    sizes = [lengths[row] for (row,) in sequences]
+    micro_batches = [sizes[i : i + micro_batch] for i in range(0, len(sizes), micro_batch)]
+    return sum(sizes) / sum(max(each) * len(each) for each in micro_batches)
 
 
 class RunLayout(NamedTuple):
-    """Where a run computes: ranks on all nodes, and whether they have GPUs."""
+    """The number of ranks on all nodes, and whether they have GPUs."""
 
     ranks: int
     has_gpu: bool
 
 
-def place_of(recipe: TrainRecipe) -> RunLayout:
-    """Return how many ranks this machine and the recipe come to."""
+def run_layout(recipe: TrainRecipe) -> RunLayout:
+    """Return the layout of a run on this machine or on the nodes that the recipe names."""
     import torch
 
-    from seqit.train.launch.nodes import ranks_of, read_hostfile
+    from seqit.train.launch.nodes import local_world_size, read_hostfile
 
     launch = recipe.launch
     if launch.hostfile:
         ranks = sum(read_hostfile(launch.hostfile).values())
     else:
-        ranks = ranks_of(launch) * launch.nodes
+        ranks = local_world_size(launch) * launch.nodes
     return RunLayout(ranks, torch.cuda.is_available())

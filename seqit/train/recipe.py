@@ -1,6 +1,6 @@
-"""What a training run is, as a whole: a YAML recipe, which the command line overrides.
+"""The recipe of a training run: read from YAML, overridden by the command line.
 
-The defaults are the paper's (arXiv 2403.07794): batch 128, learning rate 2e-5 falling linearly,
+The defaults are the paper's (arXiv 2403.07794): batch 128, learning rate 2e-5 with linear decay,
 warm-up 0.03, no weight decay, 3 epochs, length 2048, loss on the assistant's tokens; LoRA r 64,
 alpha 16 on all projections.
 """
@@ -10,26 +10,26 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seqit.errors import UsageError
-from seqit.records.yaml_document import read_document
+from seqit.records.yaml_document import read_yaml
 
 Loss = Literal["assistant", "last"]
 Schedule = Literal["linear", "cosine", "constant"]
 Dtype = Literal["bfloat16", "float32"]
 
 RUN_FILE = "run.json"
-"""The resolved recipe, in the folder of the run; it can be given as a recipe again."""
+"""The resolved recipe, in the run's folder; `--recipe` accepts it."""
 
 PROVENANCE_FILE = "training.json"
-"""What made a model, beside it (schemas/training.schema.json)."""
+"""The provenance of a model, in its folder (schemas/training.schema.json)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Which rows, and how they become examples.
+    """Which rows are trained on, and how they become examples.
 
-    eval: files of rows for the evaluation loss; hold_out: the share of the roots kept for it.
-    length: tokens of an example, or of a packed sequence. truncate: cut longer rows, else they are
-    rejected. loss: on every turn of the assistant, or the last alone.
+    eval: files of rows for the evaluation loss; hold_out: the share of the roots held out for it.
+    length: maximum tokens of an example, and of a packed sequence. truncate: cut longer rows; if
+    False they are rejected. loss: on every turn of the assistant, or on the last one only.
     """
 
     sources: tuple[str, ...] = ()
@@ -43,12 +43,13 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How the weights are moved.
+    """The hyperparameters of the optimization.
 
-    batch: rows of one optimizer step over all ranks; packed, as many sequences as hold so many
-    rows on average. batch_tokens: its tokens, in place of its rows. micro_batch: rows, or packed
-    sequences, that a rank computes at once; None: 1. warmup: the share of the steps in which the
-    rate rises, or from 1 on their number. max_steps: in place of what the epochs come to.
+    batch: rows of one optimizer step over all ranks; with packing, the number of sequences that
+    contain this many rows on average. batch_tokens: tokens of one step, instead of `batch`.
+    micro_batch: rows, or packed sequences, of one forward pass of a rank; None: 1. warmup: share
+    of the steps with a rising learning rate; a value of 1 or more is a number of steps. max_steps:
+    number of steps, instead of `epochs`.
     """
 
     epochs: float = 3
@@ -66,11 +67,12 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What makes it fit.
+    """What makes the run fit into memory.
 
-    zero: the stage of ZeRO, None: chosen by the ranks. offload: "cpu" or "nvme:PATH", where the
-    optimizer (and with stage 3 the parameters) go. dtype None: bfloat16 on a GPU, else float32.
-    deepspeed: a DeepSpeed JSON of the user's own.
+    zero: the ZeRO stage; None: chosen from the number of ranks. offload: "cpu" or "nvme:PATH",
+    where the optimizer state (and with stage 3 the parameters) are stored. dtype None: bfloat16 on
+    a GPU, otherwise float32. checkpointing: gradient checkpointing. deepspeed: a DeepSpeed JSON
+    file of the user.
     """
 
     zero: int | None = None
@@ -83,9 +85,9 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """Adapters in place of full fine-tuning; bits: 4 or 8 quantise the base (QLoRA).
+    """LoRA instead of full fine-tuning; bits: 4 or 8 quantize the base (QLoRA).
 
-    targets: "all-linear" (every projection but the head), or the modules' names with commas.
+    targets: "all-linear" (every projection except the head), or module names with commas.
     """
 
     rank: int = 64
@@ -97,7 +99,7 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """Checkpoints: every so many steps, None: once an epoch; the newest `keep` of them stay."""
+    """Checkpoints. every: steps between them, None: once per epoch; keep: the newest that stay."""
 
     every: int | None = None
     keep: int = 2
@@ -105,7 +107,7 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What is logged where; eval_every: steps between evaluations, None: once an epoch.
+    """What is logged, and where. eval_every: steps between evaluations, None: once per epoch.
 
     tensorboard: a folder; wandb: a project.
     """
@@ -118,10 +120,10 @@ class Watching:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Where the ranks run; ranks None: one for each GPU of a node, or one on the CPU.
+    """Where the ranks run.
 
-    ranks: of one node. rendezvous: HOST:PORT of the first node. restarts: how often the ranks are
-    started again, from the newest checkpoint, when one of them dies.
+    ranks: per node; None: one per GPU, or one on the CPU. rendezvous: HOST:PORT of the first node.
+    restarts: how often the ranks are restarted from the newest checkpoint after one has died.
     """
 
     ranks: int | None = None
@@ -133,12 +135,12 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class TrainRecipe:
-    """A whole run.
+    """A complete training run.
 
-    model: a folder or a hub name, and its revision there; template: a file with a chat template in
-    place of the model's own; out: the folder of the run, which becomes the model's. tokens: the
-    folder of the prepared rows (data/dataset.py), known once they are prepared. resume: go on
-    from the newest whole checkpoint.
+    model: a folder or a hub name, with its revision; template: a file with a chat template that
+    replaces the model's own; out: the folder of the run and of the trained model. tokens: the
+    folder of the prepared rows (data/dataset.py), None until they are prepared. resume: continue
+    from the newest complete checkpoint.
     """
 
     model: str = ""
@@ -156,7 +158,7 @@ class TrainRecipe:
     resume: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values, as schemas/train.schema.json has them."""
+        """Return the recipe as JSON values that match schemas/train.schema.json."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -165,24 +167,24 @@ class TrainRecipe:
         values = dict(document)
         for name, section in SECTIONS.items():
             if isinstance(part := values.get(name), dict):
-                values[name] = _section(section, part)
+                values[name] = _build_section(section, part)
             elif name in values and name != "lora":
                 del values[name]
         return cls(**values)
 
     def check(self, needs_out: bool = True) -> None:
-        """Raise UsageError where something is missing, or two things exclude each other."""
+        """Raise UsageError if a required field is missing or two fields contradict each other."""
         for name, value in (("--model", self.model), ("--out", self.out or not needs_out)):
             if not value:
-                raise UsageError(f"{name} is missing; give it, or name it in the recipe")
+                raise UsageError(f"{name} is missing; give the option or set it in the recipe")
         data, memory = self.data, self.memory
         if data.eval and data.hold_out:
-            raise UsageError("--eval and --hold-out both give the rows of the evaluation; take one")
+            raise UsageError("--eval and --hold-out both name the evaluation rows; give only one")
         offload = memory.offload
         if offload not in (None, "cpu") and not str(offload).removeprefix("nvme:"):
-            raise UsageError("--offload nvme:PATH needs the path of a folder on the NVMe disk")
+            raise UsageError("--offload nvme:PATH needs the path of a folder on an NVMe disk")
         if offload and memory.zero == 0:
-            raise UsageError("--offload needs ZeRO of stage 1, 2 or 3, not --zero 0")
+            raise UsageError("--offload needs ZeRO stage 1, 2 or 3, not --zero 0")
         if offload and offload != "cpu" and memory.zero not in (None, 3):
             raise UsageError("--offload nvme:PATH needs --zero 3")
 
@@ -196,19 +198,19 @@ SECTIONS: dict[str, type] = {
     "watching": Watching,
     "launch": Launch,
 }
-"""The parts of a recipe by their names in YAML."""
+"""The sections of a recipe by their YAML names."""
 
 
-def _section(section: type, values: dict[str, Any]) -> Any:
-    files = {"sources", "eval"} & values.keys()
-    lists = {k: (v,) if isinstance(v := values[k], str) else tuple(v) for k in files}
-    return section(**values | lists)
+def _build_section(section: type, values: dict[str, Any]) -> Any:
+    keys = {"sources", "eval"} & values.keys()
+    files = {k: (v,) if isinstance(v := values[k], str) else tuple(v) for k in keys}
+    return section(**values | files)
 
 
 def read_recipe(text: bytes, name: str) -> TrainRecipe:
     """Return the recipe of a YAML document; `name` stands for it in errors.
 
-    Raises SeqitError, with the field, where it does not match schemas/train.schema.json.
+    Raises SeqitError, with the field, if it does not match schemas/train.schema.json.
     """
-    document = read_document(text, name, "train")
+    document = read_yaml(text, name, "train")
     return TrainRecipe.from_dict(document)

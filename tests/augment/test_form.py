@@ -1,4 +1,4 @@
-"""The form of an answer: what stands in its place is read, all else is refused."""
+"""The form of an answer: fields in their marked places are parsed, anything else is an error."""
 
 import orjson
 import pytest
@@ -10,14 +10,14 @@ from seqit.llm.model_call import ParseError
 
 CHOICE = TaggedForm((AnswerField("thought"), AnswerField("option", choices=("A", "B", "C", "D"))))
 CHAIN = TaggedForm(
-    (AnswerField("thought"), AnswerField("instruction"), AnswerField("steps", several=True))
+    (AnswerField("thought"), AnswerField("instruction"), AnswerField("steps", is_list=True))
 )
 VERDICT = TaggedForm(
     (
         AnswerField("thought"),
         AnswerField("verdict", choices=("complete", "incomplete")),
-        AnswerField("instruction", empty=True),
-        AnswerField("steps", several=True, empty=True),
+        AnswerField("instruction", allow_empty=True),
+        AnswerField("steps", is_list=True, allow_empty=True),
     )
 )
 
@@ -26,7 +26,7 @@ TAGS = [
     for name in ("thought", "option", "instruction", "steps", "item")
     for slash in ("<", "</")
 ]
-# Text with everything in it that could be taken for a border of a field.
+# Text with everything that could be mistaken for a border between two fields.
 HOSTILE = st.lists(
     st.one_of(
         st.text(st.characters(exclude_categories=("Cs",)), max_size=12),
@@ -63,37 +63,37 @@ HOSTILE = st.lists(
         ),
     ],
 )
-def test_what_is_shown_is_read(form, values, structured):
-    assert form.read(form.show(values, structured), structured) == values
+def test_rendered_values_are_parsed_back(form, values, structured):
+    assert form.parse(form.render(values, structured), structured) == values
 
 
 @given(HOSTILE, HOSTILE, st.lists(HOSTILE, min_size=1, max_size=3))
 def test_json_gives_back_any_text(thought, instruction, steps):
     values = {"thought": thought, "instruction": instruction, "steps": steps}
-    shown = CHAIN.show(values, True)
+    shown = CHAIN.render(values, True)
     if all(text.strip() for text in (thought, instruction, *steps)):
         stripped = {"thought": thought.strip(), "instruction": instruction.strip()}
-        assert CHAIN.read(shown, True) == stripped | {"steps": [step.strip() for step in steps]}
+        assert CHAIN.parse(shown, True) == stripped | {"steps": [step.strip() for step in steps]}
     else:
         with pytest.raises(ParseError, match="is empty"):
-            CHAIN.read(shown, True)
+            CHAIN.parse(shown, True)
 
 
 @given(HOSTILE, st.sampled_from("ABCD"))
 def test_tags_give_back_the_text_or_refuse(thought, option):
     try:
-        read = CHOICE.read(CHOICE.show({"thought": thought, "option": option}, False), False)
+        values = CHOICE.parse(CHOICE.render({"thought": thought, "option": option}, False), False)
     except ParseError:
         assert not thought.strip() or "<" in thought
     else:
-        assert read == {"thought": thought.strip(), "option": option}
+        assert values == {"thought": thought.strip(), "option": option}
 
 
 @given(HOSTILE)
 def test_no_text_without_its_form_is_an_answer(text):
     for structured in (True, False):
         with pytest.raises(ParseError):
-            VERDICT.read(text, structured)
+            VERDICT.parse(text, structured)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_no_text_without_its_form_is_an_answer(text):
 )
 def test_an_option_that_is_not_in_its_place_once(text):
     with pytest.raises(ParseError):
-        CHOICE.read(text, False)
+        CHOICE.parse(text, False)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_an_option_that_is_not_in_its_place_once(text):
     ],
 )
 def test_an_option_in_its_place(text):
-    assert CHOICE.read(text, False)["option"] == "B"
+    assert CHOICE.parse(text, False)["option"] == "B"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_an_option_in_its_place(text):
     ],
 )
 def test_json_in_its_place(text):
-    assert CHOICE.read(text, True)["option"] == "B"
+    assert CHOICE.parse(text, True)["option"] == "B"
 
 
 @pytest.mark.parametrize(
@@ -175,21 +175,21 @@ def test_json_in_its_place(text):
 )
 def test_json_that_is_not_the_form(text):
     with pytest.raises(ParseError):
-        CHOICE.read(text, True)
+        CHOICE.parse(text, True)
 
 
 @pytest.mark.parametrize("word", ["I know it is all there", "note the table", "no", "not complete"])
 def test_a_verdict_is_no_word_in_passing(word):
     answer = {"thought": f"{word}.", "verdict": "complete", "instruction": "", "steps": []}
-    assert VERDICT.read(VERDICT.show(answer, False), False)["verdict"] == "complete"
+    assert VERDICT.parse(VERDICT.render(answer, False), False)["verdict"] == "complete"
     with pytest.raises(ParseError, match="verdict is not complete or incomplete"):
-        VERDICT.read(VERDICT.show(answer | {"verdict": word}, False), False)
+        VERDICT.parse(VERDICT.render(answer | {"verdict": word}, False), False)
 
 
 def test_headings_and_hashes_end_no_instruction():
     text = "Read the notes.\n\n### Notes\n- one\n### More\n# comment\n#New Instruction#"
     values = {"thought": "x", "instruction": text, "steps": ["One ###", "Two"]}
-    assert CHAIN.read(CHAIN.show(values, False), False) == values
+    assert CHAIN.parse(CHAIN.render(values, False), False) == values
 
 
 @pytest.mark.parametrize(
@@ -205,10 +205,10 @@ def test_headings_and_hashes_end_no_instruction():
 def test_steps_are_items_and_nothing_else(steps, problem):
     text = f"<thought>x</thought><instruction>y</instruction><steps>{steps}</steps>"
     with pytest.raises(ParseError, match=problem):
-        CHAIN.read(text, False)
+        CHAIN.parse(text, False)
 
 
-def test_the_schema_says_what_the_reader_wants():
+def test_the_schema_matches_the_parser():
     schema = VERDICT.schema
     assert schema["required"] == ["thought", "verdict", "instruction", "steps"]
     assert schema["additionalProperties"] is False

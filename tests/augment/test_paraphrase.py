@@ -1,4 +1,4 @@
-"""Paraphrase chains: a model puts the text into other words, and what it must keep is checked."""
+"""Paraphrase chains: a model paraphrases the text, and what it must keep is checked."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ FAUST = {"instruction": "Who wrote the play Faust?", "output": "Goethe"}
 ANSWER = "Which author is the play Faust by?"
 
 
-def reworded(
+def paraphrased(
     reply: Any, *raw: dict[str, Any], seed: int = 7, structured: bool = False, **options: Any
 ) -> tuple[list[Record], RunStats, Any]:
-    """Run the method; `reply` gives the paraphrase, put into the form that is asked for."""
+    """Run the method; `reply` gives the paraphrase, which is put into the answer form."""
 
     def answer(request: Any) -> Any:
         text = reply(request) if callable(reply) else reply
@@ -48,7 +48,7 @@ def reworded(
 
 @pytest.mark.parametrize("structured", [False, True])
 def test_a_question_is_said_in_other_words_before_its_answer(structured: bool) -> None:
-    (record,), _, model = reworded(ANSWER, FAUST, structured=structured)
+    (record,), _, model = paraphrased(ANSWER, FAUST, structured=structured)
     parent = normalize(FAUST)
     assert record["instruction"].endswith(": Who wrote the play Faust?")
     assert record["output"] == f"{ANSWER}\n\nGoethe"
@@ -77,9 +77,9 @@ def test_a_question_is_said_in_other_words_before_its_answer(structured: bool) -
 
 def test_the_chain_may_repeat_too() -> None:
     question = FAUST["instruction"]
-    (after,), _, _ = reworded(ANSWER, FAUST, chain="paraphrase-repeat")
+    (after,), _, _ = paraphrased(ANSWER, FAUST, chain="paraphrase-repeat")
     assert after["output"] == f"{ANSWER}\n\n{question}\n\nGoethe"
-    (earlier,), _, _ = reworded(ANSWER, FAUST, chain="repeat-paraphrase")
+    (earlier,), _, _ = paraphrased(ANSWER, FAUST, chain="repeat-paraphrase")
     assert earlier["output"] == f"{question}\n\n{ANSWER}\n\nGoethe"
     for record, place in ((after, 1), (earlier, 0)):
         assert record["steps"][place]["check"] == {"kind": "text", "value": question}
@@ -94,17 +94,17 @@ def test_the_phrasings_vary_with_the_row_and_stay_with_the_seed(chain: str) -> N
         number = request.messages[-1]["content"].split("has ")[1].split()[0]
         return f"There are {number} parts in the play, and it ends."
 
-    found, _, _ = reworded(other, *rows, chain=chain)
+    found, _, _ = paraphrased(other, *rows, chain=chain)
     assert len({record["instruction"] for record in found}) == 8
-    assert found == reworded(other, *rows, chain=chain)[0]
-    assert found != reworded(other, *rows, chain=chain, seed=8)[0]
+    assert found == paraphrased(other, *rows, chain=chain)[0]
+    assert found != paraphrased(other, *rows, chain=chain, seed=8)[0]
 
 
 def test_the_input_is_taken_where_it_has_words() -> None:
     text = "The mill stands by the river. It has not turned for 40 years."
     new = "By the river there is a mill, which last turned 40 years ago."
     raw = {"instruction": "Translate the text.", "input": text, "output": "…"}
-    (record,), _, model = reworded(new, raw)
+    (record,), _, model = paraphrased(new, raw)
     assert record["input"] == text
     assert record["output"] == f"{new}\n\n…"
     assert record["steps"][0]["instruction"] == "Put the input into other words."
@@ -113,7 +113,7 @@ def test_the_input_is_taken_where_it_has_words() -> None:
 
 def test_the_instruction_is_taken_where_the_input_has_no_words() -> None:
     raw = {"instruction": "Sort these numbers by size.", "input": "12, 7, 5", "output": "5, 7, 12"}
-    (record,), _, _ = reworded("Put these numbers in order of their size.", raw)
+    (record,), _, _ = paraphrased("Put these numbers in order of their size.", raw)
     assert record["steps"][0]["instruction"] == "Put the instruction into other words."
     assert record["input"] == "12, 7, 5"
 
@@ -150,7 +150,7 @@ OPTIONS = "Which of these is a fish?\nOptions:\n(A) trout\n(B) robin"
 def test_what_is_no_paraphrase_is_asked_for_again_once_and_then_fails(
     original: str, answer: str, reason: str
 ) -> None:
-    records, stats, model = reworded(answer, {"instruction": original, "output": "So."})
+    records, stats, model = paraphrased(answer, {"instruction": original, "output": "So."})
     assert records == []
     assert stats.reasons == {("paraphrase", reason): 1}
     first, second = model.runner.requests
@@ -160,7 +160,7 @@ def test_what_is_no_paraphrase_is_asked_for_again_once_and_then_fails(
 
 def test_a_second_answer_that_is_right_is_taken() -> None:
     replies = iter(["Who wrote the play Faust?", ANSWER])
-    (record,), stats, _ = reworded(lambda request: next(replies), FAUST)
+    (record,), stats, _ = paraphrased(lambda request: next(replies), FAUST)
     assert record["steps"][0]["output"] == ANSWER
     assert stats.failed == 0
 
@@ -184,16 +184,16 @@ def test_an_answer_outside_of_the_form_is_not_guessed_at() -> None:
     ],
 )
 def test_rows_that_do_not_fit_are_left_without_asking(raw: dict[str, Any], reason: str) -> None:
-    records, stats, model = reworded(ANSWER, raw)
+    records, stats, model = paraphrased(ANSWER, raw)
     assert records == []
     assert stats.reasons == {("paraphrase", reason): 1}
     assert model.runner.requests == []
-    assert reworded(ANSWER, raw, others="pass")[0] == [normalize(raw)]
+    assert paraphrased(ANSWER, raw, on_inapplicable="pass")[0] == [normalize(raw)]
 
 
 def test_a_paraphrased_row_is_not_paraphrased_again() -> None:
-    (once,), _, _ = reworded(ANSWER, FAUST)
-    again = reworded(ANSWER, dict(once))
+    (once,), _, _ = paraphrased(ANSWER, FAUST)
+    again = paraphrased(ANSWER, dict(once))
     assert again[1].reasons == {("paraphrase", "already-paraphrased"): 1}
 
 
@@ -206,14 +206,14 @@ def test_rows_stay_in_order_and_a_failure_fails_alone() -> None:
             return FailedRequest("server-error", "the server failed")
         return f"Which author is the play {number} by?"
 
-    records, stats, _ = reworded(answer, *rows)
+    records, stats, _ = paraphrased(answer, *rows)
     assert [record["steps"][1]["output"] for record in records] == ["0", "1", "3"]
     assert stats.reasons == {("paraphrase", "server-error"): 1}
 
 
 @pytest.mark.parametrize("chain", paraphrase.CHAINS)
 def test_the_chain_falls_into_pairs(chain: str) -> None:
-    (record,), _, _ = reworded(ANSWER, FAUST, chain=chain)
+    (record,), _, _ = paraphrased(ANSWER, FAUST, chain=chain)
     found = separate.augment(iter([Row(record)]), RunStats("a"), seed=1)
     pairs = [(r.value["instruction"], r.value["input"], r.value["output"]) for r in found]
     question = FAUST["instruction"]
@@ -231,11 +231,11 @@ def test_the_chain_falls_into_pairs(chain: str) -> None:
 def test_the_prompts_own_examples_pass_its_checks() -> None:
     for example in load_prompt("paraphrase").examples:
         raw = {"instruction": example["text"], "output": "So."}
-        assert len(reworded(example["paraphrase"], raw)[0]) == 1
+        assert len(paraphrased(example["paraphrase"], raw)[0]) == 1
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_options_are_a_usage_error() -> None:
     with pytest.raises(UsageError, match="--teacher openai:MODEL"):
         list(paraphrase.augment(iter([]), RunStats("augment"), seed=1))
     with pytest.raises(UsageError, match="chain is 'echo', but must be one of: paraphrase"):
-        reworded(ANSWER, chain="echo")
+        paraphrased(ANSWER, chain="echo")

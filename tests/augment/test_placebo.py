@@ -82,7 +82,7 @@ def test_a_chain_keeps_its_steps_behind_the_repetition() -> None:
 def test_rows_without_an_answer_are_rejected_or_passed() -> None:
     seed = {"instruction": "Who wrote Faust?"}
     assert repeat(seed)[1].reasons == {("repeat", "no-output"): 1}
-    assert repeat(seed, others="pass")[0] == [normalize(seed)]
+    assert repeat(seed, on_inapplicable="pass")[0] == [normalize(seed)]
 
 
 def test_what_repeats_already_is_not_repeated_again() -> None:

@@ -1,4 +1,4 @@
-"""Prompts: well-formed files whose examples are what they ask for; drawn order; data stays data."""
+"""Prompts: well-formed files with valid examples in random order; values are never templates."""
 
 import re
 from importlib import resources
@@ -24,22 +24,22 @@ EXAMPLES = [(name, place) for name in FORMS for place in range(len(load_prompt(n
 SLOT = re.compile(r"\{(\w+)\}")
 
 
-def read(name, place, structured=False):
-    """Return an example's slots and its answer, read as a model's answer is."""
+def parse_example(name, place, structured=False):
+    """Return an example's values and its answer, parsed like a model's answer."""
     prompt, form = load_prompt(name), FORMS[name]
     example = prompt.examples[place]
     values = dict.fromkeys(SLOT.findall(prompt.given), "")
     one = Prompt(name, "", "", prompt.given, (example,))
     chat = one.messages(values, form, structured, Random(0))
-    return example, form.read(chat[2]["content"], structured)
+    return example, form.parse(chat[2]["content"], structured)
 
 
 def record_of(example):
-    """Return the record that an example shows: what stands beside it in tags of its own."""
-    beside = dict(re.findall(r"<(\w+)>\n(.*?)\n</\1>", example.get("beside", ""), re.DOTALL))
-    steps = [line.partition(". ")[2] for line in beside.get("steps", "").splitlines()]
+    """Return the record that an example shows, with the input and steps of its context."""
+    context = dict(re.findall(r"<(\w+)>\n(.*?)\n</\1>", example.get("beside", ""), re.DOTALL))
+    steps = [line.partition(". ")[2] for line in context.get("steps", "").splitlines()]
     lineage = {"root": "a", "iteration": 0, "operation": "seed"}
-    record = {"id": "a", "instruction": example["original"], "input": beside.get("input", "")}
+    record = {"id": "a", "instruction": example["original"], "input": context.get("input", "")}
     record |= {"output": "", "lineage": lineage}
     return record | ({"steps": [{"instruction": step} for step in steps]} if steps else {})
 
@@ -59,7 +59,7 @@ def test_files_are_well_formed(name):
     slots = set(SLOT.findall(prompt.given))
     assert "original" in slots and not SLOT.findall(prompt.task)
     for field in FORMS[name].fields:
-        assert f'"{field.name}"' in prompt.task  # what to put there is said
+        assert f'"{field.name}"' in prompt.task  # the task explains the field
     for example in prompt.examples:
         assert set(example) <= slots | {field.name for field in FORMS[name].fields}
         # Nothing of an example was lost to a tag within it.
@@ -69,41 +69,43 @@ def test_files_are_well_formed(name):
 @pytest.mark.parametrize("structured", [True, False])
 @pytest.mark.parametrize(("name", "place"), EXAMPLES)
 def test_every_example_is_an_answer_in_its_own_form(name, place, structured):
-    example, answer = read(name, place, structured)
+    example, answer = parse_example(name, place, structured)
     assert answer["thought"] == example["thought"]
 
 
 @pytest.mark.parametrize(("name", "place"), [each for each in EXAMPLES if each[0] in REWRITES])
 def test_every_rewrite_passes_the_checks(name, place):
-    example, answer = read(name, place)
-    assert problems_of(RewrittenChain.of(answer), example, name) == []
+    example, answer = parse_example(name, place)
+    assert problems_of(RewrittenChain.from_fields(answer), example, name) == []
 
 
 @pytest.mark.parametrize("place", range(len(load_prompt("refine").examples)))
 def test_every_refinement_mends_what_is_broken(place):
-    example, answer = read("refine", place)
+    example, answer = parse_example("refine", place)
     tasks = [line.partition(". ")[2] for line in example["tasks"].splitlines()]
     shown = problems_of(RewrittenChain(example["chain"], tasks), example, "prefix")
     if answer["verdict"] == "complete":
         assert shown == [] and answer["instruction"] == "" and answer["steps"] == []
     else:
-        assert problems_of(RewrittenChain.of(answer), example, "prefix") == []
+        assert problems_of(RewrittenChain.from_fields(answer), example, "prefix") == []
 
 
 @pytest.mark.parametrize("place", range(len(load_prompt("extract").examples)))
 def test_every_extraction_loses_nothing(place):
-    example, answer = read("extract", place)
-    source = extract.split(example["original"], answer["input"])
+    example, answer = parse_example("extract", place)
+    source = extract.split_content(example["original"], answer["input"])
     assert source.content == answer["input"]
-    assert source.lay_out(source.instruction).split() == example["original"].split()
+    assert source.with_content(source.instruction).split() == example["original"].split()
 
 
 def test_the_examples_show_every_answer():
-    options = [read("classify", place)[1]["option"] for place in range(6)]
+    options = [parse_example("classify", place)[1]["option"] for place in range(6)]
     assert set(options) == set("ABCD")
-    verdicts = [read("refine", place)[1]["verdict"] for place in range(5)]
+    verdicts = [parse_example("refine", place)[1]["verdict"] for place in range(5)]
     assert set(verdicts) == {"complete", "incomplete"}
-    inputs = [extract.split(e["original"], e["input"]) for e in load_prompt("extract").examples]
+    inputs = [
+        extract.split_content(e["original"], e["input"]) for e in load_prompt("extract").examples
+    ]
     assert {(bool(each.content), each.content_first) for each in inputs} == {
         (False, False),
         (True, False),
@@ -116,7 +118,7 @@ def test_the_examples_show_every_answer():
         assert any(not each["original"].isascii() for each in shown)
 
 
-def test_the_order_of_examples_is_drawn():
+def test_the_order_of_examples_is_random():
     prompt, values = load_prompt("classify"), {"original": "x", "beside": ""}
 
     def order(seed):
@@ -127,15 +129,13 @@ def test_the_order_of_examples_is_drawn():
     assert order(1) != order(2)
     assert sorted(order(1)) == sorted(order(2))
     assert order(1)[0] == order(2)[0] and order(1)[-1] == order(2)[-1]
-    chat = prompt.messages(values, classify.FORM, False, Random(0), most_examples=2)
-    assert [turn["role"] for turn in chat] == ["system", *("user", "assistant") * 2, "user"]
 
 
 def test_values_are_text():
     assert fill("<{a}> {b}", {"a": "{b} {c}", "b": "\\1 {a}"}) == "<{b} {c}> \\1 {a}"
 
 
-def test_a_line_of_an_empty_slot_goes():
+def test_a_line_with_only_an_empty_slot_is_removed():
     template = "<o>\n{a}\n</o>\n{b}\nend {b}."
     assert fill(template, {"a": "x", "b": ""}) == "<o>\nx\n</o>\nend ."
     assert fill(template, {"a": "x", "b": "y\n"}) == "<o>\nx\n</o>\ny\n\nend y\n."

@@ -1,4 +1,4 @@
-"""The examples: they import, their answers are right, and every method finds something to do."""
+"""The example files: they import, their answers are right, and every method applies to them."""
 
 import json
 import re
@@ -90,9 +90,13 @@ def test_the_chosen_options_are_among_the_options() -> None:
 
 
 @pytest.mark.parametrize("variant", ["single-turn", "multi-turn", "crosslingual"])
-def test_every_parallel_row_is_translated_from_both_languages(variant: translate.Variant) -> None:
+def test_every_parallel_row_is_translated_from_both_languages(
+    variant: translate.TranslateVariant,
+) -> None:
     stats = RunStats("augment")
-    found = translate.augment(rows("parallel.jsonl"), stats, seed=1, variant=variant, per_row="all")
+    found = translate.augment(
+        rows("parallel.jsonl"), stats, seed=1, variant=variant, languages_per_row="all"
+    )
     records = values(found)
     assert [r["metadata"]["translation"]["source"] for r in records] == ["de", "es"] * 6
     assert not stats.reasons

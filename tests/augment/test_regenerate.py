@@ -1,4 +1,4 @@
-"""Regenerated answers: the instruction and what made it stay, the answer is the model's."""
+"""Regenerated answers: the instruction and its lineage are kept, the answer is the model's."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from support.scripted import scripted_model
 from seqit.augment import placebo, regenerate
 from seqit.checks import record_problems
 from seqit.errors import UsageError
-from seqit.llm.chat import chat_of
+from seqit.llm.chat import prompt_messages
 from seqit.llm.request import Completion, FailedRequest
 from seqit.records.normalize import normalize
 from seqit.records.record import Record
@@ -16,7 +16,9 @@ from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 
 
-def again(reply: Any, *raw: dict[str, Any], seed: int = 7) -> tuple[list[Record], RunStats, Any]:
+def regenerated(
+    reply: Any, *raw: dict[str, Any], seed: int = 7
+) -> tuple[list[Record], RunStats, Any]:
     stats = RunStats("augment")
     rows = (Row(normalize(value), "a.jsonl", line) for line, value in enumerate(raw, 1))
     model = scripted_model(reply if callable(reply) else lambda request: reply)
@@ -66,7 +68,7 @@ def test_a_seed_gets_the_models_answer_and_keeps_all_else() -> None:
         "history": [["Hello", "Good morning"]],
         "metadata": {"topic": "books"},
     }
-    (record,), _, model = again("  A new answer.\n", raw)
+    (record,), _, model = regenerated("  A new answer.\n", raw)
     parent = normalize(raw)
     assert record == {
         **parent,
@@ -85,13 +87,13 @@ def test_a_seed_gets_the_models_answer_and_keeps_all_else() -> None:
     assert list(record) == list(parent)
     assert record["id"] != parent["id"]
     (request,) = model.runner.requests
-    assert request.messages == chat_of(parent)
+    assert request.messages == prompt_messages(parent)
     assert [turn["role"] for turn in request.messages] == ["system", "user", "assistant", "user"]
     assert request.stage == "respond"
 
 
 def test_a_chain_keeps_what_made_its_instruction() -> None:
-    (record,), _, _ = again("Seven, and so fourteen.", chain())
+    (record,), _, _ = regenerated("Seven, and so fourteen.", chain())
     assert record["lineage"] == {
         "root": "seed1",
         "parent": normalize(chain())["id"],
@@ -106,7 +108,7 @@ def test_a_chain_keeps_what_made_its_instruction() -> None:
 
 def test_steps_lose_the_output_that_belonged_to_the_old_answer() -> None:
     # "7" is in this answer, as a part of other words, and is not this step's output.
-    (record,), _, _ = again("It is 7, so the double is 14.", chain())
+    (record,), _, _ = regenerated("It is 7, so the double is 14.", chain())
     assert record["steps"] == [
         {"instruction": "Name the largest number."},
         {"instruction": "Double it."},
@@ -114,12 +116,12 @@ def test_steps_lose_the_output_that_belonged_to_the_old_answer() -> None:
 
 
 def test_steps_keep_the_output_that_the_new_answer_has_too() -> None:
-    (record,), _, _ = again("7\n\n14", chain())
+    (record,), _, _ = regenerated("7\n\n14", chain())
     assert record["steps"] == chain()["steps"]
 
 
 def test_a_check_that_refers_to_a_step_without_output_goes_too() -> None:
-    (record,), _, _ = again("The largest is seven.\n\n14", chain())
+    (record,), _, _ = regenerated("The largest is seven.\n\n14", chain())
     assert record["steps"] == [
         {"instruction": "Name the largest number."},
         {"instruction": "Double it."},
@@ -127,7 +129,7 @@ def test_a_check_that_refers_to_a_step_without_output_goes_too() -> None:
 
 
 def test_the_order_of_the_steps_counts() -> None:
-    (record,), _, _ = again("14\n7", chain())
+    (record,), _, _ = regenerated("14\n7", chain())
     assert record["steps"][0] == chain()["steps"][0]
     assert record["steps"][1] == {"instruction": "Double it."}
 
@@ -135,7 +137,7 @@ def test_the_order_of_the_steps_counts() -> None:
 def test_a_repetition_stays_checkable_and_is_not_repeated_again() -> None:
     seed = {"instruction": "Who wrote Faust?", "output": "Goethe"}
     (row,) = placebo.augment(iter([Row(normalize(seed))]), RunStats("a"), seed=1)
-    (record,), _, _ = again("Who wrote Faust?\n\nIt was Goethe.", dict(row.value))
+    (record,), _, _ = regenerated("Who wrote Faust?\n\nIt was Goethe.", dict(row.value))
     first, last = record["steps"]
     assert first["check"] == {"kind": "text", "value": "Who wrote Faust?"}
     assert last == {"instruction": "Who wrote Faust?"}
@@ -146,7 +148,7 @@ def test_a_repetition_stays_checkable_and_is_not_repeated_again() -> None:
 
 def test_a_chain_without_an_answer_is_answered() -> None:
     steps = [{"instruction": "Sing."}, {"instruction": "Dance."}]
-    (record,), _, _ = again("La la. Tap tap.", chain(output="", steps=steps))
+    (record,), _, _ = regenerated("La la. Tap tap.", chain(output="", steps=steps))
     assert record["output"] == "La la. Tap tap."
     assert record["steps"] == steps
 
@@ -160,7 +162,7 @@ def test_rows_stay_in_order_and_a_failure_fails_alone() -> None:
         "Five?": "5",
     }
     rows = [{"instruction": name, "output": "old"} for name in replies]
-    records, stats, model = again(lambda r: replies[r.messages[-1]["content"]], *rows)
+    records, stats, model = regenerated(lambda r: replies[r.messages[-1]["content"]], *rows)
     assert [record["output"] for record in records] == ["1", "5"]
     assert stats.reasons == {
         ("respond", "too-long"): 1,

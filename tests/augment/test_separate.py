@@ -1,4 +1,4 @@
-"""Separated chains: each step becomes a pair that can be answered by itself."""
+"""Separated chains: each step becomes a pair that can be answered alone."""
 
 from itertools import islice
 from typing import Any
@@ -14,7 +14,7 @@ from seqit.augment.seq_instruct import method as seq_instruct
 from seqit.augment.translate import method as translate
 from seqit.checks import record_problems
 from seqit.llm.request import FailedRequest
-from seqit.records.formats import complete
+from seqit.records.formats import complete_record
 from seqit.records.formats.flancot import FORMAT
 from seqit.records.normalize import normalize
 from seqit.records.record import Record
@@ -70,7 +70,7 @@ def chain(**more: Any) -> dict[str, Any]:
     return row | more
 
 
-def test_each_step_gets_what_it_relies_on() -> None:
+def test_each_step_gets_what_it_depends_on() -> None:
     records, stats = split(chain())
     assert pairs(records) == [
         ("List the numbers in the question.", "What is 2 + 5?", "2, 5"),
@@ -176,7 +176,7 @@ def test_a_model_answers_the_steps_of_a_chain_that_a_model_wrote() -> None:
     assert stats.added == 1
 
 
-def test_where_the_model_gives_no_answer_the_chain_fails() -> None:
+def test_the_chain_fails_if_the_model_gives_no_answer() -> None:
     steps = [{"instruction": "List three rivers."}, {"instruction": "Say which is the longest."}]
     raw = normalize({"instruction": "Do both.", "output": "All of it.", "steps": steps})
     model = scripted_model(lambda request: FailedRequest("refused", "no"))
@@ -255,7 +255,7 @@ def test_every_chain_of_the_builtin_teacher_falls_into_pairs(name: str) -> None:
     stats = RunStats("augment")
     with (FLANCOT / f"{name}_train.tsv").open(encoding="utf-8") as lines:
         rows = [
-            Row(complete(fields, "flancot", name), name, number)
+            Row(complete_record(fields, "flancot", name), name, number)
             for number, line in enumerate(islice(lines, 200), 1)
             for fields in FORMAT.to_records(line.rstrip("\n"))
         ]
@@ -266,7 +266,7 @@ def test_every_chain_of_the_builtin_teacher_falls_into_pairs(name: str) -> None:
     for chain in several:
         found, _ = split(dict(chain))
         assert [record["output"] for record in found] == [s["output"] for s in chain["steps"]]
-        # The question stands in some record, and every record before that one is given it.
+        # The question is a record's instruction, and part of the input of every record before it.
         question = questions[chain["lineage"]["root"]]
         place = next(n for n, record in enumerate(found) if record["instruction"] in question)
         assert all(question in record["input"] for record in found[:place])

@@ -1,4 +1,4 @@
-"""A SeqEval-like benchmark: modes, lengths, and items that depend on nothing but themselves."""
+"""A SeqEval-like benchmark: operations, lengths, and items that are independent of each other."""
 
 import re
 from collections import Counter
@@ -46,7 +46,7 @@ def mode_of(request):
 def chain_for(request):
     """Return instruction and steps of a chain that any check accepts."""
     turns = [turn["content"] for turn in request.messages if turn["role"] == "user"]
-    question = next(turn for turn in reversed(turns) if "<original>" in turn)  # or it asks again
+    question = next(turn for turn in reversed(turns) if "<original>" in turn)  # not a correction
     original = re.search(r"<original>\n(.*?)\n</original>", question, re.DOTALL)[1]
     listed = re.search(r"<steps>\n(.*?)\n</steps>", question, re.DOTALL)
     old = re.findall(r"^\d+\. (.*)$", listed[1], re.MULTILINE) if listed else [original]
@@ -109,7 +109,7 @@ def test_items_are_taken_from_every_iteration_and_grow_with_it():
     assert all(len(item["steps"]) == item["lineage"]["iteration"] + 1 for item in items)
 
 
-def test_modes_are_drawn_alike_and_nothing_is_decomposed_twice():
+def test_operations_are_equally_likely_and_nothing_is_decomposed_twice():
     _, stats, _, _ = run([record(n) for n in range(600)])
     operations = stats.results["operations"]
     assert set(operations["1"]) == set(MODES)
@@ -131,14 +131,14 @@ def test_shares_say_which_iteration():
     assert {item["lineage"]["iteration"] for item in items} == {2}
 
 
-def test_an_item_depends_on_itself_and_the_seed_alone():
+def test_an_item_depends_only_on_its_row_and_the_seed():
     records = [record(n) for n in range(40)]
     forward, backward = run(records)[0], run(records[::-1])[0][::-1]
     assert forward == backward
     assert run(records, seed=1)[0] != forward
 
 
-def test_what_is_not_rewritten_fails_as_it_stood():
+def test_a_failed_rewrite_fails_the_row_of_the_iteration_before():
     def replying(request):
         return (
             FailedRequest("timeout", "no answer in time")
@@ -171,9 +171,9 @@ def test_in_the_reference_format_items_have_no_steps():
         return f"#Explanation#:\nIt helps.\n\n#New Instruction#:\n{chain_for(request)[0]}###"
 
     parser = PaperParser()
-    (item,), _, _, _ = run([record(0)], replying, iterations=1, shape=parser.shape)
+    (item,), _, _, _ = run([record(0)], replying, iterations=1, output_format=parser.form_for)
     assert TASKS[0] in item["instruction"] and "steps" not in item
-    assert parser.counts == {
+    assert parser.summary == {
         "differences": [],
         "instruction": {"same": 1},
         "refinement": {"same": 1},

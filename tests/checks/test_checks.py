@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import DATA
 
-from seqit.checks import KINDS, measures, record_problems, verify
+from seqit.checks import CHECK_KINDS, record_problems, text_units, verify
 
 OPTIONS = {"(A)": "water", "(B)": "salt", "(C)": "sea water"}
 PASSES: list[tuple[dict[str, Any], str, list[str]]] = [
@@ -140,8 +140,8 @@ def test_a_wrong_answer_fails_with_a_sentence(check, answer, earlier):
 
 
 def test_every_kind_is_tried_above_and_described():
-    assert {check["kind"] for check, _, _ in PASSES} == set(KINDS)
-    assert all(kind.description for kind in KINDS.values())
+    assert {check["kind"] for check, _, _ in PASSES} == set(CHECK_KINDS)
+    assert all(kind.description for kind in CHECK_KINDS.values())
 
 
 @pytest.mark.parametrize(
@@ -167,16 +167,16 @@ def test_a_malformed_check_never_passes(check):
     assert verify(check, "12", ["12"])
 
 
-@pytest.mark.parametrize("name", sorted(KINDS))
+@pytest.mark.parametrize("name", sorted(CHECK_KINDS))
 @given(answer=st.text(max_size=60), previous=st.text(max_size=60), data=st.data())
 def test_no_answer_and_no_argument_crashes(name, answer, previous, data):
     leaf = st.none() | st.integers() | st.text(max_size=5) | st.sampled_from(["12", "words"])
     value = (
         leaf | st.lists(leaf, max_size=3) | st.dictionaries(st.text(max_size=3), leaf, max_size=3)
     )
-    arguments = {key: data.draw(value) for key in KINDS[name].arguments if key != "of"}
+    arguments = {key: data.draw(value) for key in CHECK_KINDS[name].arguments if key != "of"}
     check = {"kind": name, **arguments} | (
-        {"of": "previous"} if "of" in KINDS[name].arguments else {}
+        {"of": "previous"} if "of" in CHECK_KINDS[name].arguments else {}
     )
     for earlier in ([], [previous]):
         problem = verify(check, answer, earlier)
@@ -185,7 +185,7 @@ def test_no_answer_and_no_argument_crashes(name, answer, previous, data):
 
 @pytest.mark.parametrize("check", [case[0] for case in PASSES])
 @given(answer=st.text(max_size=200), previous=st.text(max_size=200))
-def test_any_text_is_judged_without_a_crash(check, answer, previous):
+def test_any_text_is_checked_without_a_crash(check, answer, previous):
     problem = verify(check, answer, [previous])
     assert problem is None or problem.strip()
 
@@ -198,7 +198,7 @@ def test_an_endless_number_is_no_crash():
         assert verify({"kind": kind, **extra, "of": "previous"}, "1", ["9" * 5000])
 
 
-def test_outputs_must_stand_in_the_answer_in_order_and_apart():
+def test_outputs_must_occur_in_the_answer_in_order_without_overlap():
     steps = [{"instruction": "a", "output": "yes"}, {"instruction": "b", "output": "yes no"}]
     record = {"output": "yes\n\nyes no", "steps": steps}
     assert record_problems(record) == []
@@ -206,7 +206,7 @@ def test_outputs_must_stand_in_the_answer_in_order_and_apart():
         assert record_problems({"output": output, "steps": steps})
 
 
-def test_a_step_without_an_output_does_not_lend_the_one_before_it():
+def test_a_check_does_not_use_the_output_before_a_step_without_one():
     check = {"kind": "uppercase", "of": "previous"}
     steps = [
         {"instruction": "a", "output": "yes"},
@@ -217,30 +217,32 @@ def test_a_step_without_an_output_does_not_lend_the_one_before_it():
     assert record_problems({"output": "x", "steps": [{"instruction": "a", "check": check}]})
 
 
-def test_measures_know_scripts_signs_and_separators():
-    assert measures.words("Don't pay $5.50 — well-known (A)!") == [
+def test_units_in_scripts_with_signs_and_separators():
+    assert text_units.words("Don't pay $5.50 — well-known (A)!") == [
         "Don't",
         "pay",
         "5.50",
         "well-known",
         "A",
     ]
-    assert measures.letters("Straße, été, Привет") == 15
-    assert len(measures.sentences("Mr. Smith paid $4.50. He left! “Really?” 他走了。他笑了。")) == 5
-    assert [str(n) for n in measures.numbers("-8, 4–8, $-3.5, 1,234.5, 下16颗, x2, .5")] == [
+    assert text_units.count_letters("Straße, été, Привет") == 15
+    sentences = text_units.sentences("Mr. Smith paid $4.50. He left! “Really?” 他走了。他笑了。")
+    assert len(sentences) == 5
+    assert [str(n) for n in text_units.numbers("-8, 4–8, $-3.5, 1,234.5, 下16颗, x2, .5")] == [
         *("-8", "4", "8", "-3.5", "1234.5", "16", "0.5"),
     ]
-    assert not measures.spaced("你好") and measures.spaced("hello — été")
+    assert not text_units.is_space_separated("你好")
+    assert text_units.is_space_separated("hello — été")
 
 
 @pytest.mark.parametrize(
     "text", ["80.000", "80 000", "1/2", "10:30", "2-5", "5kg", "A4", "x²", "1,5"]
 )
-def test_numbers_that_people_read_differently_are_not_clear(text):
-    assert measures.clear_numbers(f"There are {text} here.") == []
+def test_ambiguous_numbers_are_not_clear(text):
+    assert text_units.clear_numbers(f"There are {text} here.") == []
 
 
-def test_real_answers_of_models_are_judged_without_a_crash():
+def test_real_answers_of_models_are_checked_without_a_crash():
     data = DATA / "alpacaeval"
     files = sorted(data.glob("*/model_outputs.json"))
     if not files:

@@ -1,4 +1,4 @@
-"""Checks on rewrites: what was lost, what must not be there, what asks for nothing."""
+"""Checks on rewrites: lost content, leftovers, and tasks without a response."""
 
 import orjson
 import pytest
@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqit.checks.own_response import has_own_response, may_be_a_request
-from seqit.checks.pieces import pieces
 from seqit.checks.placeholder import leftovers
 from seqit.checks.retained import lost_content
+from seqit.checks.verbatim_spans import find_verbatim_spans
 from seqit.checks.words import content_words
 
 TABLE = "| city | people |\n|---|---|\n| Ulm | 126,000 |\n| Bonn | 330,000 |"
@@ -16,12 +16,12 @@ CODE = "```python\ndef f(x):\n    # ### not a heading\n    return x ** 2\n```"
 OPTIONS = "Which is a bird?\nOptions:\n- bat\n- wren\n- moth"
 
 
-def lost(original, rewritten, beside="", **how):
-    return [tuple(each) for each in lost_content(original, rewritten, beside, **how)]
+def lost(original, rewritten, context="", **options):
+    return [tuple(each) for each in lost_content(original, rewritten, context, **options)]
 
 
-def kinds(original, rewritten, beside="", **how):
-    return {kind for kind, _ in lost(original, rewritten, beside, **how)}
+def kinds(original, rewritten, context="", **options):
+    return {kind for kind, _ in lost(original, rewritten, context, **options)}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def kinds(original, rewritten, beside="", **how):
         ("请问这本书的作者是谁？", "请列出三种水果。", [("question", "请问这本书的作者是谁？")]),
     ],
 )
-def test_what_is_lost_is_named(original, rewritten, missing):
+def test_lost_content_is_named(original, rewritten, missing):
     found = lost(original, rewritten)
     assert [kind for kind, _ in found] == [kind for kind, _ in missing]
     for (_, text), (_, wanted) in zip(found, missing, strict=True):
@@ -122,21 +122,21 @@ def test_what_is_lost_is_named(original, rewritten, missing):
         ),
         ("1. Describe photosynthesis", "Define light. Describe photosynthesis."),
         ("Explain `x = 1`.", "Name the type. Explain x = 1."),
-        ("Can you please help me?", "Write a poem."),  # no word that says what about
+        ("Can you please help me?", "Write a poem."),  # no content words
         ("", "Anything."),
     ],
 )
-def test_another_setting_is_no_loss(original, rewritten):
+def test_another_formatting_is_not_a_loss(original, rewritten):
     assert lost(original, rewritten) == []
 
 
-def test_short_pieces_are_whole_words():
+def test_short_spans_are_whole_words():
     assert kinds("Which?\n- rat\n- elk", "Which, then explain?\n- crate\n- elk") == {"option"}
     assert kinds("Use “art” in it.", "Use the start of it, then party.") == {"quote"}
     assert kinds("Multiply by 7.", "Multiply by 77, then by 0.7.") == {"number"}
 
 
-def test_what_stands_beside_is_there():
+def test_content_in_the_context_is_not_lost():
     original = f"Solve this for 5.\n{OPTIONS}"
     assert lost(original, "Solve this.", f"5\n{OPTIONS}") == []
     assert kinds(original, "Solve this.") == {"number", "option", "question"}
@@ -164,9 +164,10 @@ def test_a_rephrased_text_keeps_its_numbers_code_and_options():
         assert kind in kinds(text, "List the parts, then say what they do.", rephrased=True)
 
 
-def test_what_is_one_kind_is_not_another():
-    found, rest = pieces(f"Look at 3:\n{CODE}\n{TABLE}\n- item 4\n“5”, see https://x.org/6")
-    assert [piece.kind for piece in found] == [
+def test_a_span_has_one_kind():
+    text = f"Look at 3:\n{CODE}\n{TABLE}\n- item 4\n“5”, see https://x.org/6"
+    found, rest = find_verbatim_spans(text)
+    assert [span.kind for span in found] == [
         *("code", "table", "table", "table", "option", "quote", "link")
     ]
     assert rest.split() == ["Look", "at", "3:", ",", "see"]
@@ -188,7 +189,7 @@ PARTS = (
 
 
 @given(st.lists(st.sampled_from(PARTS) | st.text(max_size=8), max_size=12).map(" ".join))
-def test_a_text_loses_nothing_to_itself(text):
+def test_a_text_retains_its_own_content(text):
     assert lost_content(text, text) == []
     assert lost_content(text, f"First name its topic.\n{text}\nThen translate it.") == []
 
@@ -198,7 +199,7 @@ def test_any_two_texts_are_compared(one, other):
     assert all(each.kind and each.text for each in lost_content(one, other))
 
 
-@pytest.mark.timeout(60)  # a search whose time grows with the square would take minutes
+@pytest.mark.timeout(60)  # a quadratic search would take minutes
 @pytest.mark.parametrize(
     "sign",
     ['"', "`", "|", "(", "?", "“", "1,", "```\n", "-\n", "a\t", "'", "http://", "a@", "'a ", " "],
@@ -208,7 +209,7 @@ def test_long_texts_are_searched_in_time(sign):
     assert len(found) < 20_001
 
 
-def test_stems_join_inflections():
+def test_inflections_have_the_same_stem():
     for one, other in (
         ("describe", "descriptions"),
         ("movies", "movie"),
@@ -253,7 +254,7 @@ def test_stems_join_inflections():
 )
 def test_leftovers(text):
     assert list(leftovers(text, "Name a tree."))
-    assert not list(leftovers(text, text))  # what the author wrote is no leftover
+    assert not list(leftovers(text, text))  # text of the source is not a leftover
 
 
 @pytest.mark.parametrize(
@@ -314,7 +315,7 @@ def test_tasks_without_a_response(task):
         "Lies den Text und nenne die Verfasserin.",
         "Lies den Text auf Fehler durch.",
         "阅读文章并回答问题。",
-        "Прочитай текст.",  # not known
+        "Прочитай текст.",  # unsupported language
     ],
 )
 def test_tasks_with_a_response(task):
@@ -329,31 +330,31 @@ def test_tasks_with_a_response(task):
         ("The lake is 81 m deep, and the other one 706 m.", False),
         ("The lake is deep. Name another one.", True),
         ("First, please describe it", True),
-        ("Der See ist tief, größer ist keiner.", True),  # not known
+        ("Der See ist tief, größer ist keiner.", True),  # unsupported language
     ],
 )
-def test_what_may_ask_for_something(text, may):
+def test_texts_that_may_be_a_request(text, may):
     assert may_be_a_request(text) == may
 
 
 def test_real_rewrites(data):
-    """805 rewrites by GPT-4: what is flagged was looked at, one by one."""
+    """805 rewrites by GPT-4; the flagged ones were inspected one by one."""
     pairs = orjson.loads((data / "seqeval" / "seqEval_iteration_1.json").read_bytes())
     flagged: dict[str, set[int]] = {"prefix": set(), "suffix": set(), "interpolate": set()}
-    for place, pair in enumerate(pairs):
+    for index, pair in enumerate(pairs):
         mode = pair["seq_mode"]
         texts = pair["ori_instruction"], pair["seq_instruction"]
         if lost_content(*texts, rephrased=mode == "interpolate"):
-            flagged[mode].add(place)
-    # Each of these lacks something of its original; 505 and 636 say it in other words.
+            flagged[mode].add(index)
+    # Each of these lacks content of its original, except that 505 and 636 rephrase it.
     assert flagged["prefix"] == {248, 266, 273, 486, 538, 575, 636}
     assert flagged["suffix"] == {150, 336, 376, 487, 505, 553, 564, 566, 632, 635}
     assert 40 <= len(flagged["interpolate"]) <= 46  # of 254
-    # Code, formats, a chat, a price, a passage that the new instruction speaks of and lacks.
+    # Code, formats, a chat, a price, a passage that the new instruction refers to but lacks.
     assert flagged["interpolate"] > {438, 513, 626, 628, 684, 149, 229, 492, 573, 574, 648, 707}
 
 
-def test_real_rewrites_hold_no_leftovers(data):
+def test_real_rewrites_have_no_leftovers(data):
     pairs = orjson.loads((data / "seqeval" / "seqEval_iteration_1.json").read_bytes())
     texts = [pair["seq_instruction"] for pair in pairs]
     assert [text for text in texts if any(leftovers(text, ""))] == []

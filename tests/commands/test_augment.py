@@ -10,7 +10,7 @@ import time
 from functools import partial
 
 import pytest
-from support.answering_server import Answering
+from support.answering_server import AnsweringServer
 from support.paths import BIN
 
 ANSWERS = ("--answers", "support.teacher_answers:answer")
@@ -22,14 +22,14 @@ REGENERATE = ("augment", "--method", "regenerate", "--teacher", "openai:test")
 @pytest.fixture(scope="module")
 def server():
     """A model that answers at once, one time in ten with what cannot be used."""
-    with Answering(*ANSWERS) as running:
+    with AnsweringServer(*ANSWERS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def slow():
     """A model that takes 50 ms."""
-    with Answering(*ANSWERS, "--latency", "0.05") as running:
+    with AnsweringServer(*ANSWERS, "--latency", "0.05") as running:
         yield running
 
 

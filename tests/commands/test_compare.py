@@ -1,4 +1,4 @@
-"""seqit compare: rows of models with differences, in Markdown, LaTeX and JSON Lines."""
+"""seqit compare: models with their differences, in Markdown, LaTeX and JSON Lines."""
 
 import random
 import re
@@ -11,37 +11,38 @@ from typing import Any
 import orjson
 import pytest
 from click.testing import CliRunner
-from support.annotations import annotation, made, write_reference
+from support.annotations import annotation, short_model, write_reference
 from support.markdown import cells_of
 from support.score_rows import HOSTILE, score
 
 from seqit.commands.compare import command
-from seqit.scores.compare import CompareOptions, compare, powers
+from seqit.scores.compare import CompareOptions, compare, power_analyses
 from seqit.scores.db.database import Database
-from seqit.scores.report.paper_tables import Table, latex, latex_text, markdown
-from seqit.scores.stats.interval import mean_interval
-from seqit.scores.stats.paired import compare_pairs
+from seqit.scores.report.paper_tables import Table, escape_latex, latex, markdown
+from seqit.scores.stats.interval import mean_interval, sums_by_root
+from seqit.scores.stats.paired import PairedComparison, PairedDifferences, paired_difference
 
 ITEMS = 80
 
 
 def rows(seed: int = 1) -> list[dict[str, Any]]:
-    """Return accuracy (one item a root) and quality (two of a root) of two models, some missing."""
+    """Return accuracy (1 item per root) and quality (2 per root) of two models, some missing."""
     rng = random.Random(seed)
     found = []
     for model, skill in (("it", 0.5), (HOSTILE, 0.7)):
         for item in range(ITEMS):
             if item == 3 and model == "it":
-                continue  # never asked
-            lost = item in ((5, 6) if model == "it" else (6, 7, 8))
+                continue  # not asked
+            is_missing = item in ((5, 6) if model == "it" else (6, 7, 8))
             known = {"model": model, "id": f"i{item}", "root": f"i{item}", "benchmark": "gsm8k"}
-            value = None if lost else float(rng.random() < skill)
-            found.append(score(**known, value=value, status="refused" if lost else "scored"))
+            value = None if is_missing else float(rng.random() < skill)
+            status = "refused" if is_missing else "scored"
+            found.append(score(**known, value=value, status=status))
             known |= {"benchmark": "seqeval", "root": f"i{item // 2}", "metric": "quality"}
             length = rng.randint(20, 60) * (1 + (model != "it"))
             value = max(1, min(5, length // 20 + rng.randint(-1, 1)))
             found.append(score(**known, value=value, judge="a", length=length))
-    found.append(score(model="planted", control="good", metric="quality", value=5, judge="a"))
+    found.append(score(model="control", control="good", metric="quality", value=5, judge="a"))
     return found
 
 
@@ -63,12 +64,30 @@ def by_item(content: list[dict[str, Any]], model: str, metric: str) -> dict[Any,
     }
 
 
+def compare_by_item(
+    first: dict[Any, Any], other: dict[Any, Any], roots: dict[Any, Any] | None
+) -> PairedComparison:
+    """Return the comparison of other - first, with the items paired in Python instead of SQL."""
+    common = [item for item in first if item in other]
+    pairs = [(first[item], other[item]) for item in common]
+    differences = [None if one is None or two is None else two - one for one, two in pairs]
+    return paired_difference(
+        PairedDifferences(
+            sums_by_root(differences, [roots[item] if roots else item for item in common]),
+            len(first) + len(other) - 2 * len(common),
+            differences.count(1),
+            differences.count(-1),
+            all(value in (0, 1, None) for pair in pairs for value in pair),
+        )
+    )
+
+
 @pytest.mark.parametrize("interval", ["analytic", "bootstrap"])
-def test_a_comparison_is_that_of_its_parts(interval: str, write: Callable[..., str]) -> None:
+def test_a_comparison_equals_its_parts(interval: str, write: Callable[..., str]) -> None:
     content = rows()
     with Database([write(content)]) as database:
         found = compare(database, options=CompareOptions(interval=interval, seed=3))
-    assert found.models == ["it", HOSTILE]  # as they appear
+    assert found.models == ["it", HOSTILE]  # in order of appearance
     assert [(task.name, task.is_share) for task in found.tasks] == [
         ("gsm8k accuracy", True), ("seqeval quality", False),
     ]  # fmt: skip
@@ -76,15 +95,15 @@ def test_a_comparison_is_that_of_its_parts(interval: str, write: Callable[..., s
     for task, own in zip(found.tasks, (None, roots), strict=True):
         first = by_item(content, "it", task.metric)
         other = by_item(content, HOSTILE, task.metric)
-        cell = found.cells[HOSTILE, task]
-        alone = mean_interval(list(other.values()), [own[k] if own else k for k in other])
-        wanted = compare_pairs(first, other, own)
-        assert found.cells["it", task].paired is None
-        paired = cell.paired
+        result = found.results[HOSTILE, task]
+        mean = mean_interval(list(other.values()), [own[k] if own else k for k in other])
+        expected = compare_by_item(first, other, own)
+        assert found.results["it", task].paired is None
+        paired = result.paired
         assert paired is not None
-        assert (paired.alone, paired.test) == (wanted.alone, wanted.test)
-        assert paired.p == pytest.approx(wanted.p)
-        for one, two in ((cell.estimate, alone), (paired.difference, wanted.difference)):
+        assert (paired.alone, paired.test) == (expected.alone, expected.test)
+        assert paired.p == pytest.approx(expected.p)
+        for one, two in ((result.estimate, mean), (paired.difference, expected.difference)):
             assert (one.n, one.missing, one.roots) == (two.n, two.missing, two.roots)
             assert (one.mean, one.error) == (pytest.approx(two.mean), pytest.approx(two.error))
             if interval == "analytic":
@@ -92,7 +111,7 @@ def test_a_comparison_is_that_of_its_parts(interval: str, write: Callable[..., s
             else:
                 assert one.low == pytest.approx(two.low, abs=two.error)
                 assert one.low != pytest.approx(two.low)
-    accuracy = found.cells[HOSTILE, found.tasks[0]]
+    accuracy = found.results[HOSTILE, found.tasks[0]]
     assert (accuracy.paired.test, accuracy.paired.alone) == ("mcnemar", 1)
     assert (accuracy.paired.difference.n, accuracy.paired.difference.missing) == (75, 4)
     assert accuracy.statuses == {"refused": 3}
@@ -100,10 +119,10 @@ def test_a_comparison_is_that_of_its_parts(interval: str, write: Callable[..., s
 
 def test_samples_and_votes_of_an_item_are_one_score_of_it(write: Callable[..., str]) -> None:
     content = [
-        score(model=model, id=f"i{k}", root=f"i{k}", sample=sample, value=float(good))
-        for model, right in (("a", (1, 0, 0, 0)), ("b", (1, 1, 1, 0)))
+        score(model=model, id=f"i{k}", root=f"i{k}", sample=sample, value=float(value))
+        for model, values in (("a", (1, 0, 0, 0)), ("b", (1, 1, 1, 0)))
         for k in range(6)
-        for sample, good in enumerate(right)
+        for sample, value in enumerate(values)
     ]
     content += [
         score(model=model, id=f"i{k}", root=f"i{k}", metric="step", position=p, value=float(v))
@@ -113,21 +132,22 @@ def test_samples_and_votes_of_an_item_are_one_score_of_it(write: Callable[..., s
     ]
     with Database([write(content)]) as database:
         found = compare(database)
-    accuracy, step = (found.cells["b", task].paired for task in found.tasks)
+    accuracy, step = (found.results["b", task].paired for task in found.tasks)
     assert (accuracy.difference.n, accuracy.difference.mean, accuracy.test) == (6, 0.5, "t")
     assert (step.difference.n, step.difference.roots, step.difference.mean) == (12, 6, 1)
 
 
-def test_power_says_what_the_items_show(write: Callable[..., str]) -> None:
+def test_power_analysis_of_the_given_items(write: Callable[..., str]) -> None:
     with Database([write(rows())]) as database:
         found = compare(database)
-    for each in powers(found):
-        gap = each.cell.paired.difference
-        assert each.smallest == pytest.approx(2.8016 * gap.error, rel=1e-3)
-        assert each.needed == pytest.approx(gap.n * (each.smallest / gap.mean) ** 2, abs=1)
+    for each in power_analyses(found):
+        difference, smallest = each.result.paired.difference, each.smallest_difference
+        assert smallest == pytest.approx(2.8016 * difference.error, rel=1e-3)
+        pairs = difference.n * (smallest / difference.mean) ** 2
+        assert each.pairs_needed == pytest.approx(pairs, abs=1)
 
 
-def test_markdown_has_a_row_a_model(seqit: Any, write: Callable[..., str]) -> None:
+def test_markdown_has_a_row_per_model(seqit: Any, write: Callable[..., str]) -> None:
     ran = seqit("compare", "it", HOSTILE, write(rows()))
     assert ran.code == 0, ran.err
     lines = ran.out.decode().splitlines()
@@ -148,7 +168,7 @@ def test_markdown_has_a_row_a_model(seqit: Any, write: Callable[..., str]) -> No
     )
 
 
-def test_a_bound_below_0_has_a_minus_and_no_dash_before_it(
+def test_a_bound_below_0_has_a_minus_sign_and_no_dash(
     seqit: Any, write: Callable[..., str]
 ) -> None:
     halves = [
@@ -160,7 +180,7 @@ def test_a_bound_below_0_has_a_minus_and_no_dash_before_it(
     assert "12.5 (−27.3 to 52.3)" in ran.out.decode()
 
 
-def test_the_first_model_named_is_what_others_are_compared_with(
+def test_models_are_compared_with_the_first_one_named(
     seqit: Any, write: Callable[..., str]
 ) -> None:
     name = write(rows())
@@ -174,7 +194,9 @@ def test_the_first_model_named_is_what_others_are_compared_with(
     assert set(one) > {"n", "missing", "statuses", "low", "high", "pairs", "unpaired", "alone"}
 
 
-def test_latex_compiles_as_text(seqit: Any, write: Callable[..., str], tmp_path: Path) -> None:
+def test_latex_compiles_with_names_as_text(
+    seqit: Any, write: Callable[..., str], tmp_path: Path
+) -> None:
     target = tmp_path / "table.tex"
     ran = seqit("compare", write(rows()), "--power", "-o", target)
     assert ran.code == 0, ran.err
@@ -183,7 +205,7 @@ def test_latex_compiles_as_text(seqit: Any, write: Callable[..., str], tmp_path:
     body = [line for line in bare.splitlines() if not line.startswith(("\\begin", "\\end", "\\hl"))]
     assert all(line.count("&") in (0, 2, 5) for line in body)
     assert "DROP VIEW" in text
-    assert not any(mark in "".join(body).replace("$-$", "") for mark in "#_%~^$")
+    assert not any(char in "".join(body).replace("$-$", "") for char in "#_%~^$")
     if shutil.which("pdflatex"):
         document = f"\\documentclass{{article}}\\begin{{document}}{text}\\end{{document}}"
         (tmp_path / "page.tex").write_text(document)
@@ -205,8 +227,8 @@ def test_latex_compiles_as_text(seqit: Any, write: Callable[..., str], tmp_path:
         ("Größe 模型", "Größe 模型"),
     ],
 )  # fmt: skip
-def test_latex_shows_a_name_to_the_letter(text: str, shown: str) -> None:
-    assert latex_text(text) == shown
+def test_latex_shows_a_name_literally(text: str, shown: str) -> None:
+    assert escape_latex(text) == shown
 
 
 def test_no_name_breaks_a_table() -> None:
@@ -256,10 +278,10 @@ def test_scores_are_compared_at_equal_length_on_request(
     assert "seqeval quality: answers twice as long score +" in text
 
 
-def test_annotations_are_scores_with_a_standing(
+def test_annotations_give_scores_and_leaderboard_entries(
     seqit: Any, write: Callable[..., str], tmp_path: Path
 ) -> None:
-    judged, reference, truth = made(60)
+    judged, reference, truth = short_model(60)
     content = [
         annotation(n, row.preference, output_1="x" * row.baseline_length,
                    output_2="y" * row.model_length)
@@ -311,7 +333,7 @@ def test_standard_input_is_a_source(seqit: Any) -> None:
         (["{scores}", "--test", "mcnemar"], 1, "McNemar's test needs scores of 0 or 1"),
     ],
 )
-def test_what_cannot_be_compared_gets_a_sentence(
+def test_errors_of_a_comparison_have_a_message(
     args: list[str], code: int, message: str, write: Callable[..., str]
 ) -> None:
     names = {"scores": write(rows()), "other": write([{"x": 1}], "other.jsonl")}

@@ -1,4 +1,4 @@
-"""seqit compare over several runs and broken down by a field: the table, its notes, the figure."""
+"""seqit compare over several runs and by fields: the table, its notes, the figure."""
 
 import random
 import sys
@@ -23,7 +23,7 @@ MODELS = ("IT", "SIT")
 
 
 def rows(models: tuple[str, ...] = MODELS, runs: int = 3, seed: int = 1) -> list[dict[str, Any]]:
-    """Return following and step of chains of 1 to 3 steps, two chains a root, in two benchmarks."""
+    """Return following and step of chains of 1 to 3 steps, two per root, in two benchmarks."""
     rng = random.Random(seed)
     found = []
     for number, model in enumerate(models):
@@ -36,11 +36,11 @@ def rows(models: tuple[str, ...] = MODELS, runs: int = 3, seed: int = 1) -> list
                     "benchmark": ("seen", "unseen")[item // 2 % 2], "judge": "builtin",
                     "operation": ("prefix", "suffix")[item % 2], "training": f"{model} {run}",
                 }  # fmt: skip
-                done = [float(rng.gauss(lead - k / 2, 1) > 0) for k in range(chain)]
-                found.append(score(**known, metric="following", value=min(done)))
+                steps = [float(rng.gauss(lead - k / 2, 1) > 0) for k in range(chain)]
+                found.append(score(**known, metric="following", value=min(steps)))
                 found += [
                     score(**known, metric="step", value=value, position=k + 1)
-                    for k, value in enumerate(done)
+                    for k, value in enumerate(steps)
                 ]
     found.append(score(model=models[0], metric="quality", value=5, judge="a", control="good"))
     return found
@@ -61,7 +61,7 @@ def compared(name: str, **options: Any) -> Comparison:
         return compare(database, options=CompareOptions(**options))
 
 
-def test_a_breakdown_has_the_intervals_of_its_parts_over_roots_and_runs(
+def test_a_comparison_by_fields_has_the_intervals_of_its_parts(
     write: Callable[..., str],
 ) -> None:
     content = rows()
@@ -73,44 +73,45 @@ def test_a_breakdown_has_the_intervals_of_its_parts_over_roots_and_runs(
         for position in (1, 2, 3)
         for chain in range(position, 4)
     ]
-    for (model, task), cell in found.cells.items():
-        of = {"model": model, "metric": "step", "benchmark": task.benchmark, **dict(task.by)}
-        own = [row for row in content if of.items() <= row.items()]
+    for (model, task), result in found.results.items():
+        fields = {"model": model, "metric": "step", "benchmark": task.benchmark, **dict(task.by)}
+        own = [row for row in content if fields.items() <= row.items()]
         parts = ([row[name] for row in own] for name in ("value", "root", "training"))
-        wanted = mean_interval(*parts)
-        assert (cell.estimate.n, cell.estimate.runs, cell.estimate.roots) == (36, 3, wanted.roots)
+        expected, mean = mean_interval(*parts), result.estimate
+        assert (mean.n, mean.runs, mean.roots) == (36, 3, expected.roots)
         for name in ("mean", "error", "low", "high", "degrees"):
-            assert getattr(cell.estimate, name) == pytest.approx(getattr(wanted, name)), name
+            assert getattr(mean, name) == pytest.approx(getattr(expected, name)), name
 
 
 def test_a_difference_is_of_items_averaged_over_runs(write: Callable[..., str]) -> None:
     content = rows()
-    for row in content[:3]:  # i0 and i1 have less runs than the others, and i0 of a model none
+    for row in content[:3]:  # i0 and i1 have fewer runs than the others
         row |= {"value": None, "status": "failed"}
     content = [row for row in content if row["metric"] != "step"]
     content = [row for row in content if row["id"] != "i0" or row["model"] != "SIT"]
     found = compared(write(content))
-    for cell in found.cells.values():
-        if not cell.paired:
+    for result in found.results.values():
+        if not result.paired:
             continue
         means = {}
         for model in MODELS:
             for row in content:
-                if (row["model"], row["benchmark"]) == (model, cell.task.benchmark):
+                if (row["model"], row["benchmark"]) == (model, result.task.benchmark):
                     means.setdefault(row["id"], {}).setdefault(model, []).append(row["value"])
-        gaps = []
+        differences = []
         for by in means.values():
             numbers = [[v for v in by.get(model, ()) if v is not None] for model in MODELS]
             if all(numbers):
-                gaps.append(sum(numbers[1]) / len(numbers[1]) - sum(numbers[0]) / len(numbers[0]))
-        paired = cell.paired
-        assert paired.difference.mean == pytest.approx(sum(gaps) / len(gaps))
-        assert (paired.difference.n, paired.difference.runs) == (len(gaps), 6)
-        assert (paired.test, paired.alone) == ("t", int(cell.task.benchmark == "seen"))
+                one, two = (sum(values) / len(values) for values in numbers)
+                differences.append(two - one)
+        paired = result.paired
+        assert paired.difference.mean == pytest.approx(sum(differences) / len(differences))
+        assert (paired.difference.n, paired.difference.runs) == (len(differences), 6)
+        assert (paired.test, paired.alone) == ("t", int(result.task.benchmark == "seen"))
         assert 0 < paired.p < 1
 
 
-def test_runs_that_differ_widen_what_runs_averaged_away_would_hide(
+def test_differences_between_runs_widen_the_interval(
     write: Callable[..., str],
 ) -> None:
     content = []
@@ -121,22 +122,24 @@ def test_runs_that_differ_widen_what_runs_averaged_away_would_hide(
                 content.append(score(model=model, id=f"i{item}", root=f"i{item}", value=value,
                                      training=f"{model} {run}"))  # fmt: skip
     (task,) = compared(write(content)).tasks
-    cells = compared(write(content)).cells
-    apart, alike = (cells[model, task].estimate for model in MODELS)
-    assert apart.mean == alike.mean == 0.5
-    assert apart.error == pytest.approx(0.2 / 3**0.5, rel=0.05)
-    assert apart.high - apart.low > 0.6
-    assert alike.high - alike.low == pytest.approx(0.138, abs=0.005)
-    gap = cells["SIT", task].paired
-    assert (gap.difference.mean, gap.p) == (pytest.approx(0), pytest.approx(1))
-    assert gap.difference.high > 0.4
-    widened = compared(write(content), interval="bootstrap").cells["IT", task].estimate
-    assert widened.high - widened.low > 0.3
+    results = compared(write(content)).results
+    different, same = (results[model, task].estimate for model in MODELS)
+    assert different.mean == same.mean == 0.5
+    assert different.error == pytest.approx(0.2 / 3**0.5, rel=0.05)
+    assert different.high - different.low > 0.6
+    assert same.high - same.low == pytest.approx(0.138, abs=0.005)
+    paired = results["SIT", task].paired
+    assert (paired.difference.mean, paired.p) == (pytest.approx(0), pytest.approx(1))
+    assert paired.difference.high > 0.4
+    bootstrap = compared(write(content), interval="bootstrap").results["IT", task].estimate
+    assert bootstrap.high - bootstrap.low > 0.3
 
 
 def test_the_table_has_a_row_for_each_value(seqit: Any, write: Callable[..., str]) -> None:
     name = write([*rows((*MODELS, HOSTILE)), score(model="IT", metric="step", id="x")])
-    ran = seqit("compare", "SIT", HOSTILE, "IT", name, "--metric", "step", "--by", "chain,position")
+    ran = seqit(
+        "compare", "SIT", HOSTILE, "IT", name, "--metrics", "step", "--by", "chain,position"
+    )
     assert ran.code == 0, ran.err
     lines = ran.out.decode().splitlines()
     table = [cells_of(line) for line in lines if line.startswith("|")]
@@ -154,18 +157,18 @@ def test_the_table_has_a_row_for_each_value(seqit: Any, write: Callable[..., str
     found = seqit("compare", name, "--by", "chain", "-f", "jsonl").rows
     assert [row["chain"] for row in found if row["model"] == "IT"] == [1, 2, 3] * 4
     assert {row["runs"] for row in found} == {3}
-    text = seqit("compare", name, "--by", "benchmark", "--metric", "following", "-f", "latex")
+    text = seqit("compare", name, "--by", "benchmark", "--metrics", "following", "-f", "latex")
     assert r"\begin{tabular}{llrrr}" in text.out.decode()
 
 
 def test_a_model_with_one_run_is_named(seqit: Any, write: Callable[..., str]) -> None:
     content = [*rows(("IT",), runs=1), *rows(("SIT",), runs=3)]
-    text = seqit("compare", write(content), "--metric", "following").out.decode()
+    text = seqit("compare", write(content), "--metrics", "following").out.decode()
     assert "- SIT: intervals are over 3 runs and 18 roots" in text
     assert "- IT: intervals are over 1 run and 18 roots, and say nothing about" in text
     for test in ("mcnemar", "permutation"):
         ran = seqit("compare", write(content), "--test", test)
-        assert (ran.code, f"{test} takes a model for one run" in ran.err) == (1, True)
+        assert (ran.code, f"{test} assumes one run per model" in ran.err) == (1, True)
     power = seqit("compare", write(content), "--power").out.decode()
     assert "depends on runs" in power
 
@@ -175,15 +178,19 @@ def test_a_model_with_one_run_is_named(seqit: Any, write: Callable[..., str]) ->
     [
         (["--by", "chian"], 2, "did you mean 'chain'?"),
         (["--by", "teacher"], 1, "no score of these models has teacher"),
-        (["--metric", "followng"], 2, "there is no score with the metric 'followng' (did you mean"),
+        (
+            ["--metrics", "followng"],
+            2,
+            "there is no score with the metric 'followng' (did you mean",
+        ),
         (["--by", "chain", "--agreement"], 2, "leave out --by, or --agreement"),
-        (["--figure", "a.svg"], 2, "--figure draws one or two fields: --by chain"),
+        (["--figure", "a.svg"], 2, "--figure draws one or two fields: with --by chain"),
         (["--figure", "a.svg", "--by", "chain,position,operation"], 2, "--figure draws one or two"),
         (["--figure", "a.gif", "--by", "chain"], 2, "end the figure's name in .svg, .png, .pdf"),
         (["--figure", "no/a.svg", "--by", "chain"], 1, "the directory no does not exist"),
     ],
 )
-def test_what_cannot_be_broken_down_or_drawn_gets_a_sentence(
+def test_errors_of_by_and_figure_have_a_message(
     args: list[str], code: int, message: str, write: Callable[..., str]
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -196,12 +203,10 @@ def texts(svg: Path) -> list[str]:
     return [each.firstChild.data for each in minidom.parse(str(svg)).getElementsByTagName("text")]
 
 
-def test_a_figure_names_everything_and_obeys_nothing(
-    write: Callable[..., str], tmp_path: Path
-) -> None:
+def test_a_figure_shows_all_names_as_text(write: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     name = write(rows((*MODELS, HOSTILE)))
-    line = [name, "--metric", "step", "--by", "position,chain", "--figure"]
+    line = [name, "--metrics", "step", "--by", "position,chain", "--figure"]
     for number in (1, 2):
         ran = CliRunner().invoke(command, [*line, str(tmp_path / f"{number}.svg")])
         assert ran.exit_code == 0, ran.stderr
@@ -219,7 +224,7 @@ def test_a_figure_names_everything_and_obeys_nothing(
 
 
 @pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
-def test_a_figure_has_no_date_and_no_missing_sign(
+def test_a_figure_has_no_date_and_no_missing_glyph(
     ending: str, magic: bytes, write: Callable[..., str], tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -234,23 +239,23 @@ def test_a_figure_has_no_date_and_no_missing_sign(
     assert b"Date" not in content
 
 
-def test_the_means_and_intervals_are_where_they_are_drawn(write: Callable[..., str]) -> None:
+def test_a_figure_shows_the_means_and_intervals(write: Callable[..., str]) -> None:
     pytest.importorskip("matplotlib")
-    from seqit.scores.report.figure import figure_of, panels_of
+    from seqit.scores.report.figure import build_figure, build_panels
 
     found = compared(write(rows()), by=("chain",), metrics=("following",))
-    panels = panels_of(found)
+    panels = build_panels(found)
     assert [panel.title for panel in panels] == [("seen",), ("unseen",)]
-    figure = figure_of(found, panels, CompareOptions(), "svg")
+    figure = build_figure(found, panels, CompareOptions(), "svg")
     for axes, panel in zip(figure.axes, panels, strict=True):
         for model, drawn in zip(MODELS, axes.containers, strict=True):
             points, _, (bars,) = drawn
-            cells = [found.cells[model, panel.tasks[chain]].estimate for chain in (1, 2, 3)]
-            assert list(points.get_ydata()) == pytest.approx([100 * each.mean for each in cells])
+            means = [found.results[model, panel.tasks[chain]].estimate for chain in (1, 2, 3)]
+            assert list(points.get_ydata()) == pytest.approx([100 * each.mean for each in means])
             assert [round(x) for x in points.get_xdata()] == [1, 2, 3]
             ends = [(low[1], high[1]) for low, high in bars.get_segments()]
             assert ends == [
-                pytest.approx((100 * each.low, 100 * each.high), abs=1e-9) for each in cells
+                pytest.approx((100 * each.low, 100 * each.high), abs=1e-9) for each in means
             ]
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
 

@@ -19,13 +19,13 @@ import re
 import shlex
 
 import pytest
-from support.answering_server import Answering
+from support.answering_server import AnsweringServer
 from support.paths import CASES
 
 from seqit.cli import group
 
 LEFT_OUT = [
-    (re.compile(r'("prompt":)"[0-9a-f]{16}"'), r'\1"HASH"'),
+    (re.compile(r'("prompt":)"(?:[0-9a-f]{16}|builtin-\d+)"'), r'\1"HASH"'),
     (re.compile(r'("sha256":)"[0-9a-f]{64}"'), r'\1"HASH"'),
     (re.compile(r"(tokens )[\d,]+( \+ )"), r"\1N\2"),
     (re.compile(r'("prompt_tokens":)[1-9]\d*'), r"\1N"),
@@ -43,7 +43,7 @@ def model_of(case, unanswered):
         yield {}
         return
     env = {"CASE_ANSWERS": str(case / "answers"), "CASE_UNANSWERED": str(unanswered)}
-    with Answering("--answers", "support.case_answers:answer", env=env) as server:
+    with AnsweringServer("--answers", "support.case_answers:answer", env=env) as server:
         yield {"OPENAI_BASE_URL": server.url}
 
 

@@ -59,7 +59,7 @@ def imported(path, form, workers, *, strict=False):
     stats = RunStats("import", lambda reject: rejects.append(encode(reject)), strict)
     with WorkerPool(workers) as pool:
         spread = pool.map if workers > 1 else None
-        rows = read_format([str(path)], stats, form=form, spread=spread)
+        rows = read_format([str(path)], stats, format_name=form, parallel_map=spread)
         lines = [row.raw or encode(row.value) for row in rows]
     stats.written = len(lines)
     stats.close()
@@ -80,8 +80,8 @@ def test_workers_change_nothing(source, workers, guessed):
     form = "auto" if guessed else form
     alone = imported(path, form, 1)
     with (
-        mock.patch.object(processes, "ALONE", 2000),
-        mock.patch.object(processes, "BATCH", 1 << 14),
+        mock.patch.object(processes, "MIN_PARALLEL_BYTES", 2000),
+        mock.patch.object(processes, "BATCH_BYTES", 1 << 14),
     ):
         shared = imported(path, form, workers)
     assert len(alone[0]) > 1000
@@ -112,7 +112,7 @@ def test_strict_stops_at_the_same_row(tmp_path):
     path.write_bytes(b"\n".join([*[good] * 500, b"{oops", *[good] * 500, b"{oops again"]))
     with pytest.raises(StrictError) as alone:
         imported(path, "alpaca", 1, strict=True)
-    with mock.patch.object(processes, "ALONE", 2000), pytest.raises(StrictError) as shared:
+    with mock.patch.object(processes, "MIN_PARALLEL_BYTES", 2000), pytest.raises(StrictError) as shared:
         imported(path, "alpaca", 2, strict=True)
     assert ":501:" in str(alone.value)
     assert str(shared.value) == str(alone.value)

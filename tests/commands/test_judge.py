@@ -6,7 +6,7 @@ import subprocess
 from collections import Counter, defaultdict
 
 import pytest
-from support.answering_server import Answering
+from support.answering_server import AnsweringServer
 from support.judging import item, response
 from support.paths import BIN, ROOT
 
@@ -30,13 +30,13 @@ ANSWERED = [response(chain(n), f"This is answer {n}.") for n in range(150)]
 
 @pytest.fixture(scope="module")
 def server():
-    with Answering("--answers", "support.judge_answers:tell") as running:
+    with AnsweringServer("--answers", "support.judge_answers:reply") as running:
         yield running
 
 
 def test_each_verdict_belongs_to_its_own_answer_under_faults(seqit, tmp_path):
-    options = ("--faults", "0.3", "--jitter", "0.01", "--answers", "support.judge_answers:tell")
-    with Answering(*options) as server:
+    options = ("--faults", "0.3", "--jitter", "0.01", "--answers", "support.judge_answers:reply")
+    with AnsweringServer(*options) as server:
         ran = seqit(
             *("judge", "--judge", "openai:test", "--metrics", "quality,steps", "--controls", 0),
             *("--cache", tmp_path / "cache", "--retries", 20, "--rejects", tmp_path / "rejects"),
@@ -80,7 +80,7 @@ def test_seqeval_from_end_to_end_with_a_recorded_judge(data, server, seqit, tmp_
     assert by_metric["quality"] == by_metric["following"] == 804
     assert by_metric["step"] >= 2 * 804
     assert len({row["id"] for row in scores if "control" not in row}) == 804
-    assert "planted answers" in again.err
+    assert "control items" in again.err
 
 
 def test_following_by_iteration_and_mode_is_one_query(server, seqit, tmp_path):
@@ -159,7 +159,7 @@ def test_two_models_are_compared(server, seqit, tmp_path):
     ours = [response(item(n), f"Ours {n}.", "ours") for n in range(12)]
     theirs = [response(item(n), f"Theirs {n}, longer.", "theirs") for n in range(2, 14)]
     (tmp_path / "theirs.jsonl").write_bytes(lines(theirs))
-    with Answering("--answers", "support.judge_answers:longer") as judge:
+    with AnsweringServer("--answers", "support.judge_answers:prefer_longer") as judge:
         ran = seqit(
             *("judge", "--judge", "openai:test", "--no-cache", "--controls", 0),
             *("--against", tmp_path / "theirs.jsonl"),
@@ -196,7 +196,7 @@ def test_what_is_no_response_fails(seqit, tmp_path):
 
 def test_strict_stops_at_the_first_verdict_that_is_none(server, seqit, tmp_path):
     rows = [response(item(n), "[fault:hang-up]") for n in range(3)]
-    with Answering("--answers", "support.judge_answers:mumble") as judge:
+    with AnsweringServer("--answers", "support.judge_answers:ramble") as judge:
         ran = seqit(
             *("judge", "--judge", "openai:test", "--no-cache", "--strict", "-o", tmp_path / "out"),
             stdin=lines(rows),
@@ -210,7 +210,7 @@ def test_strict_stops_at_the_first_verdict_that_is_none(server, seqit, tmp_path)
 def test_a_verdict_that_is_none_is_asked_anew_by_the_next_run(seqit, tmp_path):
     row = lines([response(item(2))])
     asked = ("judge", "--judge", "openai:test", "--metrics", "quality", "--controls", 0)
-    with Answering("--answers", "support.judge_answers:mumble") as judge:
+    with AnsweringServer("--answers", "support.judge_answers:ramble") as judge:
         for number in (1, 2):
             ran = seqit(*asked, "--cache", tmp_path / "cache", stdin=row, OPENAI_BASE_URL=judge.url)
             assert (ran.code, ran.rows[0]["status"]) == (3, "unparseable")
@@ -252,6 +252,6 @@ def test_scores_come_out_while_the_next_response_is_not_there_yet(server):
         process.stdin.flush()
         got = [json.loads(process.stdout.readline()) for _ in ("quality", "following")]
         assert [score["id"] for score in got] == [each["id"]] * 2
-    rest, _ = process.communicate()  # the planted answers
+    rest, _ = process.communicate()  # the control items
     assert process.returncode == 0
     assert all("control" in json.loads(line) for line in rest.splitlines())

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from support.mixing import record
-from support.running import Ran
+from support.running import CommandResult
 
 from seqit.errors import SeqitError, UsageError
-from seqit.mix.tokens import load_tokenizer
+from seqit.mix.tokens import load_token_counter
 from seqit.records.writers.shards import open_shards
 
-Seqit = Callable[..., Ran]
+Seqit = Callable[..., CommandResult]
 ROWS = 3000
 
 
@@ -71,7 +71,7 @@ def test_a_folder_of_other_things_is_not_replaced(
 ) -> None:
     ran = seqit("mix", "it.jsonl", "-o", folder, "--shard-rows", 10, cwd=folder)
     assert ran.code == 1
-    assert "holds other files (it.jsonl)" in ran.err
+    assert "contains other files (it.jsonl)" in ran.err
     assert (folder / "it.jsonl").exists()
     ran = seqit("mix", "it.jsonl", "-o", f"{tmp_path}/", cwd=folder)
     assert ran.code == 2
@@ -227,5 +227,5 @@ def test_token_shares_by_a_models_folder_are_met(
 
 
 def test_a_folder_without_a_tokenizer_gets_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SeqitError, match=r"holds no tokenizer\.json"):
-        load_tokenizer(str(tmp_path))
+    with pytest.raises(SeqitError, match=r"has no tokenizer\.json"):
+        load_token_counter(str(tmp_path))

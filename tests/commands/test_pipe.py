@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from support.answering_server import Answering
+from support.answering_server import AnsweringServer
 from support.paths import BIN
 
 from seqit.commands.pipe import stages_of
@@ -241,7 +241,7 @@ def test_a_signal_leaves_no_output(number, tmp_path):
 
 @pytest.fixture(scope="module")
 def server():
-    with Answering("--latency", "0.01") as running:
+    with AnsweringServer("--latency", "0.01") as running:
         yield running
 
 

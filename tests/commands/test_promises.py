@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 import pytest
-from support.answering_server import ERRORS, Answering
+from support.answering_server import ERRORS, AnsweringServer
 from support.paths import BIN
 
 from seqit.cli import group
@@ -66,7 +66,7 @@ ASKERS = [pytest.param(u, id="-".join(u.line()[:5])) for u in STREAMS if u.asks]
 @pytest.fixture(scope="module")
 def server():
     """A model at a server on loopback that answers at once, and always what can be used."""
-    with Answering("--answers", "support.teacher_answers:willing") as running:
+    with AnsweringServer("--answers", "support.teacher_answers:valid_answer") as running:
         yield running
 
 

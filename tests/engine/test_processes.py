@@ -1,4 +1,4 @@
-"""The map over processes: in order, in flat memory, and gone without a trace whatever happens."""
+"""WorkerPool.map: results in order, bounded memory, and no process left after any failure."""
 
 import os
 import signal
@@ -10,17 +10,17 @@ import pytest
 from support.paths import BIN
 
 from seqit.engine import channel
-from seqit.engine.processes import ALONE, BATCH, WorkerPool
+from seqit.engine.processes import BATCH_BYTES, MIN_PARALLEL_BYTES, WorkerPool
 from seqit.errors import RowError, SeqitError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
 
-def a_batch_each(item: object) -> int:
-    return ALONE
+def batch_size(item: object) -> int:
+    return MIN_PARALLEL_BYTES
 
 
-def singly(items):
+def one_by_one(items):
     return ([item] for item in items)
 
 
@@ -37,39 +37,39 @@ def is_gone(process: int) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-@pytest.mark.parametrize("weight", [0, 1, BATCH // 3, ALONE])
-def test_results_come_in_the_order_of_the_items(workers, weight):
+@pytest.mark.parametrize("size", [0, 1, BATCH_BYTES // 3, MIN_PARALLEL_BYTES])
+def test_results_come_in_the_order_of_the_items(workers, size):
     with WorkerPool(workers) as pool:
-        results = list(pool.map(doubled, singly(range(500)), lambda item: weight))
+        results = list(pool.map(doubled, one_by_one(range(500)), lambda item: size))
     assert [result for result, _ in results] == list(range(0, 1000, 2))
     processes = {process for _, process in results}
-    assert len(processes - {os.getpid()}) == (workers if weight > 1 and workers > 1 else 0)
+    assert len(processes - {os.getpid()}) == (workers if size > 1 and workers > 1 else 0)
     assert all(map(is_gone, processes - {os.getpid()}))
 
 
 def test_one_pool_maps_several_times():
     with WorkerPool(2) as pool:
         for _ in range(3):
-            assert sum(n for n, _ in pool.map(doubled, singly(range(20)), a_batch_each)) == 380
+            assert sum(n for n, _ in pool.map(doubled, one_by_one(range(20)), batch_size)) == 380
 
 
-def test_items_are_taken_no_further_than_the_pipes_hold(tmp_path):
-    taken = tmp_path / "taken"
+def test_items_are_read_no_further_than_the_pipes_can_hold(tmp_path):
+    last_read = tmp_path / "last-read"
 
     def items():
         for number in count():
-            taken.write_text(str(number))
-            yield number, b"x" * BATCH
+            last_read.write_text(str(number))
+            yield number, b"x" * BATCH_BYTES
 
     with WorkerPool(2) as pool:
-        results = pool.map(lambda items: items, singly(items()), lambda item: len(item[1]))
+        results = pool.map(lambda items: items, one_by_one(items()), lambda item: len(item[1]))
         assert [number for number, _ in islice(results, 40)] == list(range(40))
         time.sleep(0.2)
-        # Two pipes a worker, and what the processes have in hand.
-        assert int(taken.read_text()) < 40 + 4 * channel.CAPACITY // BATCH + 8
+        # Two pipes per worker, and the batches that the processes work on.
+        assert int(last_read.read_text()) < 40 + 4 * channel.CAPACITY // BATCH_BYTES + 8
 
 
-def test_what_has_come_goes_out_before_a_read_that_waits():
+def test_available_items_are_mapped_before_a_read_that_blocks():
     reader, writer = os.pipe()
     with WorkerPool(2) as pool, os.fdopen(reader, "rb", buffering=0) as source:
 
@@ -79,20 +79,20 @@ def test_what_has_come_goes_out_before_a_read_that_waits():
                 yield int(source.readline())
 
         os.write(writer, b"1\n2\n3\n")
-        weights = {1: ALONE}
-        results = pool.map(doubled, singly(lines()), lambda item: weights.get(item, 1))
+        sizes = {1: MIN_PARALLEL_BYTES}
+        results = pool.map(doubled, one_by_one(lines()), lambda item: sizes.get(item, 1))
         assert [next(results)[0] for _ in range(3)] == [2, 4, 6]
         os.write(writer, b"4\n")
         assert next(results)[0] == 8
     os.close(writer)
 
 
-def test_this_process_is_told_before_it_waits():
-    told = []
+def test_before_wait_is_called_for_each_result():
+    calls = []
     with WorkerPool(2) as pool:
-        pool.before_wait = lambda: told.append(True)
-        list(pool.map(doubled, singly(range(10)), a_batch_each))
-    assert len(told) >= 10
+        pool.before_wait = lambda: calls.append(True)
+        list(pool.map(doubled, one_by_one(range(10)), batch_size))
+    assert len(calls) >= 10
 
 
 def fails_at_7(items: list[int]) -> list[int]:
@@ -101,13 +101,13 @@ def fails_at_7(items: list[int]) -> list[int]:
     return items
 
 
-def test_an_error_of_the_function_is_raised_in_its_turn():
-    seen = []
+def test_an_error_of_the_function_is_raised_after_the_results_before_it():
+    results = []
     with WorkerPool(3) as pool, pytest.raises(RowError, match="seven") as caught:
-        seen.extend(pool.map(fails_at_7, singly(range(20)), a_batch_each))
-    assert seen == list(range(7))
+        results.extend(pool.map(fails_at_7, one_by_one(range(20)), batch_size))
+    assert results == list(range(7))
     assert caught.value.field == "field"
-    assert "fails_at_7" in "".join(caught.value.__notes__)  # where it rose, for --traceback
+    assert "fails_at_7" in "".join(caught.value.__notes__)  # the origin, for --traceback
 
 
 def test_an_error_of_the_items_is_raised_after_the_results_before_it():
@@ -115,14 +115,14 @@ def test_an_error_of_the_items_is_raised_after_the_results_before_it():
         yield from range(9)
         raise SeqitError("no more")
 
-    seen = []
+    results = []
     with WorkerPool(2) as pool, pytest.raises(SeqitError, match="no more"):
-        for result, _ in pool.map(doubled, singly(items()), a_batch_each):
-            seen.append(result)
-    assert seen == list(range(0, 18, 2))
+        for result, _ in pool.map(doubled, one_by_one(items()), batch_size):
+            results.append(result)
+    assert results == list(range(0, 18, 2))
 
 
-def test_an_error_that_cannot_travel_is_told_in_words():
+def test_an_error_that_cannot_be_pickled_keeps_its_text():
     class Odd(Exception):
         def __init__(self, one, two):
             super().__init__(f"{one} and {two}")
@@ -133,7 +133,7 @@ def test_an_error_that_cannot_travel_is_told_in_words():
         raise Odd("this", "that")
 
     with WorkerPool(2) as pool, pytest.raises(RuntimeError, match="Odd: this and that"):
-        list(pool.map(fail, singly(range(5)), a_batch_each))
+        list(pool.map(fail, one_by_one(range(5)), batch_size))
 
 
 @pytest.mark.parametrize("how", ["kill", "exit"])
@@ -145,41 +145,41 @@ def test_a_worker_that_dies_is_an_error_and_no_result_is_skipped(how):
             os.kill(os.getpid(), signal.SIGKILL)
         return items
 
-    seen = []
-    told = "ended by SIGKILL, perhaps since memory" if how == "kill" else "with exit code 3"
-    with WorkerPool(2) as pool, pytest.raises(SeqitError, match=told):
-        seen.extend(pool.map(die, singly(range(1000)), a_batch_each))
-    assert seen == list(range(11))
+    results = []
+    message = "killed by SIGKILL, perhaps because memory" if how == "kill" else "with exit code 3"
+    with WorkerPool(2) as pool, pytest.raises(SeqitError, match=message):
+        results.extend(pool.map(die, one_by_one(range(1000)), batch_size))
+    assert results == list(range(11))
 
 
-def test_a_feeder_that_dies_is_an_error():
+def test_a_producer_that_dies_is_an_error():
     def items():
         yield from range(10)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    seen = []
-    with WorkerPool(2) as pool, pytest.raises(SeqitError, match="ended by SIGKILL"):
-        for result, _ in pool.map(doubled, singly(items()), a_batch_each):
-            seen.append(result)
-    assert seen == list(range(0, 20, 2))
+    results = []
+    with WorkerPool(2) as pool, pytest.raises(SeqitError, match="killed by SIGKILL"):
+        for result, _ in pool.map(doubled, one_by_one(items()), batch_size):
+            results.append(result)
+    assert results == list(range(0, 20, 2))
 
 
-def test_no_process_is_left_when_the_results_are_left_alone():
+def test_no_process_is_left_if_the_results_are_not_all_read():
     with WorkerPool(2) as pool:
-        results = pool.map(doubled, singly(count()), a_batch_each)
+        results = pool.map(doubled, one_by_one(count()), batch_size)
         processes = {process for _, process in islice(results, 10)} - {os.getpid()}
         assert not any(map(is_gone, processes))
     assert len(processes) == 2
     assert all(map(is_gone, processes))
 
 
-KILLED = """
+SCRIPT = """
 import os, time
-from seqit.engine.processes import ALONE, WorkerPool
+from seqit.engine.processes import MIN_PARALLEL_BYTES, WorkerPool
 
 def items():
     yield [0]
-    os.write(1, b"%d\\n" % os.getpid())  # in one piece, since several write
+    os.write(1, b"%d\\n" % os.getpid())  # one write each, since several processes write
     yield [1]
     yield [2]
     time.sleep(600)
@@ -189,7 +189,7 @@ def function(items):
     return items
 
 with WorkerPool(2) as pool:
-    for _ in pool.map(function, items(), lambda item: ALONE):
+    for _ in pool.map(function, items(), lambda item: MIN_PARALLEL_BYTES):
         pass
 """
 
@@ -197,7 +197,7 @@ with WorkerPool(2) as pool:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_process_outlives_the_one_that_started_it(number):
     process = subprocess.Popen(
-        [BIN / "python", "-c", KILLED], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [BIN / "python", "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     children = {int(process.stdout.readline()) for _ in range(4)} - {process.pid}
     assert len(children) == 3

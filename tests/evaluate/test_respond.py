@@ -1,16 +1,16 @@
-"""respond: every answer stands with its own item, and what is no answer is no response."""
+"""respond: every response belongs to its item, and a failed completion is no response."""
 
 import json
 from collections import Counter
 
 import pytest
-from support.answering_server import Answering
+from support.answering_server import AnsweringServer
 from support.judging import item
 from support.scripted import scripted_model
 
 from seqit.errors import UsageError
-from seqit.evaluate.items import Shots, benchmark_of, lineage_of
-from seqit.evaluate.respond import closing_lines, respond
+from seqit.evaluate.items import FewShotExamples, benchmark_of, lineage_of
+from seqit.evaluate.respond import respond, summary_lines
 from seqit.llm.request import Completion, FailedRequest, Sampling
 from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
@@ -23,11 +23,11 @@ def run(items, reply=lambda request: "So.", **options):
     stats = RunStats("respond", rejects.append)
     model = scripted_model(reply)
     rows = [Row(each, "items", n) for n, each in enumerate(items, 1)]
-    found = [row.value for row in respond(iter(rows), stats, model=model, seed=0, **options)]
-    stats.read, stats.written = len(rows), len(found)
+    responses = [row.value for row in respond(iter(rows), stats, model=model, seed=0, **options)]
+    stats.read, stats.written = len(rows), len(responses)
     stats.close()
-    assert all(map(schema("response").is_valid, found))
-    return found, stats, model.runner.requests, rejects
+    assert all(map(schema("response").is_valid, responses))
+    return responses, stats, model.runner.requests, rejects
 
 
 def test_a_response():
@@ -54,29 +54,29 @@ def test_a_response():
     ]
 
 
-def test_images_are_shown():
+def test_images_are_sent():
     *_, (request,), _ = run([item(3, images=["fish.png"])])
     assert request.messages[0]["content"][0] == {"type": "image", "image": "fish.png"}
 
 
-def test_samples_are_drawn_apart_and_stand_together():
-    found, stats, requests, _ = run(ITEMS[:2], lambda r: f"By {r.seed}.", samples=3)
-    assert [(r["id"], r["sample"]) for r in found] == [
+def test_samples_have_different_seeds_and_follow_each_other():
+    responses, stats, requests, _ = run(ITEMS[:2], lambda r: f"By {r.seed}.", samples=3)
+    assert [(r["id"], r["sample"]) for r in responses] == [
         (each["id"], n) for each in ITEMS[:2] for n in range(3)
     ]
     assert len({request.seed for request in requests}) == 6
     assert stats.added == 4
-    assert [r["output"] for r in found] == [f"By {request.seed}." for request in requests]
+    assert [r["output"] for r in responses] == [f"By {request.seed}." for request in requests]
 
 
-def test_a_sample_is_the_same_however_many_are_asked():
+def test_a_sample_does_not_depend_on_the_number_of_samples():
     many = run(ITEMS[:2], lambda r: f"By {r.seed}.", samples=4)[0]
     few = run(ITEMS[1:2], lambda r: f"By {r.seed}.", samples=2)[0]
     assert [r["output"] for r in many[4:6]] == [r["output"] for r in few]
 
 
 @pytest.mark.parametrize(
-    ("said", "output", "finish"),
+    ("completion", "output", "finish"),
     [
         (Completion("    return 1\n", "stop"), "    return 1\n", "stop"),  # code keeps its indent
         (Completion("Three riv", "length"), "Three riv", "length"),
@@ -86,25 +86,25 @@ def test_a_sample_is_the_same_however_many_are_asked():
         ("Error", "Error", "stop"),
     ],
 )
-def test_what_the_model_said(said, output, finish):
-    (response,), stats, requests, _ = run(ITEMS[:1], lambda _: said)
+def test_output_and_finish_reason(completion, output, finish):
+    (response,), stats, requests, _ = run(ITEMS[:1], lambda _: completion)
     assert (response["output"], response["finish"]) == (output, finish)
     assert len(requests) == 1
     assert stats.results["answers"]["length"] == (finish == "length")
 
 
-def test_an_empty_answer_is_asked_again_and_then_is_one():
+def test_an_empty_answer_is_retried_and_then_accepted():
     (response,), stats, requests, _ = run(ITEMS[:1], lambda _: " ")
     assert response["output"].strip() == ""
     assert len(requests) == 5
-    assert closing_lines(stats) == ["of the answers 1 empty"]
+    assert summary_lines(stats) == ["of the answers 1 empty"]
     replies = iter(["", "Three."])
     (response,), *_ = run(ITEMS[:1], lambda _: next(replies))
     assert response["output"] == "Three."
 
 
 @pytest.mark.parametrize(
-    ("said", "reason", "asked"),
+    ("reply", "reason", "attempts"),
     [
         (FailedRequest("timeout", "no answer in time"), "timeout", 1),
         (FailedRequest("too-long", "300 tokens"), "too-long", 1),
@@ -113,16 +113,16 @@ def test_an_empty_answer_is_asked_again_and_then_is_one():
         ("[Insert the answer here]", "placeholder", 5),
     ],
 )
-def test_what_is_no_answer_is_no_response(said, reason, asked):
-    found, stats, requests, (reject,) = run(ITEMS[:1], lambda _: said)
-    assert (found, stats.failed, len(requests)) == ([], 1, asked)
+def test_a_failed_completion_is_no_response(reply, reason, attempts):
+    responses, stats, requests, (reject,) = run(ITEMS[:1], lambda _: reply)
+    assert (responses, stats.failed, len(requests)) == ([], 1, attempts)
     assert (reject["reason"], reject["stage"], reject["id"]) == (reason, "respond", ITEMS[0]["id"])
 
 
-def test_an_item_that_a_failed_call_left_is_not_asked():
+def test_an_item_left_by_a_failed_call_is_rejected():
     broken = item(3, instruction="THIS EVALUATION FAILED AFTER 5 ATTEMPTS.", steps=None)
-    found, stats, requests, (reject,) = run([broken, ITEMS[0]])
-    assert (len(found), stats.rejected, len(requests)) == (1, 1, 1)
+    responses, stats, requests, (reject,) = run([broken, ITEMS[0]])
+    assert (len(responses), stats.rejected, len(requests)) == (1, 1, 1)
     assert (reject["stage"], reject["reason"]) == ("item", "placeholder")
 
 
@@ -130,7 +130,7 @@ def test_an_item_that_a_failed_call_left_is_not_asked():
 
 
 def test_shots_are_earlier_turns():
-    shots = Shots(ITEMS[:3], 2)
+    shots = FewShotExamples(ITEMS[:3], 2)
     record = item(9, history=[["Hello.", "Hi."]], system="Be brief.")
     *_, (request,), _ = run([record], shots=shots)
     assert [message["content"] for message in request.messages] == [
@@ -142,14 +142,14 @@ def test_shots_are_earlier_turns():
     ]
 
 
-def test_a_shot_that_is_the_item_gives_way_to_the_next():
-    *_, (request,), _ = run([ITEMS[0]], shots=Shots(ITEMS[:3], 2))
+def test_a_shot_that_is_the_item_is_replaced_by_the_next():
+    *_, (request,), _ = run([ITEMS[0]], shots=FewShotExamples(ITEMS[:3], 2))
     users = [m["content"] for m in request.messages if m["role"] == "user"]
     assert users == [each["instruction"] for each in (ITEMS[1], ITEMS[2], ITEMS[0])]
 
 
-def test_the_response_holds_the_item_without_the_shots():
-    (response,), *_ = run([ITEMS[4]], shots=Shots(ITEMS[:2], 2))
+def test_the_response_has_the_item_without_the_shots():
+    (response,), *_ = run([ITEMS[4]], shots=FewShotExamples(ITEMS[:2], 2))
     assert response["item"] == ITEMS[4]
 
 
@@ -163,17 +163,17 @@ def test_the_response_holds_the_item_without_the_shots():
         [ITEMS[0], item(9, system="Be brief.")],
     ],
 )
-def test_what_cannot_be_a_shot(examples):
+def test_unusable_shots(examples):
     with pytest.raises(UsageError, match="--shots"):
-        Shots(examples, 2)
+        FewShotExamples(examples, 2)
 
 
 def test_no_shots():
-    *_, (request,), _ = run([ITEMS[0]], shots=Shots(ITEMS, 0))
+    *_, (request,), _ = run([ITEMS[0]], shots=FewShotExamples(ITEMS, 0))
     assert len(request.messages) == 1
 
 
-# --- what an item tells ----------------------------------------------------------------------
+# --- metadata of an item ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_benchmark_and_lineage(parts, benchmark, lineage):
 
 @pytest.fixture(scope="module")
 def server():
-    with Answering("--answers", "support.judge_answers:tell") as running:
+    with AnsweringServer("--answers", "support.judge_answers:reply") as running:
         yield running
 
 
@@ -220,8 +220,8 @@ MANY = [item(n) for n in range(200)]
 
 @pytest.mark.parametrize("samples", [1, 2])
 def test_each_answer_belongs_to_its_own_item_under_faults(samples, seqit, tmp_path):
-    options = ("--faults", "0.3", "--jitter", "0.01", "--answers", "support.judge_answers:tell")
-    with Answering(*options) as server:
+    options = ("--faults", "0.3", "--jitter", "0.01", "--answers", "support.judge_answers:reply")
+    with AnsweringServer(*options) as server:
         ran = seqit(
             *("respond", "--model", "openai:test", "--samples", samples, "--temperature", 1),
             *("--cache", tmp_path / "cache", "--retries", 20, "--manifest", tmp_path / "m"),
@@ -238,19 +238,19 @@ def test_each_answer_belongs_to_its_own_item_under_faults(samples, seqit, tmp_pa
     assert all(row["item"] == each for row, each in zip(ran.rows[::samples], MANY, strict=True))
 
 
-def test_it_is_greedy_unless_told_otherwise(server, seqit, tmp_path):
-    def asked(*args):
+def test_it_is_greedy_by_default(server, seqit, tmp_path):
+    def request_body(*args):
         ran = seqit("respond", "--model", "openai:test", "--no-cache", *args, stdin=lines(MANY[:1]),
                     OPENAI_BASE_URL=server.url)  # fmt: skip
         assert ran.code == 0, ran.err
         return server.last()[1]
 
-    body = asked("--stop", "END", "--stop", "\n\n")
+    body = request_body("--stop", "END", "--stop", "\n\n")
     assert (body["temperature"], body["stop"]) == (0.0, ["END", "\n\n"])
     assert "top_p" not in body
-    body = asked("--temperature", "0.8")
+    body = request_body("--temperature", "0.8")
     assert (body["temperature"], body["top_p"]) == (0.8, 0.95)
-    assert asked("--temperature", "0.8", "--top-p", "0.5")["top_p"] == 0.5
+    assert request_body("--temperature", "0.8", "--top-p", "0.5")["top_p"] == 0.5
 
 
 def test_a_killed_run_asks_only_for_what_is_missing(server, seqit, tmp_path):
@@ -269,7 +269,7 @@ def test_a_benchmark_file_and_shots_in_its_own_format(server, seqit, tmp_path):
     (tmp_path / "train.jsonl").write_bytes(lines(rows[3:]))
     ran = seqit(
         *("respond", "--model", "openai:test", "--no-cache", "--format", "gsm8k"),
-        *("--shots", tmp_path / "train.jsonl", "--shots-count", 2, tmp_path / "test.jsonl"),
+        *("--shots", tmp_path / "train.jsonl", "--num-fewshot", 2, tmp_path / "test.jsonl"),
         OPENAI_BASE_URL=server.url,
     )
     assert ran.code == 0, ran.err
@@ -280,22 +280,22 @@ def test_a_benchmark_file_and_shots_in_its_own_format(server, seqit, tmp_path):
     assert turns[1] == "It is twice.\nThe answer is 8."
 
 
-def test_the_training_run_is_told(tmp_path):
+def test_the_training_hash(tmp_path):
     from hashlib import sha256
 
     from seqit.commands.respond import _training
     from seqit.commands.shell.model_options import ModelOptions
 
     (tmp_path / "training.json").write_text("{}")
-    given = ModelOptions({"engine": ()})
+    given = ModelOptions({"engine_arg": ()})
     assert _training(f"vllm:{tmp_path}", given) == sha256(b"{}").hexdigest()
     assert _training("openai:test", given) == ""
     assert _training("vllm:elsewhere", given) == ""
-    adapter = ModelOptions({"engine": (f"lora={tmp_path}",)})
+    adapter = ModelOptions({"engine_arg": (f"lora={tmp_path}",)})
     assert _training("vllm:elsewhere", adapter) == sha256(b"{}").hexdigest()
 
 
-def test_an_estimate_asks_nothing(server, seqit):
+def test_an_estimate_sends_no_request(server, seqit):
     before = server.stats()["requests"]
     ran = seqit("respond", "--model", "openai:test", "--dry-run", stdin=lines(MANY),
                 OPENAI_BASE_URL=server.url)  # fmt: skip
@@ -304,7 +304,7 @@ def test_an_estimate_asks_nothing(server, seqit):
     assert server.stats()["requests"] == before
 
 
-def test_published_seqeval_is_answered_but_for_the_item_without_instruction(
+def test_published_seqeval_is_answered_except_the_item_without_instruction(
     data, server, seqit, tmp_path
 ):
     ran = seqit(
@@ -325,7 +325,7 @@ def test_published_seqeval_is_answered_but_for_the_item_without_instruction(
     assert {row["benchmark"] for row in ran.rows} == {"seqeval"}
 
 
-def test_sampling_of_the_command_is_what_the_model_gets():
+def test_the_model_gets_the_sampling_of_the_command():
     from seqit.commands.respond import ANSWERING
     from seqit.commands.shell.model_options import TEACHER, ModelOptions
 

@@ -1,4 +1,4 @@
-"""Scores against references: each benchmark's rules, the publishers' verdicts, the command."""
+"""Scores against references: the rules of each benchmark, published results, the command."""
 
 import gzip
 import json
@@ -12,26 +12,25 @@ from itertools import combinations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.answer_pairs import pairs
+from support.answer_pairs import answer_pairs
 from support.paths import ROOT
 
-from seqit.evaluate.metrics import SCORERS, find, guess, humaneval, load
+from seqit.evaluate.metrics import SCORERS, find_scorer, humaneval, load_scorer, scorer_for
 from seqit.evaluate.metrics.base import Unscorable
-from seqit.evaluate.metrics.choices import choice_in
-from seqit.evaluate.metrics.numbers import last_number, numbers
-from seqit.evaluate.metrics.result import result
+from seqit.evaluate.metrics.choices import find_choice
+from seqit.evaluate.metrics.final_number import find_final_number
+from seqit.evaluate.metrics.numbers import find_numbers, last_number
 from seqit.evaluate.metrics.vqa import accuracy, normalize
 from seqit.evaluate.metrics.xquad import exact_match, f1, mlqa_tokens, squad_tokens
-from seqit.evaluate.scoring import measure
-from seqit.records.formats import complete
-from seqit.records.formats import load as load_format
+from seqit.evaluate.scoring import score_answer
+from seqit.records.formats import complete_record, load_format
 
 RULES = ROOT / "docs" / "scoring.md"
 
 
 def item(instruction="Q?", output="", form="record", name="", **more):
     fields = {"instruction": instruction, "input": more.pop("input", ""), "output": output}
-    return complete({**fields, **more}, form, name)
+    return complete_record({**fields, **more}, form, name)
 
 
 def response(record, output, sample=0, **more):
@@ -47,8 +46,8 @@ def response(record, output, sample=0, **more):
     }
 
 
-def measured(scorer, answer, record):
-    return {m.metric: m.value for m in measure(scorer, answer, record)}
+def metrics_of(scorer, answer, record):
+    return {m.metric: m.value for m in score_answer(scorer, answer, record)}
 
 
 # --- GSM8K ------------------------------------------------------------------------------------
@@ -57,29 +56,29 @@ GSM8K_MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_ver
 
 
 def disagreements(data):
-    """Return (line, model, our verdict) of every published solution that we judge differently."""
-    found, count = [], 0
+    """Return (line, model, our result) of every published solution that we score differently."""
+    differences, count = [], 0
     tests = (data / "gsm8k" / "test.jsonl").read_bytes().splitlines()
     solutions = (data / "gsm8k" / "example_model_solutions.jsonl").read_bytes().splitlines()
     convert = load_format("gsm8k").to_records
     for line, (test, solved) in enumerate(zip(tests, solutions, strict=True), 1):
         (fields,) = convert(json.loads(test))
-        record, row = complete(fields, "gsm8k", "test.jsonl"), json.loads(solved)
+        record, row = complete_record(fields, "gsm8k", "test.jsonl"), json.loads(solved)
         assert row["question"] == record["instruction"]
         for model in GSM8K_MODELS:
             count += 1
-            ours = measured("gsm8k", row[model]["solution"], record)["accuracy"]
+            ours = metrics_of("gsm8k", row[model]["solution"], record)["accuracy"]
             if bool(ours) is not row[model]["is_correct"]:
-                found.append(f"line {line}, {model}: we say {'right' if ours else 'wrong'}")
+                differences.append(f"line {line}, {model}: we say {'right' if ours else 'wrong'}")
     assert count == 5276
-    return found
+    return differences
 
 
 def test_gsm8k_agrees_with_the_publisher(data):
-    said = RULES.read_text().partition("### Disagreements")[2].partition("\n#")[0]
-    listed = re.findall(r"^- (line \d+, \w+: we say \w+)", said, re.M)
+    section = RULES.read_text().partition("### Disagreements")[2].partition("\n#")[0]
+    listed = re.findall(r"^- (line \d+, \w+: we say \w+)", section, re.M)
     assert disagreements(data) == listed
-    assert f"{len(listed) or 'None'} of the 5,276" in said
+    assert f"{len(listed) or 'None'} of the 5,276" in section
 
 
 @pytest.mark.parametrize(
@@ -98,8 +97,8 @@ def test_gsm8k_agrees_with_the_publisher(data):
         (r"\boxed{x}", None),
     ],
 )
-def test_where_the_result_stands(answer, number):
-    assert result(answer, "en") == number
+def test_find_final_number(answer, number):
+    assert find_final_number(answer, "en") == number
 
 
 # --- numbers ----------------------------------------------------------------------------------
@@ -175,7 +174,7 @@ DECIMAL = dict.fromkeys(("de", "es", "fr", "ru"), ",")
 
 @pytest.mark.parametrize("language", GROUPED)
 @given(value=st.integers(-(10**12), 10**12), cents=st.integers(0, 99), own=st.booleans())
-def test_a_number_written_in_a_language_is_read_there(language, value, cents, own):
+def test_a_number_in_the_notation_of_a_language_is_parsed(language, value, cents, own):
     written = f"{value:,}".replace(",", GROUPED[language])
     if cents:
         written += f"{DECIMAL.get(language, '.')}{cents:02}"
@@ -188,9 +187,9 @@ def test_a_number_written_in_a_language_is_read_there(language, value, cents, ow
 
 @example("2^.5 and x^٫5")
 @given(st.text(alphabet="0123456789.,-/ $'½९१٣%()=#\u0001\u202fkm万abc\\{}^", max_size=40))
-def test_reading_numbers_never_fails(text):
+def test_parsing_numbers_never_fails(text):
     for language in ("en", "de", "zh", ""):
-        for number in numbers(text, language):
+        for number in find_numbers(text, language):
             assert 0 <= number.start < number.end
 
 
@@ -202,12 +201,12 @@ def test_mgsm_takes_the_language_from_the_file(data):
         text = (data / "mgsm" / f"mgsm_{code}.tsv").read_text()
         for line in text.splitlines():
             (fields,) = load_format("mgsm").to_records(line)
-            record = complete(fields, "mgsm", f"mgsm_{code}.tsv")
+            record = complete_record(fields, "mgsm", f"mgsm_{code}.tsv")
             value = int(record["output"].replace(",", ""))
             answer = f"1 2 3: {value:,}".replace(",", GROUPED[code])
-            right += measured("mgsm", answer, record)["accuracy"]
-            assert measured("mgsm", f"{-value - 1}", record)["accuracy"] == 0
-            assert measured("mgsm", f"-{value}", record)["accuracy"] == (value == 0)
+            right += metrics_of("mgsm", answer, record)["accuracy"]
+            assert metrics_of("mgsm", f"{-value - 1}", record)["accuracy"] == 0
+            assert metrics_of("mgsm", f"-{value}", record)["accuracy"] == (value == 0)
     assert right == 1250
 
 
@@ -215,27 +214,28 @@ def test_mgsm_takes_the_language_from_the_file(data):
 
 
 def official_squad(prediction, reference):
-    """SQuAD v1.1's exact match and F1, stated anew from its description."""
+    """SQuAD v1.1's exact match and F1, reimplemented from its description."""
 
     def normal(text):
-        kept = "".join(sign for sign in text.lower() if sign not in set(string.punctuation))
+        kept = "".join(char for char in text.lower() if char not in set(string.punctuation))
         return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())
 
-    got, right = normal(prediction).split(), normal(reference).split()
-    common = sum((Counter(got) & Counter(right)).values())
+    predicted, expected = normal(prediction).split(), normal(reference).split()
+    common = sum((Counter(predicted) & Counter(expected)).values())
     if not common:
         return float(normal(prediction) == normal(reference)), 0.0
-    precision, recall = common / len(got), common / len(right)
+    precision, recall = common / len(predicted), common / len(expected)
     exact = float(normal(prediction) == normal(reference))
     return exact, (2 * precision * recall) / (precision + recall)
 
 
 def test_squad_equals_the_official_rules_on_generated_pairs():
     checked = 0
-    for said, right in pairs(6, 12_000):
-        if said.strip():  # else it is wrong here, and the next test's
+    for prediction, reference in answer_pairs(6, 12_000):
+        if prediction.strip():  # a blank prediction is always wrong for us
             checked += 1
-            assert (exact_match(said, right), f1(said, right)) == official_squad(said, right)
+            ours = exact_match(prediction, reference), f1(prediction, reference)
+            assert ours == official_squad(prediction, reference)
     assert checked > 10_000
 
 
@@ -249,14 +249,14 @@ def test_mlqa_counts_chinese_by_character():
     assert mlqa_tokens("La Casa, de los libros", "es") == ["casa", "de", "libros"]
     assert mlqa_tokens("Der Hund", "de") == ["hund"]
     assert squad_tokens("Der Hund") == ["der", "hund"]
-    scores = measured("xquad", "红楼", item(output="红楼梦", form="xquad", name="xquad.zh.json"))
+    scores = metrics_of("xquad", "红楼", item(output="红楼梦", form="xquad", name="xquad.zh.json"))
     assert scores == {"em": 0, "f1": 0, "em_mlqa": 0, "f1_mlqa": pytest.approx(0.8)}
 
 
 def test_the_best_of_several_answers_counts():
     answers = [{"text": "308", "answer_start": 1}, {"text": "Super Bowl 50"}]
     record = item(output="308", form="xquad", metadata={"answers": answers})
-    assert measured("xquad", "super bowl 50!", record) == {"em": 1, "f1": 1}
+    assert metrics_of("xquad", "super bowl 50!", record) == {"em": 1, "f1": 1}
 
 
 def test_translate_then_predict_needs_its_label():
@@ -264,15 +264,15 @@ def test_translate_then_predict_needs_its_label():
     lineage = {"root": "r", "iteration": 1, "operation": "translate"}
     steps[-1]["output"] = "308"
     record = item(output="Translation: x\n\nAnswer: 308", steps=steps, lineage=lineage)
-    em = lambda answer: measured("xquad", answer, record)["em"]  # noqa: E731
+    em = lambda answer: metrics_of("xquad", answer, record)["em"]  # noqa: E731
     assert em("Translation: They allowed 308 points.\n\nAnswer: 308") == 1
     assert em("**Translation:** They.\n\n**Answer:** 308") == 1
     assert em("Translation: x\n\nAnswer: 307\n\nAnswer: 308") == 1
     assert em("308") == em("Translation: 308") == em("The answer: 308") == em("Answer:") == 0
-    reasons = {m.reason for m in measure("xquad", "Translation: 308", record)}
+    reasons = {m.reason for m in score_answer("xquad", "Translation: 308", record)}
     assert reasons == {"no-labelled-answer"}
-    assert measured("mgsm", "Translation: 308", record) == {"accuracy": 0}
-    assert measured("mgsm", "Translation: x\n\nAnswer: 308 points", record) == {"accuracy": 1}
+    assert metrics_of("mgsm", "Translation: 308", record) == {"accuracy": 0}
+    assert metrics_of("mgsm", "Translation: x\n\nAnswer: 308 points", record) == {"accuracy": 1}
 
 
 def test_a_chain_is_compared_in_the_language_of_its_answer(data, seqit):
@@ -283,7 +283,7 @@ def test_a_chain_is_compared_in_the_language_of_its_answer(data, seqit):
     for chain in chains:
         assert chain["metadata"]["translation"]["answer"] == "en"
         answers = (chain["output"], f"Translation: {chain['output']}", chain["steps"][-1]["output"])
-        assert [measured("xquad", answer, chain) for answer in answers] == [
+        assert [metrics_of("xquad", answer, chain) for answer in answers] == [
             {"em": 1, "f1": 1},
             {"em": 1, "f1": 1},
             {"em": 0, "f1": 0},
@@ -296,8 +296,8 @@ def test_a_chain_is_compared_in_the_language_of_its_answer(data, seqit):
 CONTRACTED = ("don't", "hadn't", "doesn't")
 
 
-def official_vqa(said, people):
-    """VQA's accuracy, stated anew from the evaluation tool's steps."""
+def official_vqa(prediction, people):
+    """VQA's accuracy, reimplemented from the steps of the evaluation tool."""
     marks = [";", "/", "[", "]", '"', "{", "}", "(", ")", "=", "+", "\\", "_", "-"]
     marks += [">", "<", "@", "`", ",", "?", "!"]
     written = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -319,14 +319,15 @@ def official_vqa(said, people):
         kept = [word for word in kept if word not in ("a", "an", "the")]
         return " ".join(contracted.get(word, word) for word in kept)
 
-    said = said.replace("\n", " ").replace("\t", " ").strip()
+    prediction = prediction.replace("\n", " ").replace("\t", " ").strip()
     people = [each.replace("\n", " ").replace("\t", " ").strip() for each in people]
     if len(set(people)) > 1:
-        said, people = words(points(said)), [words(points(each)) for each in people]
+        prediction = words(points(prediction))
+        people = [words(points(each)) for each in people]
     accuracies = []
     for place in range(len(people)):
         others = people[:place] + people[place + 1 :]
-        accuracies.append(min(1.0, sum(each == said for each in others) / 3))
+        accuracies.append(min(1.0, sum(each == prediction for each in others) / 3))
     return sum(accuracies) / len(accuracies)
 
 
@@ -344,9 +345,9 @@ def test_vqa_equals_the_official_formula_on_generated_answers():
     for _ in range(12_000):
         few = rng.sample(VQA_WORDS, rng.randint(1, 4))
         people = rng.choices(few, k=10)
-        said = rng.choice((*few, rng.choice(VQA_WORDS)))
-        value = accuracy(said, people)
-        assert value == pytest.approx(official_vqa(said, people), abs=1e-12)
+        prediction = rng.choice((*few, rng.choice(VQA_WORDS)))
+        value = accuracy(prediction, people)
+        assert value == pytest.approx(official_vqa(prediction, people), abs=1e-12)
         values[round(value, 3)] += 1
     assert {0.0, 0.3, 0.6, 0.9, 1.0} == set(values)
 
@@ -369,11 +370,11 @@ def test_vqa_equals_the_official_formula_on_generated_answers():
         ("red,blue", "red blue"),
     ],
 )
-def test_the_normalisation_of_vqa(text, normal):
+def test_the_normalization_of_vqa(text, normal):
     assert normalize(text) == normal
 
 
-def test_people_of_one_mind_are_compared_as_they_stand():
+def test_unanimous_answers_are_compared_without_normalization():
     assert accuracy("yes", ["yes"] * 10) == 1
     assert accuracy("Yes.", ["yes"] * 10) == 0
     assert accuracy("Yes.", ["yes"] * 9 + ["no"]) == 1
@@ -382,14 +383,14 @@ def test_people_of_one_mind_are_compared_as_they_stand():
 def test_vqa_and_gqa_of_records():
     people = [{"answer": "red"}] * 2 + [{"answer": "blue"}] * 8
     record = item(output="blue", form="vqa", metadata={"answers": people})
-    assert guess(response(record, "")) == "vqa"
-    assert measured("vqa", "Red", record) == {"accuracy": pytest.approx(0.6)}
+    assert scorer_for(response(record, "")) == "vqa"
+    assert metrics_of("vqa", "Red", record) == {"accuracy": pytest.approx(0.6)}
     with pytest.raises(Unscorable, match="4 people"):
-        load("vqa").score("red", item(output="red", metadata={"answers": ["red", "red"]}))
+        load_scorer("vqa").score("red", item(output="red", metadata={"answers": ["red", "red"]}))
     single = item(output="blue", form="vqa")
-    assert guess(response(single, "")) == "gqa"
-    assert measured("gqa", "The Blue.", single) == {"accuracy": 1}
-    assert measured("gqa", "blue and red", single) == {"accuracy": 0}
+    assert scorer_for(response(single, "")) == "gqa"
+    assert metrics_of("gqa", "The Blue.", single) == {"accuracy": 1}
+    assert metrics_of("gqa", "blue and red", single) == {"accuracy": 0}
 
 
 # --- choices ----------------------------------------------------------------------------------
@@ -429,7 +430,7 @@ CHOICES = {"A": "a fish", "B": "the sea", "C": "Salt water", "D": "both A and B"
     ],
 )
 def test_the_letter_that_an_answer_chooses(answer, label):
-    assert choice_in(answer, CHOICES) == label
+    assert find_choice(answer, CHOICES) == label
 
 
 def test_choices_of_records():
@@ -439,11 +440,11 @@ def test_choices_of_records():
     ]
     for row, right in zip(rows, ("B", "2"), strict=True):
         (fields,) = load_format("multiple-choice").to_records(row)
-        record = complete(fields, "multiple-choice", "")
-        assert guess(response(record, "")) == "choices"
-        assert measured("choices", f"({right})", record) == {"accuracy": 1}
-        assert measured("choices", "y", record) == {"accuracy": 1}
-        assert measured("choices", "x", record) == {"accuracy": 0}
+        record = complete_record(fields, "multiple-choice", "")
+        assert scorer_for(response(record, "")) == "choices"
+        assert metrics_of("choices", f"({right})", record) == {"accuracy": 1}
+        assert metrics_of("choices", "y", record) == {"accuracy": 1}
+        assert metrics_of("choices", "x", record) == {"accuracy": 0}
 
 
 # --- checks -----------------------------------------------------------------------------------
@@ -456,16 +457,16 @@ def test_checks_of_the_whole_answer():
     ]
     steps = [{"instruction": "x", "check": check} for check in checks]
     record = item(steps=steps)
-    scores = load("checks").score("One two three. Four.", record)
+    scores = load_scorer("checks").score("One two three. Four.", record)
     assert [(m.metric, m.value, m.position, m.chain) for m in scores] == [
         ("step", 1, 1, 2),
         ("step", 0, 2, 2),
         ("following", 0, 0, 0),
     ]
-    assert load("checks").score("One two three.", record)[-1].value == 1
+    assert load_scorer("checks").score("One two three.", record)[-1].value == 1
     chained = item(steps=[{"instruction": "x", "check": {"kind": "sum", "of": "previous"}}])
     with pytest.raises(Unscorable, match="judge builtin"):
-        load("checks").score("1", chained)
+        load_scorer("checks").score("1", chained)
 
 
 # --- HumanEval --------------------------------------------------------------------------------
@@ -497,20 +498,20 @@ HEAD = "from typing import List\n\n\n"
     ],
 )
 def test_the_program_that_an_answer_makes(answer, program):
-    assert humaneval.program(answer, PROMPT, "f") == program
+    assert humaneval.extract_program(answer, PROMPT, "f") == program
 
 
 @given(st.text(alphabet="def f(x):\n    return `~#'\"\\([{ab=1@", max_size=80))
 def test_extracting_code_never_fails(answer):
-    assert isinstance(humaneval.program(answer, PROMPT, "f"), str)
+    assert isinstance(humaneval.extract_program(answer, PROMPT, "f"), str)
 
 
 @pytest.mark.parametrize("count", [1, 5, 8])
-def test_pass_at_k_is_the_share_of_the_draws_that_hold_one_that_passes(count):
+def test_pass_at_k_is_the_share_of_subsets_with_a_passing_sample(count):
     for passed in range(count + 1):
         for k in range(1, count + 1):
-            draws = list(combinations(range(count), k))
-            share = sum(min(draw) < passed for draw in draws) / len(draws)
+            subsets = list(combinations(range(count), k))
+            share = sum(min(subset) < passed for subset in subsets) / len(subsets)
             assert humaneval.pass_at_k(count, passed, k) == pytest.approx(share)
 
 
@@ -538,14 +539,14 @@ FULL = {
 
 @pytest.mark.parametrize("name", [name for name in SCORERS if name != "humaneval"])
 def test_an_empty_answer_is_wrong(name):
-    assert {m.value for m in load(name).score("", FULL[name])} == {0}
-    assert all(m.reason for m in load(name).score("", FULL[name]))
+    assert {m.value for m in load_scorer(name).score("", FULL[name])} == {0}
+    assert all(m.reason for m in load_scorer(name).score("", FULL[name]))
 
 
 @pytest.mark.parametrize("name", [name for name in SCORERS if name != "humaneval"])
 def test_without_a_reference_there_is_no_score(name):
     with pytest.raises(Unscorable) as caught:
-        load(name).score("42", item())
+        load_scorer(name).score("42", item())
     assert caught.value.reason and caught.value.field
 
 
@@ -553,13 +554,13 @@ def test_benchmarks_are_found_by_their_names():
     names = {"mgsm_de": "mgsm", "MMLU": "choices", "arc_challenge": "choices"}
     names |= {"commonsense_qa": "choices", "xquad_zh": "xquad", "mmlu_history": "choices"}
     names |= {"gsm8k": "gsm8k", "ifeval": "checks", "vqav2": "vqa"}
-    assert {name: find(name) for name in names} == names
-    assert find("alpacaeval") is find("") is None
+    assert {name: find_scorer(name) for name in names} == names
+    assert find_scorer("alpacaeval") is find_scorer("") is None
 
 
-def test_what_no_scorer_fits_is_named():
+def test_an_item_that_no_scorer_fits():
     with pytest.raises(Unscorable, match="--benchmark"):
-        guess(response(item(), ""))
+        scorer_for(response(item(), ""))
 
 
 # --- the command ------------------------------------------------------------------------------
@@ -579,10 +580,10 @@ def coded():
         "entry_point": "one",
     }
     (fields,) = load_format("humaneval").to_records(row)
-    return complete(fields, "humaneval", "")
+    return complete_record(fields, "humaneval", "")
 
 
-def test_code_is_not_run_unasked(coded, seqit, tmp_path):
+def test_code_is_not_run_by_default(coded, seqit, tmp_path):
     rejects = tmp_path / "rejects"
     ran = seqit("score", "--rejects", rejects, stdin=lines([response(coded, "    return 1")]))
     assert (ran.code, ran.out) == (0, b"")
@@ -592,8 +593,8 @@ def test_code_is_not_run_unasked(coded, seqit, tmp_path):
 
 
 def test_pass_at_k_comes_after_the_samples(coded, seqit):
-    said = ["    return 1", "    return 2", "```\nreturn 1\n```", ""]
-    rows = [response(coded, text, sample) for sample, text in enumerate(said)]
+    outputs = ["    return 1", "    return 2", "```\nreturn 1\n```", ""]
+    rows = [response(coded, text, sample) for sample, text in enumerate(outputs)]
     options = ("score", "--allow-code-execution", "--pass-at", "1,2,10")
     ran = seqit(*options, stdin=lines([*rows, rows[0]]))
     if "not run here" in ran.err:
@@ -612,7 +613,7 @@ def test_all_of_humaneval_through_the_command(data, seqit):
     rows = []
     for line in text.splitlines()[:4]:
         (fields,) = load_format("humaneval").to_records(json.loads(line))
-        record = complete(fields, "humaneval", "HumanEval.jsonl")
+        record = complete_record(fields, "humaneval", "HumanEval.jsonl")
         rows.append(response(record, record["output"]))
     ran = seqit("score", "--allow-code-execution", "--workers", 3, stdin=lines(rows))
     if "not run here" in ran.err:

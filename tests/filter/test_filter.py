@@ -1,9 +1,9 @@
-"""The engine and the catalogue: accounting, order, how a user asks for a rule."""
+"""The engine and the registry: statistics, order, and the notation of rules."""
 
 import pytest
 
 from seqit.errors import UsageError
-from seqit.filter import DEFAULT, RULES, apply, default_rules, describe, parse_rule
+from seqit.filter import DEFAULT_RULES, RULES, apply, default_rules, describe, parse_rule
 from seqit.records.run_stats import Row, RunStats
 
 
@@ -30,7 +30,7 @@ def test_passing_rows_are_the_same_objects_in_input_order():
     assert not rejects
 
 
-def test_the_first_rule_that_objects_names_the_row_and_all_rows_are_accounted():
+def test_the_first_rule_that_fails_rejects_the_row_and_the_run_balances():
     records = [record(id="1"), record(id="2"), record("", "", id="3"), record("Go on.", id="4")]
     rules = [
         parse_rule("empty-output"),
@@ -52,14 +52,14 @@ def test_the_first_rule_that_objects_names_the_row_and_all_rows_are_accounted():
     }
 
 
-def test_a_row_that_another_rule_removes_is_no_original_of_a_duplicate():
+def test_a_row_that_another_rule_removes_is_not_the_original_of_a_duplicate():
     long, short = record(output="one two three", id="1"), record(output="one", id="2")
     rules = [parse_rule("exact-duplicate"), parse_rule("length:max_words=2")]
     _, kept, _, _ = run([long, short], rules)
     assert [row.value["id"] for row in kept] == ["2"]
 
 
-def test_what_one_rule_that_remembers_removes_another_does_not_remember():
+def test_what_one_stateful_rule_removes_another_does_not_remember():
     rules = [parse_rule("exact-duplicate"), parse_rule("exact-duplicate:fields=output")]
     rows = [
         record(id="1"),
@@ -78,7 +78,7 @@ def test_one_rule_may_run_twice_with_other_parameters():
     assert [each["removed"] for each in stats.results["rules"].values()] == [1, 1]
 
 
-def test_the_tally_stands_also_when_nobody_reads_on():
+def test_the_counts_are_complete_if_the_reader_stops():
     stats = RunStats("filter")
     rows = apply(iter([Row(record("", "")), Row(record())]), default_rules(), stats)
     next(rows)
@@ -86,14 +86,14 @@ def test_the_tally_stands_also_when_nobody_reads_on():
     assert stats.results["rules"]["empty-output"] == {"seen": 2, "removed": 1}
 
 
-def test_default_rules_are_fresh_and_known():
-    assert [rule.name for rule in default_rules()] == list(DEFAULT)
+def test_default_rules_are_new_instances():
+    assert [rule.name for rule in default_rules()] == list(DEFAULT_RULES)
     first, second = default_rules(), default_rules()
     assert run([record()], first)[1] and run([record()], second)[1]
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_every_rule_goes_by_its_name_in_the_table(name):
+def test_every_rule_has_its_name_in_the_registry(name):
     assert RULES[name].name == name
 
 
@@ -106,7 +106,7 @@ def test_every_rule_goes_by_its_name_in_the_table(name):
         "empty-output",
     ],
 )
-def test_a_rule_reads_back_as_it_was_written(text):
+def test_a_rule_is_formatted_as_it_was_written(text):
     assert str(parse_rule(text)) == text
 
 
@@ -133,15 +133,15 @@ def test_parameters_may_be_written_with_hyphens_and_spaces():
         ("repetition:factor=nan", "factor must be a number above 0; found 'nan'"),
     ],
 )
-def test_what_cannot_be_asked_for_gets_a_sentence(text, message):
+def test_errors_in_the_notation_of_rules(text, message):
     with pytest.raises(UsageError, match=message):
         parse_rule(text)
 
 
-def test_the_list_says_everything_a_user_may_set():
+def test_the_list_has_all_rules_and_parameters():
     listed = {each["name"]: each for each in describe()}
     assert list(listed) == list(RULES)
-    assert {name for name, each in listed.items() if each["default"]} == set(DEFAULT)
+    assert {name for name, each in listed.items() if each["default"]} == set(DEFAULT_RULES)
     assert all(each["explanation"].endswith(".") for each in listed.values())
     assert listed["exact-duplicate"]["parameters"][:1] == [
         {

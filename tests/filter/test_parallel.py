@@ -1,4 +1,4 @@
-"""seqit filter in several processes: the same bytes, rejects and account as in one."""
+"""seqit filter in several processes: the same bytes, rejects and statistics as in one."""
 
 import contextlib
 import gzip
@@ -24,7 +24,7 @@ from seqit.filter.parallel import read_passing
 from seqit.records.readers.rows import read_records
 from seqit.records.run_stats import RunStats, StrictError
 from seqit.records.validation import schema
-from seqit.records.writers.sink import JsonLines, encode, write_rows
+from seqit.records.writers.sink import JsonLinesSink, encode, write_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
@@ -46,8 +46,8 @@ def record(number: int, output: str = "", operation: str = "seed", **more: objec
     return fields | more | {"lineage": lineage}
 
 
-def dirt(number: int) -> list[dict | bytes]:
-    """One row for every fate that a row can have."""
+def rows_with_every_outcome(number: int) -> list[dict | bytes]:
+    """Rows for every outcome that a row can have."""
     new = record(number)
     check = {"kind": "word_count", "count": 3}
     return [
@@ -85,12 +85,12 @@ def lines(rows: list[dict | bytes]) -> bytes:
 
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory) -> Path:
-    """About 5 MB, so that workers start, with dirt all over."""
+    """About 5 MB, so that workers start, with rows of every outcome throughout."""
     rows: list[dict | bytes] = []
     for number in range(6000):
         rows.append(record(number))
         if number % 100 == 50 or number < 3:
-            rows.extend(dirt(number))
+            rows.extend(rows_with_every_outcome(number))
     random.Random(7).shuffle(rows)
     rows.insert(4000, b'"' + b"x" * (9 << 20) + b'"')
     path = tmp_path_factory.mktemp("parallel") / "dirty.jsonl"
@@ -112,20 +112,20 @@ def test_workers_change_nothing(dirty, tmp_path, seqit):
         err = ran.err.replace(str(rejects), "REJECTS")
         results[workers] = (ran.code, ran.out, rejects.read_bytes(), manifest.read_bytes(), err)
     assert results[1][0] == 3
-    told = json.loads(results[1][3])
-    assert all(rule["removed"] for rule in told["counts"]["rules"].values()), told["counts"]
-    reasons = {reason for stage in told["reasons"].values() for reason in stage}
+    manifest = json.loads(results[1][3])
+    assert all(rule["removed"] for rule in manifest["counts"]["rules"].values()), manifest["counts"]
+    reasons = {reason for stage in manifest["reasons"].values() for reason in stage}
     assert {"not-json", "too-long", "invalid", "duplicate"} <= reasons
     assert results[2] == results[1]
     assert results[3] == results[1]
 
 
-def test_without_rejects_the_output_and_the_account_are_the_same(dirty, tmp_path, seqit):
+def test_without_rejects_the_output_and_the_statistics_are_the_same(dirty, tmp_path, seqit):
     one, two = (seqit("filter", "--workers", n, dirty) for n in (1, 2))
     assert (two.code, two.out, two.err) == (one.code, one.out, one.err)
 
 
-def test_a_row_that_cannot_be_adopted_fails_in_its_turn(clean, tmp_path, seqit):
+def test_a_row_that_cannot_be_normalized_fails_in_input_order(clean, tmp_path, seqit):
     deep = b'{"instruction":"deep","output":"too deep once it is adopted","a":%s}'
     path = tmp_path / "rows"
     path.write_bytes(clean + deep % (b"[" * 253 + b"]" * 253) + b"\n" + clean)
@@ -135,7 +135,7 @@ def test_a_row_that_cannot_be_adopted_fails_in_its_turn(clean, tmp_path, seqit):
 
 
 @pytest.mark.parametrize("form", ["stdin", "gzip", "cut gzip", "array", "several", "parquet"])
-def test_workers_change_nothing_whatever_the_source(form, dirty, tmp_path, seqit):
+def test_workers_change_nothing_for_any_source(form, dirty, tmp_path, seqit):
     content = dirty.read_bytes()
     clean = [record(number % 4000) for number in range(8000)]
     sources: list[Path] = [tmp_path / "source"]
@@ -198,24 +198,24 @@ def rules():
     return [*default_rules(), parse_rule("length:max_words=3")]
 
 
-def in_one(names, stats):
+def in_one_process(names, stats):
     return apply(read_records(names, stats), rules(), stats)
 
 
-def in_three(names, stats):
+def in_three_processes(names, stats):
     with WorkerPool(3) as pool:
         yield from read_passing(names, stats, lambda: None, rules=rules(), workers=pool)
 
 
-def told(filtered, path, strict):
-    """Run to the end or to the first failure; return all that a run shows."""
+def run_filter(filter_rows, path, strict):
+    """Run to the end or to the first failure; return everything that a run outputs."""
     rejects = io.BytesIO()
     output = io.BytesIO()
     stats = RunStats("filter", lambda each: rejects.write(encode(each) + b"\n"), strict)
     failed = ""
     try:
-        rows = filtered([str(path)], stats)
-        write_rows(rows, JsonLines(output), stats, schema("record"))
+        rows = filter_rows([str(path)], stats)
+        write_rows(rows, JsonLinesSink(output), stats, schema("record"))
         stats.close()
     except StrictError as error:
         failed = str(error)
@@ -229,15 +229,15 @@ def told(filtered, path, strict):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(content=LINES)
-def test_workers_change_nothing_whatever_the_bytes(strict, content, tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "ALONE", 40)
-    monkeypatch.setattr(processes, "BATCH", 30)
+def test_workers_change_nothing_for_any_bytes(strict, content, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "MIN_PARALLEL_BYTES", 40)
+    monkeypatch.setattr(processes, "BATCH_BYTES", 30)
     path = tmp_path / "rows"
     path.write_bytes(content)
-    assert told(in_three, path, strict) == told(in_one, path, strict)
+    assert run_filter(in_three_processes, path, strict) == run_filter(in_one_process, path, strict)
 
 
-def processes_of(group: int) -> list[int]:
+def processes_in_group(group: int) -> list[int]:
     """The living processes of a process group."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -262,28 +262,28 @@ def start(*args: object, stdout: int = subprocess.DEVNULL) -> subprocess.Popen:
 
 
 def started_workers(process: subprocess.Popen, content: bytes) -> list[int]:
-    """Feed the process until its workers run, and return their numbers."""
+    """Write to the process until its workers run; returns their process ids."""
     children: list[int] = []
     deadline = time.monotonic() + 30
     process.stdin.write(content)
     process.stdin.flush()
     while len(children) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
-        children = [each for each in processes_of(process.pid) if each != process.pid]
+        children = [each for each in processes_in_group(process.pid) if each != process.pid]
     assert len(children) == 3
     return children
 
 
 @needs_proc
-def test_a_killed_worker_gets_a_sentence(clean, tmp_path):
+def test_a_killed_worker_is_reported(clean, tmp_path):
     process = start("--workers", 2, "-o", tmp_path / "out")
     children = started_workers(process, clean)
     os.kill(children[0], signal.SIGKILL)
     _, err = process.communicate(clean, timeout=30)
     assert process.returncode == 1
-    assert err.decode().startswith("seqit filter: a worker process was ended by SIGKILL, perhaps")
+    assert err.decode().startswith("seqit filter: a worker process was killed by SIGKILL, perhaps")
     assert len(err.splitlines()) == 1
-    assert processes_of(process.pid) == []
+    assert processes_in_group(process.pid) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -298,9 +298,9 @@ def test_a_signal_ends_all_processes(number, clean, tmp_path):
         process.send_signal(number)
     assert process.wait(30) == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(number, -9)
     deadline = time.monotonic() + 10
-    while processes_of(process.pid) and time.monotonic() < deadline:
+    while processes_in_group(process.pid) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert processes_of(process.pid) == []
+    assert processes_in_group(process.pid) == []
     assert b"Traceback" not in process.stderr.read()
     process.stderr.close()
     with contextlib.suppress(BrokenPipeError):
@@ -308,24 +308,24 @@ def test_a_signal_ends_all_processes(number, clean, tmp_path):
 
 
 @needs_proc
-def test_a_reader_that_has_enough_ends_all_processes(dirty):
+def test_a_closed_output_ends_all_processes(dirty):
     process = start("--workers", 2, dirty, stdout=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(30) == 141
-    assert processes_of(process.pid) == []
+    assert processes_in_group(process.pid) == []
     process.stdin.close()
     process.stderr.close()
 
 
 @needs_proc
-def test_rows_come_out_while_rows_still_come_in(clean, tmp_path):
+def test_rows_are_written_while_input_still_arrives(clean, tmp_path):
     target = tmp_path / "out"
     with target.open("wb") as file:
         process = start("--workers", 2, stdout=file)
     started_workers(process, clean)
     process.stdin.write(lines([record(77_777)]))
-    process.stdin.flush()  # and stays open: an end of input would send everything out
+    process.stdin.flush()  # standard input stays open: its end would flush everything
     deadline = time.monotonic() + 20
     while not target.read_bytes().endswith(lines([record(77_777)])):
         assert time.monotonic() < deadline

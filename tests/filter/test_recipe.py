@@ -34,7 +34,7 @@ def recipe(tmp_path):
     return path
 
 
-def test_a_recipe_is_all_of_the_run(recipe, seqit, tmp_path):
+def test_a_recipe_configures_the_whole_run(recipe, seqit, tmp_path):
     manifest = tmp_path / "m.json"
     ran = seqit("filter", "--recipe", recipe, "--manifest", manifest, stdin=INPUT)
     assert [row["id"] for row in ran.rows] == ["aa1", "c1"]
@@ -44,29 +44,29 @@ def test_a_recipe_is_all_of_the_run(recipe, seqit, tmp_path):
         "seqit filter: length:max_words=3       4        1      3",
         "seqit filter: exact-duplicate          3        1      2",
     ]
-    told = json.loads(manifest.read_bytes())
-    assert told["counts"]["recipe"]["rules"][:2] == [
+    report = json.loads(manifest.read_bytes())
+    assert report["counts"]["recipe"]["rules"][:2] == [
         {"rule": "empty-output"},
         {"rule": "length", "field": "output", "max_words": 3}
-        | {k: v for k, v in told["counts"]["recipe"]["rules"][1].items() if k.startswith("min")},
+        | {k: v for k, v in report["counts"]["recipe"]["rules"][1].items() if k.startswith("min")},
     ]
-    # The manifest's form is a recipe too, and the same one.
-    again = read_recipe(json.dumps(told["counts"]["recipe"]).encode(), "manifest")
-    assert as_document(again) == told["counts"]["recipe"]
+    # The manifest has the same recipe, resolved.
+    again = read_recipe(json.dumps(report["counts"]["recipe"]).encode(), "manifest")
+    assert as_document(again) == report["counts"]["recipe"]
     assert seqit("filter", "--recipe", recipe, stdin=INPUT, SEQIT_FILTER_QUIET="1").err == ""
 
 
 def test_the_command_line_overrides_in_place():
     base = read_recipe(RECIPE, "r").rules
     added = [parse_rule("length:max_words=9"), parse_rule("refusal")]
-    chosen = override(base, added, ("exact-duplicate",))
-    assert [str(rule) for rule in chosen] == ["empty-output", "length:max_words=9", "refusal"]
+    result = override(base, added, ("exact-duplicate",))
+    assert [str(rule) for rule in result] == ["empty-output", "length:max_words=9", "refusal"]
 
 
 def test_two_rules_of_one_name_both_stay():
     added = [parse_rule("length:max_words=8"), parse_rule("length:field=instruction,max_words=2")]
-    chosen = override(read_recipe(RECIPE, "r").rules, added, ())
-    assert [rule.name for rule in chosen] == ["empty-output", "length", "length", "exact-duplicate"]
+    result = override(read_recipe(RECIPE, "r").rules, added, ())
+    assert [rule.name for rule in result] == ["empty-output", "length", "length", "exact-duplicate"]
 
 
 def test_options_of_the_command_line_win(tmp_path, seqit):
@@ -77,7 +77,7 @@ def test_options_of_the_command_line_win(tmp_path, seqit):
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ("rules: empty-output", "rules: expected a list, found the text 'empty-output'"),
         ("rule: [empty-output]", "'rules' is missing|unknown field 'rule' .did you mean 'rules'"),
@@ -93,47 +93,47 @@ def test_options_of_the_command_line_win(tmp_path, seqit):
         ("- a\n- b", "expected an object, found a list"),
     ],
 )
-def test_what_is_wrong_with_a_recipe_gets_its_field(text, sentence):
-    with pytest.raises(SeqitError, match=sentence) as caught:
+def test_errors_in_recipes_name_the_field(text, message):
+    with pytest.raises(SeqitError, match=message) as caught:
         read_recipe(text.encode(), "r.yaml")
     assert str(caught.value).startswith("r.yaml")
 
 
-def test_explain_asks_all_rules_and_names_the_kept_record(seqit):
+def test_explain_runs_all_rules_and_names_the_kept_record(seqit):
     ran = seqit("filter", "--explain", "b2", "-r", "length:field=output,max_words=1", stdin=INPUT)
     assert ran.code == 0
     text = ran.out.decode()
     assert text.splitlines()[0] == "record b2, <stdin>:4"
     assert "length:max_words=1         objects: " in text
-    # With this length no row passes, so that there is none that b2 could double.
+    # With this length no row passes, so b2 has no original.
     assert text.splitlines()[-1].startswith("it is rejected by length")
     ran = seqit("filter", "--explain", "b2", stdin=INPUT)
     assert '"duplicate_of":"aa1"' in ran.out.decode()
     assert ran.out.decode().endswith("it is rejected by exact-duplicate, the first that objects\n")
 
 
-def test_explain_says_what_a_run_does(seqit, tmp_path):
+def test_explain_agrees_with_a_run(seqit, tmp_path):
     seqit("filter", "--rejects", tmp_path / "r", stdin=INPUT)
     rejects = [json.loads(line) for line in (tmp_path / "r").read_bytes().splitlines()]
-    fates = {each["id"]: each["stage"] for each in rejects}
+    stages = {each["id"]: each["stage"] for each in rejects}
     for row in ROWS:
         last = seqit("filter", "--explain", row["id"], stdin=INPUT).out.decode().splitlines()[-1]
-        if row["id"] in fates:
-            assert last == f"it is rejected by {fates[row['id']]}, the first that objects"
+        if row["id"] in stages:
+            assert last == f"it is rejected by {stages[row['id']]}, the first that objects"
         else:
             assert last == "it passes"
 
 
-def test_explain_takes_a_beginning_where_it_is_the_only_one(seqit):
+def test_explain_accepts_a_unique_prefix_of_an_id(seqit):
     assert seqit("filter", "--explain", "c", stdin=INPUT).out.startswith(b"record c1")
     ran = seqit("filter", "--explain", "aa", stdin=INPUT)
     assert (ran.code, ran.out) == (1, b"")
     assert "several ids begin with aa: aa1, aa2" in ran.err
     ran = seqit("filter", "--explain", "z", stdin=INPUT)
-    assert ran.code == 1 and "no record has the id z" in ran.err
+    assert ran.code == 1 and "no record has an id that begins with z" in ran.err
 
 
-def test_explain_tells_of_every_row_with_the_id(seqit):
+def test_explain_shows_every_row_with_the_id(seqit):
     ran = seqit("filter", "--explain", "aa1", stdin=INPUT + INPUT)
     lines = ran.out.decode().splitlines()
     assert [line for line in lines if line.startswith("record")] == [

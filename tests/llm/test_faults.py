@@ -1,10 +1,10 @@
-"""A server that fails three times in ten, and the account that comes out right all the same."""
+"""A server on which three of ten requests fail, and the statistics that are right nevertheless."""
 
 import json
 from collections import Counter
 
 import pytest
-from support.answering_server import Answering
+from support.answering_server import AnsweringServer
 
 ROWS = 5000
 DIFFERENT = 700
@@ -17,14 +17,14 @@ UNLUCKY = {
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory, seqit):
-    """Many rows with the same prompts; every hundredth meets a fault that stays."""
+    """Many rows with equal prompts; every hundredth has a lasting fault."""
     lasting = ["[fault:filter]", "[fault:too-long]", "[fault:length]", "[fault:400]"]
     lines = []
     for n in range(ROWS):
-        mark = lasting[n // 100 % len(lasting)] if n % 100 == 50 else ""
-        mark = "[fault:500]" if n in (1000, 3000) else mark
-        mark = "[fault:hang*1]" if n % 500 == 20 else mark
-        row = {"instruction": f"Question {n % DIFFERENT} of many. {mark}", "output": f"old {n}"}
+        fault = lasting[n // 100 % len(lasting)] if n % 100 == 50 else ""
+        fault = "[fault:500]" if n in (1000, 3000) else fault
+        fault = "[fault:hang*1]" if n % 500 == 20 else fault
+        row = {"instruction": f"Question {n % DIFFERENT} of many. {fault}", "output": f"old {n}"}
         lines.append(json.dumps(row).encode() + b"\n")
     path = tmp_path_factory.mktemp("faults") / "rows.jsonl"
     assert seqit("import", "--format", "alpaca", "-o", path, stdin=b"".join(lines)).code == 0
@@ -32,7 +32,7 @@ def rows(tmp_path_factory, seqit):
 
 
 def is_lost(row):
-    """Tell whether the row's fault stays."""
+    """Return whether the row's fault lasts."""
     return "[fault:" in row["instruction"] and "*" not in row["instruction"]
 
 
@@ -46,14 +46,14 @@ def run(seqit, server, rows, folder, *more):
 
 
 def test_every_row_ends_written_or_rejected_with_the_true_reason(rows, seqit, tmp_path):
-    with Answering("--faults", "0.3", "--fault-kinds", FAULTS) as server:
+    with AnsweringServer("--faults", "0.3", "--fault-kinds", FAULTS) as server:
         ran = run(seqit, server, rows, tmp_path)
         stats = server.stats()
     assert ran.code == 3, ran.err
-    asked = [json.loads(line) for line in rows.read_bytes().splitlines()]
-    written, expected = ran.rows, [row for row in asked if not is_lost(row)]
+    imported = [json.loads(line) for line in rows.read_bytes().splitlines()]
+    written, expected = ran.rows, [row for row in imported if not is_lost(row)]
 
-    # Order and pairing: each row has the answer to its own question.
+    # Order and pairing: each row has the answer to its question.
     rejects = [json.loads(line) for line in (tmp_path / "rejects").read_bytes().splitlines()]
     unlucky = {r["id"] for r in rejects if not is_lost(r["row"])}
     expected = [row for row in expected if row["id"] not in unlucky]
@@ -61,11 +61,11 @@ def test_every_row_ends_written_or_rejected_with_the_true_reason(rows, seqit, tm
     for row in written:
         assert row["output"].endswith(f" answers: {row['instruction'].strip()}")
 
-    # The account: all rows are there, and each reason is the one that the server gave.
+    # The statistics: no row is missing, and each reason matches the server's fault.
     manifest = json.loads((tmp_path / "manifest").read_bytes())
     assert manifest["read"] == ROWS == manifest["written"] + manifest["failed"]
     assert len(rejects) == manifest["failed"] == ROWS - len(written)
-    true = {
+    expected_reasons = {
         "500": "server-error",
         "filter": "refused",
         "too-long": "too-long",
@@ -74,32 +74,32 @@ def test_every_row_ends_written_or_rejected_with_the_true_reason(rows, seqit, tm
     }
     reasons = Counter()
     for reject in rejects:
-        _, _, mark = reject["row"]["instruction"].partition("[fault:")
+        _, _, fault = reject["row"]["instruction"].partition("[fault:")
         if is_lost(reject["row"]):
-            assert reject["reason"] == true[mark.rstrip("]")], reject
+            assert reject["reason"] == expected_reasons[fault.rstrip("]")], reject
             reasons[reject["reason"]] += 1
-        else:  # three completions in a row that were none, or seven tries without any
+        else:  # three unusable completions in a row, or seven failed tries
             assert reject["reason"] in UNLUCKY, reject
-    assert set(reasons) == set(true.values())
+    assert set(reasons) == set(expected_reasons.values())
     assert len(unlucky) < ROWS / 50
     assert sum(stats["faults"].values()) > 0.2 * stats["requests"]
 
 
-def test_the_next_run_asks_only_for_what_is_missing(rows, seqit, tmp_path):
-    with Answering() as server:
+def test_the_next_run_requests_only_what_is_missing(rows, seqit, tmp_path):
+    with AnsweringServer() as server:
         first = run(seqit, server, rows, tmp_path)
         served = server.stats()["requests"]
         second = run(seqit, server, rows, tmp_path)
-        again = server.stats()["requests"] - served
+        more = server.stats()["requests"] - served
     assert second.out == first.out
     manifest = json.loads((tmp_path / "manifest").read_bytes())
-    assert again < served / 3
+    assert more < served / 3
     assert manifest["counts"]["model"]["cached"] == len(first.rows)
 
 
-def test_a_wrong_key_ends_the_run_with_a_sentence_and_is_not_shown(rows, seqit, tmp_path):
+def test_a_wrong_key_ends_the_run_with_a_message_and_is_not_shown(rows, seqit, tmp_path):
     line = json.dumps({"instruction": "[fault:401] Name a fish.", "output": "A cod."}).encode()
-    with Answering() as server:
+    with AnsweringServer() as server:
         ran = seqit(
             *("augment", "--method", "regenerate", "--teacher", "openai:test"),
             *("--cache", tmp_path / "cache", "--manifest", tmp_path / "manifest"),
@@ -109,11 +109,11 @@ def test_a_wrong_key_ends_the_run_with_a_sentence_and_is_not_shown(rows, seqit, 
         )
     assert (ran.code, ran.out) == (1, b"")
     assert "OPENAI_API_KEY" in ran.err
-    told = ran.err.encode() + b"".join(p.read_bytes() for p in tmp_path.iterdir())
-    assert b"very-secret" not in told
+    text = ran.err.encode() + b"".join(p.read_bytes() for p in tmp_path.iterdir())
+    assert b"very-secret" not in text
 
 
-def test_a_server_that_is_not_there_is_a_sentence(rows, seqit, tmp_path):
+def test_a_missing_server_is_reported(rows, seqit, tmp_path):
     ran = seqit(
         *("augment", "--method", "regenerate", "--teacher", "openai:test", rows),
         *("--retries", 0, "--cache", tmp_path / "cache", "-o", tmp_path / "out.jsonl"),

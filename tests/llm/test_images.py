@@ -1,4 +1,4 @@
-"""Images as they are sent to vision models."""
+"""Images for vision models: reading, scaling and data URLs."""
 
 import io
 import sys
@@ -35,34 +35,34 @@ def test_urls_stay_as_they_are(url):
     assert as_data_url(url, 10) == url
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     for name in ("none.png", ""):
         with pytest.raises(RowError, match="is not there"):
             as_data_url(str(tmp_path / name), 10)
 
 
-def test_without_pillow_the_installation_is_named(tmp_path, monkeypatch):
+def test_without_pillow_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "PIL", None)
     images._pillow.cache_clear()
     with pytest.raises(SeqitError, match=r"pip install 'seqit\[images\]'"):
         as_data_url(str(tmp_path / "a.png"), 10)
     part = {"type": "image", "image": str(tmp_path / "a.png")}
-    asked = Request([{"role": "user", "content": [part]}], Sampling(), 1)
-    failed = OpenAIBackend("m", base_url="http://localhost").body_of(asked)
+    request = Request([{"role": "user", "content": [part]}], Sampling(), 1)
+    failed = OpenAIBackend("m", base_url="http://localhost").build_body(request)
     assert (failed.reason, failed.fatal) == ("config", True)
 
 
 def test_a_small_image_is_sent_byte_for_byte(tmp_path, pillow, opened):
-    for form in ("PNG", "JPEG", "GIF", "WEBP"):
-        path = tmp_path / f"a.{form}"
-        pillow.new("RGB", (40, 30), "red").save(path, form)
+    for format_name in ("PNG", "JPEG", "GIF", "WEBP"):
+        path = tmp_path / f"a.{format_name}"
+        pillow.new("RGB", (40, 30), "red").save(path, format_name)
         kind, raw, _ = opened(as_data_url(str(path), 40))
-        assert (kind, raw) == (f"image/{form.lower()}", path.read_bytes())
+        assert (kind, raw) == (f"image/{format_name.lower()}", path.read_bytes())
 
 
 @pytest.mark.parametrize(
-    ("mode", "form", "sent"),
+    ("mode", "format_name", "sent_format"),
     [
         ("RGB", "JPEG", "JPEG"),
         ("CMYK", "JPEG", "JPEG"),
@@ -72,11 +72,11 @@ def test_a_small_image_is_sent_byte_for_byte(tmp_path, pillow, opened):
         ("1", "TIFF", "PNG"),
     ],
 )
-def test_a_large_image_is_scaled_down(tmp_path, pillow, opened, mode, form, sent):
+def test_a_large_image_is_scaled_down(tmp_path, pillow, opened, mode, format_name, sent_format):
     path = tmp_path / "a"
-    pillow.new(mode, (400, 200)).save(path, form)
+    pillow.new(mode, (400, 200)).save(path, format_name)
     kind, _, image = opened(as_data_url(str(path), 100))
-    assert (kind, image.size) == (f"image/{sent.lower()}", (100, 50))
+    assert (kind, image.size) == (f"image/{sent_format.lower()}", (100, 50))
     assert image.mode == ("RGBA" if mode == "RGBA" else "RGB")
 
 
@@ -86,15 +86,15 @@ def test_other_formats_are_sent_as_png(tmp_path, pillow, opened):
     assert (kind, image.size, image.getpixel((0, 0))) == ("image/png", (4, 2), (0, 0, 255))
 
 
-def test_the_turn_that_a_camera_noted_is_kept(tmp_path, pillow, opened):
+def test_exif_orientation_is_applied(tmp_path, pillow, opened):
     image = pillow.new("RGB", (400, 200))
     exif = image.getexif()
-    exif[0x0112] = 6  # turned by a quarter
+    exif[0x0112] = 6  # rotated by 90°
     image.save(tmp_path / "a.jpg", exif=exif)
     assert opened(as_data_url(str(tmp_path / "a.jpg"), 100))[2].size == (50, 100)
 
 
-def test_a_file_that_is_no_image_or_is_cut_off_is_named(tmp_path, pillow):
+def test_a_file_that_is_not_an_image_or_truncated_is_reported(tmp_path, pillow):
     file = io.BytesIO()
     pillow.effect_noise((60, 60), 50).save(file, "PNG")
     (tmp_path / "cut.png").write_bytes(file.getvalue()[:-500])
@@ -104,34 +104,34 @@ def test_a_file_that_is_no_image_or_is_cut_off_is_named(tmp_path, pillow):
             as_data_url(str(tmp_path / name), 1000)
 
 
-def test_a_file_that_would_unpack_to_gigabytes_is_refused(tmp_path, pillow, monkeypatch):
+def test_a_decompression_bomb_is_refused(tmp_path, pillow, monkeypatch):
     pillow.new("1", (400, 400)).save(tmp_path / "a.png")
     monkeypatch.setattr(pillow, "MAX_IMAGE_PIXELS", 100_000)
     with pytest.raises(RowError, match="cannot be read"):
         as_data_url(str(tmp_path / "a.png"), 100)
 
 
-# --- read for a model in this process ------------------------------------------------------------
+# --- reading for a model in this process ------------------------------------------------------
 
 
 def test_an_image_is_read_upright_and_in_rgb(tmp_path, pillow):
     path = tmp_path / "turned.jpg"
     exif = pillow.Exif()
-    exif[0x0112] = 6  # a quarter turn
+    exif[0x0112] = 6  # rotated by 90°
     pillow.new("L", (40, 30), 200).save(path, exif=exif)
     image = read_image(str(path))
     assert (image.mode, image.size) == ("RGB", (30, 40))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_what_is_transparent_is_white(mode, tmp_path, pillow):
+def test_transparent_pixels_become_white(mode, tmp_path, pillow):
     path = tmp_path / "a.png"
     clear = pillow.new("RGBA", (4, 4), (0, 0, 0, 0))
     clear.convert(mode).save(path, **({"transparency": 0} if mode == "P" else {}))
     assert read_image(str(path)).getpixel((1, 1)) == (255, 255, 255)
 
 
-def test_a_data_url_is_read_too(tmp_path, pillow):
+def test_a_data_url_is_read(tmp_path, pillow):
     path = tmp_path / "a.png"
     pillow.new("RGB", (5, 4), "blue").save(path)
     assert read_image(as_data_url(str(path), 9)).getpixel((0, 0)) == (0, 0, 255)
@@ -140,7 +140,7 @@ def test_a_data_url_is_read_too(tmp_path, pillow):
             read_image(url)
 
 
-def test_what_is_no_image_here_is_one_sentence(tmp_path, pillow, monkeypatch):
+def test_an_image_that_cannot_be_read_is_reported(tmp_path, pillow, monkeypatch):
     with pytest.raises(RowError, match="is not on this machine; fetch it first"):
         read_image("https://example.com/a.png")
     with pytest.raises(RowError, match="is not there"):

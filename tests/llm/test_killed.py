@@ -1,4 +1,4 @@
-"""Killed is not lost: SIGKILL at any moment, the same command again, and nothing is paid twice."""
+"""SIGKILL at any moment, then the same command again: nothing is lost or paid for twice."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from support.answering_server import Answering
+from support.answering_server import AnsweringServer
 from support.paths import BIN
 
 pytestmark = pytest.mark.slow
@@ -31,12 +31,12 @@ def server():
         "--answers",
         "support.teacher_answers:answer",
     )
-    with Answering(*options) as running:
+    with AnsweringServer(*options) as running:
         yield running
 
 
 class Run:
-    """One command with its files, run as often as it takes."""
+    """One command with its files, which can be run repeatedly."""
 
     def __init__(self, server, folder, rows):
         self.cache, self.output = folder / "cache.sqlite", folder / "out.jsonl"
@@ -54,8 +54,8 @@ class Run:
             time.sleep(seconds)
             process.kill()
 
-    def to_the_end(self):
-        """Return how many completions the server gave."""
+    def finish(self):
+        """Run the command to its end; returns how many completions the server sent."""
         before = self.served()
         assert subprocess.run(self._command, env=self._env).returncode in (0, 3)
         return self.served() - before
@@ -63,14 +63,14 @@ class Run:
     def served(self):
         return self._server.stats().get("completions", 0)
 
-    def kept(self):
+    def cached(self):
         """Return how many completions are in the cache."""
         if not self.cache.exists():
             return 0
         with sqlite3.connect(self.cache) as database:
             try:
                 [(count,)] = database.execute("SELECT count(*) FROM completions")
-            except sqlite3.OperationalError:  # killed before the tables were made
+            except sqlite3.OperationalError:  # killed before the tables were created
                 count = 0
         database.close()
         return count
@@ -88,33 +88,33 @@ def rows(tmp_path_factory, seqit):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, server, rows):
-    """What the run gives that nobody disturbs, what it asks for, and how long it takes."""
+def reference(tmp_path_factory, server, rows):
+    """The result of a run without a kill, its number of completions, and its duration."""
     run = Run(server, tmp_path_factory.mktemp("undisturbed"), rows)
     start = time.monotonic()
-    asked = run.to_the_end()
-    return run.result(), asked, time.monotonic() - start
+    completions = run.finish()
+    return run.result(), completions, time.monotonic() - start
 
 
-def test_the_rows_are_what_they_should_be(undisturbed):
-    (output, rejects), asked, _ = undisturbed
+def test_the_rows_are_what_they_should_be(reference):
+    (output, rejects), completions, _ = reference
     written = [json.loads(line) for line in output.splitlines()]
     assert len(written) + len(rejects.splitlines()) == len(ROWS)
     assert {row["lineage"]["operation"] for row in written} >= {"prefix", "suffix", "keep"}
-    assert asked > 3 * len(written)
+    assert completions > 3 * len(written)
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_after_a_kill_the_same_command_goes_on(number, undisturbed, server, rows, tmp_path):
-    expected, asked, seconds = undisturbed
+def test_after_a_kill_the_same_command_continues(number, reference, server, rows, tmp_path):
+    expected, completions, seconds = reference
     run = Run(server, tmp_path, rows)
     before = run.served()
     run.kill_after(random.Random(number).uniform(0.1, seconds))
-    kept = run.kept()
-    finished = run.output.exists()  # the kill came too late: what follows must ask nothing
-    again = run.to_the_end()
+    cached = run.cached()
+    finished = run.output.exists()  # killed too late: the next run must request nothing
+    more = run.finish()
     assert run.result() == expected
-    # Nothing that was received is asked for again, and lost is at most what was in flight.
-    useless = 3 * len(expected[1].splitlines()) if finished else 0
-    assert asked - kept - useless <= again <= asked - kept + useless
-    assert run.served() - before <= asked + IN_FLIGHT + useless
+    # Nothing received is requested again, and at most what was in flight is lost.
+    unusable = 3 * len(expected[1].splitlines()) if finished else 0
+    assert completions - cached - unusable <= more <= completions - cached + unusable
+    assert run.served() - before <= completions + IN_FLIGHT + unusable

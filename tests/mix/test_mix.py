@@ -1,4 +1,4 @@
-"""seqit.mix: shares, draws, copies, order, the plan and the recipe."""
+"""seqit.mix: shares, sampling, copies, order, the plan and the recipe."""
 
 import json
 import sys
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.mixing import achieved, feed, record, rows, run, source, tokens, weight
+from support.mixing import achieved, record, rows, run, source, source_reader, tokens, weight
 
 from seqit.errors import SeqitError, UsageError
-from seqit.mix.measure import measured_rows
-from seqit.mix.mixture import Output, mix
+from seqit.mix.measure import reader_for_records
+from seqit.mix.mixture import MixOutput, mix
 from seqit.mix.notation import (
     MixtureSource,
     parse_source,
@@ -22,10 +22,9 @@ from seqit.mix.notation import (
 )
 from seqit.mix.plan import make_plan
 from seqit.mix.recipe import MixRecipe, as_document, read_recipe
-from seqit.mix.report import lines
+from seqit.mix.report import format_report
 from seqit.mix.spec import Amount, Available, MixtureSpec, Size
-from seqit.mix.tokens import Counter as TokenCounter
-from seqit.mix.tokens import estimated, text_of, tokenizer
+from seqit.mix.tokens import TokenCounter, estimating_counter, record_text, token_counter
 from seqit.records.run_stats import Row, RunStats
 
 
@@ -45,7 +44,7 @@ def test_weights_divide_the_total() -> None:
     )
 
 
-def test_more_than_there_is_repeats_every_row_before_any_twice() -> None:
+def test_a_larger_amount_repeats_every_row_once_before_any_twice() -> None:
     ids, stats, _ = run([("a", rows(25), source("a", 10))])
     copies = Counter(ids)
     assert sorted(set(copies.values())) == [2, 3]
@@ -54,14 +53,14 @@ def test_more_than_there_is_repeats_every_row_before_any_twice() -> None:
     assert stats.results["plan"]["sources"][0]["repeats"] == 2.5
 
 
-def test_weights_without_a_total_repeat_none_and_use_up_the_scarce_source() -> None:
+def test_weights_without_a_total_repeat_no_row_and_exhaust_the_scarce_source() -> None:
     ids, _, _ = run(
         [("a", weight("0.25"), source("a", 10)), ("b", weight("0.75"), source("b", 100))]
     )
     assert Counter(name[0] for name in ids) == {"a": 10, "b": 30}
 
 
-def test_no_amounts_give_all_rows_or_under_a_total_a_share_by_size() -> None:
+def test_sources_without_amounts_are_used_whole_or_with_a_total_by_size() -> None:
     ids, _, _ = run([("a", None, source("a", 3)), ("b", None, source("b", 9))])
     assert len(ids) == 12
     assert ids != sorted(ids)  # shuffled
@@ -84,25 +83,25 @@ def test_token_shares_are_met_within_a_tenth_of_a_point() -> None:
     assert len(ids) == plan["rows"]
 
 
-def test_counts_of_tokens_repeat_too() -> None:
-    size = estimated().count(source("a", 1))[0]
+def test_counts_of_tokens_repeat_rows_too() -> None:
+    size = estimating_counter().count(source("a", 1))[0]
     ids, stats, _ = run([("a", tokens(5 * size), source("a", 1))])
     assert ids == ["a0"] * 5
     assert stats.added == 4
 
 
-def test_twins_of_two_sources_do_not_stand_side_by_side() -> None:
-    twins = source("t", 200)
-    ids, _, _ = run([("a", None, twins), ("b", None, [dict(twin) for twin in twins])])
+def test_copies_of_a_row_in_two_sources_are_shuffled_apart() -> None:
+    values = source("t", 200)
+    ids, _, _ = run([("a", None, values), ("b", None, [dict(value) for value in values])])
     assert sorted(Counter(ids).values()) == [2] * 200
     assert sum(left == right for left, right in pairwise(ids)) < 10
 
 
-def test_rows_are_written_as_they_came() -> None:
+def test_rows_are_written_verbatim() -> None:
     raw = b'{"id": "x", "instruction": "Do.", "input": "", "output": "",   "lineage": {}}'
     stats = RunStats("mix")
-    source = measured_rows([Row(json.loads(raw), "a", 1, raw)], stats)
-    mixed = mix([("a", source)], stats, MixtureSpec([None]), output=Output(with_values=True))
+    source = reader_for_records([Row(json.loads(raw), "a", 1, raw)], stats)
+    mixed = mix([("a", source)], stats, MixtureSpec([None]), output=MixOutput(with_values=True))
     assert [(row.raw, row.place) for row in mixed] == [(raw, "a:1")]
 
 
@@ -113,15 +112,15 @@ def test_plan_only_writes_nothing_and_balances() -> None:
     assert stats.results["plan"]["rows"] == 5
 
 
-def test_rejects_are_not_read_back_where_nobody_keeps_them() -> None:
+def test_rejects_are_not_read_back_if_they_are_not_kept() -> None:
     stats = RunStats("mix")
-    parts = [feed("a", source("a", 9), stats)]
+    parts = [source_reader("a", source("a", 9), stats)]
     stats.written = len(list(mix(parts, stats, MixtureSpec([rows(2)]))))
     stats.close()
     assert stats.rejected == 7
 
 
-def test_another_seed_draws_another_mixture() -> None:
+def test_another_seed_samples_another_mixture() -> None:
     parts = [("a", rows(20), source("a", 100))]
     assert run(parts, seed=1)[0] == run(parts, seed=1)[0]
     assert set(run(parts, seed=1)[0]) != set(run(parts, seed=2)[0])
@@ -143,7 +142,7 @@ def test_the_plan_as_a_table() -> None:
         ],
         total=rows(20),
     )
-    assert "\n".join(lines(stats.results["plan"])) == GOLDEN
+    assert "\n".join(format_report(stats.results["plan"])) == GOLDEN
 
 
 records_lists = st.lists(st.integers(0, 40), min_size=1, max_size=30).map(
@@ -158,13 +157,13 @@ totals = st.one_of(st.integers(1, 90).map(rows), st.integers(1, 900).map(tokens)
     seed=st.integers(0, 3),
 )
 @settings(max_examples=60, deadline=None)
-def test_shares_copies_and_account(
+def test_shares_copies_and_balance(
     parts: list[tuple[list[dict[str, Any]], int]], total: Amount, seed: int
 ) -> None:
     sources = [(str(i), weight(str(w)), records) for i, (records, w) in enumerate(parts)]
-    ids, stats, _ = run(sources, seed, total=total)  # closes the account: it balances
+    ids, stats, _ = run(sources, seed, total=total)  # checks the balance
     plan = stats.results["plan"]
-    longest = max(estimated().count([r])[0] for records, _ in parts for r in records)
+    longest = max(estimating_counter().count([r])[0] for records, _ in parts for r in records)
     whole = sum(w for _, w in parts)
     for part, (records, w) in zip(plan["sources"], parts, strict=True):
         number = part["achieved"][total.unit]
@@ -192,7 +191,7 @@ def test_the_order_of_the_rows_and_the_split_into_files_do_not_matter(
     def mixed(*files: list[dict[str, Any]]) -> list[bytes]:
         stats = RunStats("mix")
         first = (Row(value, str(n)) for n, file in enumerate(files) for value in file)
-        parts = [("a", measured_rows(first, stats)), feed("b", other, stats)]
+        parts = [("a", reader_for_records(first, stats)), source_reader("b", other, stats)]
         return [row.raw or b"" for row in mix(parts, stats, MixtureSpec([amount, rows(7)], seed=5))]
 
     shuffled = [records[i] for i in order]
@@ -217,25 +216,25 @@ def test_contradictions_are_named_before_a_row_is_read(
         yield
 
     stats = RunStats("mix")
-    sources = [("a", measured_rows(never(), stats)) for _ in amounts]
+    sources = [("a", reader_for_records(never(), stats)) for _ in amounts]
     with pytest.raises(UsageError, match=message):
         list(mix(sources, stats, MixtureSpec(amounts, total)))
 
 
-def test_an_empty_source_that_must_give_is_an_error() -> None:
+def test_an_empty_source_with_an_amount_is_an_error() -> None:
     available = [Available("sit.jsonl", Size(0, 0)), Available("it.jsonl", Size(9, 90))]
-    with pytest.raises(SeqitError, match=r"sit\.jsonl holds no records, and 4 rows"):
+    with pytest.raises(SeqitError, match=r"sit\.jsonl has no records, but 4 rows"):
         make_plan(available, MixtureSpec([weight("0.4"), weight("0.6")], rows(10)))
-    with pytest.raises(SeqitError, match="No source holds a record"):
+    with pytest.raises(SeqitError, match="No source has a record"):
         make_plan(available[:1], MixtureSpec([None], rows(10)))
     plan = make_plan(available, MixtureSpec([weight("0.0"), weight("1.0")]))
-    assert [target.number for target in plan.sources] == [0, 9]
+    assert [target.planned for target in plan.sources] == [0, 9]
 
 
 def test_parts_add_up_to_the_total_by_largest_remainder() -> None:
     available = [Available(name, Size(100, 100)) for name in "abc"]
     plan = make_plan(available, MixtureSpec([weight("1.0")] * 3, rows(100)))
-    assert [target.number for target in plan.sources] == [34, 33, 33]
+    assert [target.planned for target in plan.sources] == [34, 33, 33]
 
 
 @pytest.mark.parametrize(
@@ -258,7 +257,7 @@ def test_sources_on_the_command_line(text: str, path: str, amount: Amount | None
     assert parse_source(text) == MixtureSource((path,), amount)
 
 
-def test_sources_and_totals_that_cannot_be() -> None:
+def test_invalid_sources_and_totals() -> None:
     with pytest.raises(UsageError, match="names no file"):
         parse_source("=0.4")
     with pytest.raises(UsageError, match="must be whole"):
@@ -281,7 +280,7 @@ tokenizer: tokenizer.json
 """
 
 
-def test_a_recipe_says_what_the_command_line_says() -> None:
+def test_a_recipe_equals_the_same_command_line() -> None:
     recipe = read_recipe(RECIPE, "mix.yaml")
     assert recipe == MixRecipe(
         (
@@ -314,22 +313,22 @@ def test_a_recipe_says_what_the_command_line_says() -> None:
         (b"sources: 5", "sources: expected a list"),
     ],
 )
-def test_a_bad_recipe_gets_a_sentence(text: bytes, message: str) -> None:
+def test_errors_in_recipes_are_named(text: bytes, message: str) -> None:
     with pytest.raises(SeqitError, match=message):
         read_recipe(text, "r.yaml")
 
 
-def test_tokens_are_counted_over_all_that_the_model_sees() -> None:
+def test_tokens_are_counted_over_the_full_text_of_a_record() -> None:
     value: Any = record("a") | {"system": "S", "history": [["u", "v"]], "input": "I"}
-    assert text_of(value) == "S\nu\nv\nCount.\nI\nword word word "
+    assert record_text(value) == "S\nu\nv\nCount.\nI\nword word word "
     ascii_only, accents = record("a", 0), record("b", 0) | {"output": "éééé"}
-    assert estimated().count([ascii_only, accents]) == [2, 4]
+    assert estimating_counter().count([ascii_only, accents]) == [2, 4]
 
 
-def test_a_missing_tokenizers_library_names_its_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tokenizers_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(SeqitError, match=r"pip install 'seqit\[tokens\]'"):
-        tokenizer(b"{}", "tokenizer.json")
+        token_counter(b"{}", "tokenizer.json")
 
 
 def test_a_tokenizer_file_counts_without_truncation_or_special_tokens() -> None:
@@ -347,13 +346,13 @@ def test_a_tokenizer_file_counts_without_truncation_or_special_tokens() -> None:
         "decoder": None,
         "model": {"type": "WordLevel", "vocab": {"[UNK]": 0, "word": 1}, "unk_token": "[UNK]"},
     }  # fmt: skip
-    counter = tokenizer(json.dumps(definition).encode(), "tiny.json")
+    counter = token_counter(json.dumps(definition).encode(), "tiny.json")
     assert counter.count([record("a", 7), record("b", 1)]) == [9, 3]  # "Count" "." and the words
     with pytest.raises(SeqitError, match=r"broken\.json is not a tokenizer\.json"):
-        tokenizer(b"{}", "broken.json")
+        token_counter(b"{}", "broken.json")
 
 
-def test_a_counter_of_ones_own_is_named_in_the_plan() -> None:
+def test_a_custom_counter_is_named_in_the_plan() -> None:
     counter = TokenCounter("counted by hand", lambda batch: [10] * len(batch))
     _, stats, _ = run([("a", None, source("a", 3))], counter=counter)
     assert stats.results["plan"]["token_counter"] == "counted by hand"

@@ -1,4 +1,4 @@
-"""One JSON text: accepted as it is, or refused with the reason."""
+"""Strict JSON decoding: a text is accepted unchanged, or refused with the reason."""
 
 import json
 
@@ -17,7 +17,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.sampled_from([None, 1]), st.booleans())
-def test_whatever_the_standard_library_writes_is_read_alike(value, indent, ascii_only):
+def test_json_of_the_standard_library_decodes_to_the_same_value(value, indent, ascii_only):
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     try:
         line = text.encode()
@@ -30,7 +30,7 @@ def test_whatever_the_standard_library_writes_is_read_alike(value, indent, ascii
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         (b'{"a":1,"a":2}', "'a' stands twice"),
         (b'{"b": {"x": "1", "x": "2"}}', "'x' stands twice"),
@@ -51,8 +51,8 @@ def test_whatever_the_standard_library_writes_is_read_alike(value, indent, ascii
         (b'{"a":1} {"b":2}', "not JSON at column 9"),
     ],
 )
-def test_refused_with_the_reason(line, says):
-    with pytest.raises(RowError, match=says):
+def test_invalid_json_is_refused_with_the_reason(line, message):
+    with pytest.raises(RowError, match=message):
         decode(line)
 
 
@@ -66,5 +66,5 @@ def test_refused_with_the_reason(line, says):
         b'{"n": 18446744073709551615, "m": -9223372036854775808, "x": 1e300}',
     ],
 )
-def test_odd_but_sound_rows_are_read(line):
+def test_unusual_but_valid_rows_are_read(line):
     assert decode(line) == json.loads(line)

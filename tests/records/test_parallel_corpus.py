@@ -1,4 +1,4 @@
-"""Pairing: the same row in several languages becomes one record; none of them vanishes."""
+"""Pairing: the same row in several languages becomes one record; no row is lost."""
 
 import json
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.paths import DATA
 
 from seqit.errors import UsageError
-from seqit.records.formats import complete, load
+from seqit.records.formats import complete_record, load_format
 from seqit.records.parallel_corpus import language_of, pair
 from seqit.records.run_stats import Row, RunStats
 
@@ -17,7 +17,7 @@ def row(text, line=0, source="f", **metadata):
     fields = {"instruction": text, "input": "", "output": text.upper()}
     if metadata:
         fields["metadata"] = metadata
-    return Row(complete(fields, "alpaca", source), source, line)
+    return Row(complete_record(fields, "alpaca", source), source, line)
 
 
 def run(**streams):
@@ -43,7 +43,7 @@ def texts(records):
     ]
 
 
-def test_rows_with_one_id_become_one_record_led_by_the_first_language():
+def test_rows_with_one_id_become_one_record_in_the_first_language():
     english, german = row("one", id="q", title="T"), row("eins", id="q", title="Name")
     [record], failed = run(en=[english], de=[german])
     assert not failed
@@ -60,7 +60,7 @@ def test_rows_with_one_id_become_one_record_led_by_the_first_language():
     assert "language" not in english.value["metadata"]
 
 
-def test_ids_join_in_any_order_and_never_across_types():
+def test_ids_match_in_any_order_but_not_across_types():
     english = [row("one", id=1), row("two", id="2"), row("none", id="3")]
     german = [row("zwei", id="2"), row("keins", id=3), row("eins", id=1)]
     records, failed = run(en=english, de=german)
@@ -68,7 +68,7 @@ def test_ids_join_in_any_order_and_never_across_types():
     assert failed == [("none", "unpaired"), ("keins", "unpaired")]
 
 
-def test_rows_without_ids_join_by_line_so_that_a_lost_line_moves_no_other():
+def test_rows_without_ids_are_paired_by_line_so_that_a_lost_line_shifts_no_other():
     english = [row("one", 1), row("two", 2), row("three", 3)]
     german = [row("eins", 1), row("drei", 3), row("vier", 4)]
     records, failed = run(en=english, de=german)
@@ -76,13 +76,13 @@ def test_rows_without_ids_join_by_line_so_that_a_lost_line_moves_no_other():
     assert failed == [("two", "unpaired"), ("vier", "unpaired")]
 
 
-def test_rows_of_one_line_and_of_several_files_join_in_their_order():
+def test_rows_of_one_line_and_of_several_files_are_paired_in_order():
     english = [row("a", 1), row("b", 1), row("c", 1, source="g")]
     german = [row("A", 1, source="x"), row("B", 1, source="x"), row("C", 1, source="y")]
     assert texts(run(en=english, de=german)[0]) == [("a", "A"), ("b", "B"), ("c", "C")]
 
 
-def test_a_row_must_be_there_in_every_language():
+def test_a_row_must_exist_in_every_language():
     records, failed = run(
         en=[row("one", id=1), row("two", id=2)],
         de=[row("eins", id=1), row("zwei", id=2)],
@@ -92,7 +92,7 @@ def test_a_row_must_be_there_in_every_language():
     assert failed == [("two", "unpaired"), ("zwei", "unpaired")]
 
 
-def test_the_later_row_of_a_doubled_id_fails_in_each_language():
+def test_the_later_row_with_a_duplicate_id_fails_in_each_language():
     records, failed = run(
         en=[row("one", id=1), row("once more", id=1)],
         de=[row("eins", id=1), row("noch eins", id=1)],
@@ -117,7 +117,7 @@ def test_the_first_language_streams():
     assert next(english).value["instruction"] == "2"
 
 
-def test_one_language_is_no_pair():
+def test_one_language_is_an_error():
     with pytest.raises(UsageError, match="two languages"):
         next(pair({"en": iter([])}, RunStats("import")))
 
@@ -132,7 +132,7 @@ def test_every_row_is_written_merged_or_failed(en, de, es):
         code: [row(f"{code} {n}", line, id=key) for n, (key, line) in enumerate(rows)]
         for code, rows in {"en": en, "de": de, "es": es}.items()
     }
-    records, failed = run(**languages)  # closes the account
+    records, failed = run(**languages)  # checks that the counts add up
     assert 3 * len(records) + len(failed) == len(en) + len(de) + len(es)
 
 
@@ -155,14 +155,14 @@ def test_the_language_is_read_from_the_end_of_the_name(name, language):
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not at ../shared/data")
 def test_xquad_gives_a_pair_for_every_question_with_both_published_answers():
-    xquad = load("xquad")
+    xquad = load_format("xquad")
 
     def read(code):
         name = f"xquad.{code}.json"
         document = json.loads((DATA / "xquad" / name).read_bytes())
         items = list(xquad.items(document))
         return items, [
-            Row(complete(fields, "xquad", name), name)
+            Row(complete_record(fields, "xquad", name), name)
             for item in items
             for fields in xquad.to_records(item)
         ]
@@ -182,9 +182,9 @@ def test_mgsm_pairs_line_by_line():
         path = DATA / "mgsm" / f"mgsm_{code}.tsv"
         lines = path.read_text(encoding="utf-8").splitlines()
         return [
-            Row(complete(fields, "mgsm", path.name), path.name, number)
+            Row(complete_record(fields, "mgsm", path.name), path.name, number)
             for number, line in enumerate(lines, start=1)
-            for fields in load("mgsm").to_records(line)
+            for fields in load_format("mgsm").to_records(line)
         ]
 
     records, failed = run(en=read("en"), de=read("de"), sw=read("sw"))

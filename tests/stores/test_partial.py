@@ -1,4 +1,4 @@
-"""Files and folders that are being written, and what a killed writer leaves of them."""
+"""Unfinished files and folders, and the removal of those that a killed writer left."""
 
 import multiprocessing
 import signal
@@ -19,16 +19,16 @@ def fill(path):
         path.write_text("new")
 
 
-def hold(make, final):
+def write_slowly(make, final):
     with make(final) as path:
         fill(path)
         (final.parent / "ready").touch()
         time.sleep(60)
 
 
-def killed(make, final):
-    """Have a process killed in the middle of writing, and return what it left."""
-    writer = multiprocessing.get_context("spawn").Process(target=hold, args=(make, final))
+def leftover_of_killed_writer(make, final):
+    """Kill a process in the middle of writing, and return the file or folder it left."""
+    writer = multiprocessing.get_context("spawn").Process(target=write_slowly, args=(make, final))
     writer.start()
     ready = final.parent / "ready"
     deadline = time.monotonic() + 30
@@ -38,12 +38,12 @@ def killed(make, final):
     writer.kill()
     writer.join()
     assert writer.exitcode == -signal.SIGKILL
-    (left,) = final.parent.glob(".*.partial")
-    return left
+    (leftover,) = final.parent.glob(".*.partial")
+    return leftover
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_what_is_renamed_stays_and_what_is_not_goes(make, tmp_path):
+def test_a_renamed_path_stays_and_any_other_is_removed(make, tmp_path):
     with make(tmp_path / "a") as path:
         fill(path)
         path.rename(tmp_path / "a")
@@ -56,22 +56,22 @@ def test_what_is_renamed_stays_and_what_is_not_goes(make, tmp_path):
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("name", ["out", "[o]*.x"])
-def test_the_next_writer_removes_what_a_killed_one_left(make, name, tmp_path):
-    left = killed(make, tmp_path / name)
+def test_the_next_writer_removes_the_leftover_of_a_killed_one(make, name, tmp_path):
+    leftover = leftover_of_killed_writer(make, tmp_path / name)
     with make(tmp_path / "other"):
-        assert left.exists()
+        assert leftover.exists()
     with make(tmp_path / name):
-        assert not left.exists()
+        assert not leftover.exists()
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_a_writer_that_lives_is_left_alone(make, tmp_path):
+def test_the_file_of_a_running_writer_is_kept(make, tmp_path):
     with make(tmp_path / "out") as first, make(tmp_path / "out") as second:
         assert first.exists() and second.exists() and first != second
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_what_somebody_else_named_so_is_left_alone(make, tmp_path):
+def test_files_with_similar_names_are_kept(make, tmp_path):
     others = [tmp_path / name for name in (".out.partial", ".out.jsonl.01234567.partial", "out")]
     for other in others:
         other.touch()
@@ -79,7 +79,7 @@ def test_what_somebody_else_named_so_is_left_alone(make, tmp_path):
         assert all(other.exists() for other in others)
 
 
-def test_many_writers_at_once_take_nothing_from_each_other(tmp_path):
+def test_concurrent_writers_do_not_remove_each_others_files(tmp_path):
     failed = []
 
     def write():
@@ -101,6 +101,6 @@ def test_many_writers_at_once_take_nothing_from_each_other(tmp_path):
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_a_folder_that_is_not_there_is_an_error(make, tmp_path):
+def test_a_missing_parent_folder_is_an_error(make, tmp_path):
     with pytest.raises(FileNotFoundError), make(tmp_path / "no" / "out"):
         pass

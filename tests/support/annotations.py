@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seqit.scores.stats.length_controlled import Judged, Reference
+from seqit.scores.stats.length_controlled import JudgedPair, Reference
 from seqit.scores.stats.logistic import logistic
 
 np = pytest.importorskip("numpy", reason="seqit[stats] is not installed")
@@ -25,17 +25,17 @@ def annotation(n: int, preference: Any, **other: Any) -> dict[str, Any]:
     return row | other
 
 
-def made(n: int = 300, seed: int = 3) -> tuple[list[Judged], Reference, float]:
-    """Return a model whose answers are short, which costs it wins, and its rate at equal length."""
+def short_model(n: int = 300, seed: int = 3) -> tuple[list[JudgedPair], Reference, float]:
+    """Return pairs of a model that loses wins by short answers, and its rate at equal length."""
     rng = np.random.default_rng(seed)
     difficulty = rng.normal(0, 1, n)
-    own = rng.integers(100, 900, n)
-    base = rng.integers(600, 2500, n)
-    gap = (base - own) / (base - own).std(ddof=1)
-    shares = logistic(-1.5 * np.tanh(gap) + 0.8 * difficulty - 0.4)
+    model = rng.integers(100, 900, n)
+    baseline = rng.integers(600, 2500, n)
+    difference = (baseline - model) / (baseline - model).std(ddof=1)
+    shares = logistic(-1.5 * np.tanh(difference) + 0.8 * difficulty - 0.4)
     rows = [
-        Judged(1 + float(share), int(b), int(o))
-        for share, b, o in zip(shares, base, own, strict=True)
+        JudgedPair(1 + float(share), int(b), int(m))
+        for share, b, m in zip(shares, baseline, model, strict=True)
     ]
     length = rng.normal(0, 1, 2 * n)
     index = np.tile(np.arange(n), 2)
@@ -49,6 +49,7 @@ def write_reference(path: Path, reference: Reference) -> str:
         writer = csv.writer(file)
         names = ["std_delta_len", "preference", "index", "instruction_difficulty", "model"]
         writer.writerow(names)
-        for index, share, gap in reference.variants:
-            writer.writerow([gap, share, int(index), reference.difficulty[int(index)], "verbose"])
+        for index, share, length in reference.variants:
+            difficulty = reference.difficulty[int(index)]
+            writer.writerow([length, share, int(index), difficulty, "verbose"])
     return str(path)

@@ -1,4 +1,4 @@
-"""Answers beside right answers, by chance: equal, near, or something else."""
+"""Random pairs of a prediction and a reference: equal, similar or unrelated."""
 
 import random
 
@@ -9,18 +9,19 @@ PIECES = (
 )
 
 
-def pairs(seed, count):
+def answer_pairs(seed, count):
+    """Yield `count` pairs (prediction, reference)."""
     rng = random.Random(seed)
     for _ in range(count):
-        right = " ".join(rng.choices(PIECES, k=rng.randint(1, 6)))
-        words = right.split(" ")
+        reference = " ".join(rng.choices(PIECES, k=rng.randint(1, 6)))
+        words = reference.split(" ")
         kind = rng.randrange(4)
         if kind == 0:
-            said = " ".join(rng.choices(PIECES, k=rng.randint(1, 6)))
+            prediction = " ".join(rng.choices(PIECES, k=rng.randint(1, 6)))
         elif kind == 1:
-            said = right.upper()
+            prediction = reference.upper()
         else:
-            said = " ".join(w for w in words if rng.random() < 0.7) + rng.choice(
+            prediction = " ".join(w for w in words if rng.random() < 0.7) + rng.choice(
                 ("", ".", "!")
             )
-        yield said, right
+        yield prediction, reference

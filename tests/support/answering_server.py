@@ -1,13 +1,13 @@
-"""A chat completion server on loopback whose answers are known beforehand, and whose faults too.
+"""A chat completion server on loopback with deterministic answers and faults.
 
     python tests/support/answering_server.py --latency 0.2 --faults 0.3      prints its port
 
-Answers depend on the messages and the seed alone. Whether the n-th asking of a body meets a fault,
-and which, depends on the body and n alone: a run meets the same faults in whatever order it asks.
-A prompt can call for a fault itself: ``[fault:500]`` always, ``[fault:500*2]`` the first two times.
+Answers depend only on the messages and the seed. The fault of the n-th request with a body, if any,
+depends only on the body and n, so a run gets the same faults in whatever order it sends requests.
+A prompt can demand a fault: ``[fault:500]`` always, ``[fault:500*2]`` the first two times.
 
-GET /stats tells what was served; a body that was answered in full twice was paid for twice.
-Plain asyncio, since the server shares its core with what is measured against it.
+GET /stats returns what was served; a body that was completed twice was paid for twice.
+It uses plain asyncio for speed, since it shares its core with the code that is measured.
 """
 
 import argparse
@@ -28,11 +28,13 @@ from time import time
 import orjson
 
 OVERLOADED = {"error": {"message": "Rate limit reached", "type": "tokens", "code": "rate_limit"}}
-PASSING = "429,500,503,cut,cut-headers,cut-body,invalid-json,truncated-json,wrong-model,empty,null"
-"""The faults that --faults draws from by default: the same question may be answered next time."""
+TRANSIENT_FAULTS = (
+    "429,500,503,cut,cut-headers,cut-body,invalid-json,truncated-json,wrong-model,empty,null"
+)
+"""The default of --fault-kinds: faults after which the same request may succeed."""
 
-FINISHED = ("", "empty", "null", "length", "filtered", "refusal", "revision", "no-model")
-"""What is a completion all the same, and has been paid for."""
+COMPLETED = ("", "empty", "null", "length", "filtered", "refusal", "revision", "no-model")
+"""Faults that are completions nevertheless, and so are paid for."""
 
 _FAULT = re.compile(r"\[fault:([\w-]+?)(?:\*(\d+))?\]")
 
@@ -46,7 +48,7 @@ def prompt_of(body):
 
 
 def echo(body):
-    """Return the default answer: it names the last user message and the seed."""
+    """Return the default answer, with the seed and the last user message."""
     return f"seed {body.get('seed')} answers: {prompt_of(body)}"
 
 
@@ -55,7 +57,7 @@ def _error(status, message, code=None, kind="invalid_request_error", param=None,
     return status, orjson.dumps({"error": error}), headers
 
 
-# What each fault answers: (status, body, headers). Those that are no answer stand in Exchange.
+# The response of each fault: (status, body, headers). Other faults are in Connection.answer.
 ERRORS = {
     "429": lambda _: (429, orjson.dumps(OVERLOADED), ("Retry-After: 0",)),
     "429-seconds": lambda _: (429, orjson.dumps(OVERLOADED), ("Retry-After: 7",)),
@@ -96,8 +98,8 @@ ERRORS = {
 }
 
 
-class Server:
-    """What all connections share: options and counts."""
+class ServerState:
+    """The state shared by all connections: options and counts."""
 
     def __init__(self, options):
         self.options = options
@@ -105,33 +107,34 @@ class Server:
         self.answer = _load(options.answers) if options.answers else echo
         self.counts = Counter()
         self.faults = Counter()
-        self.asked = Counter()  # hash of a body → times asked
-        self.served = Counter()  # hash of a body → times answered in full
+        self.requested = Counter()  # hash of a body → times requested
+        self.served = Counter()  # hash of a body → times completed
         self.in_flight = self.peak = 0
         self.last = {}
         self.loop = None
 
     def fault(self, digest, times, prompt):
-        """Return the fault that meets the `times`-th asking of a body, or nothing."""
+        """Return the fault of the `times`-th request with a body, or an empty string."""
         if marked := _FAULT.search(prompt):
-            kind, most = marked.groups()
-            if most is None or times <= int(most):
+            kind, max_times = marked.groups()
+            if max_times is None or times <= int(max_times):
                 return kind
         limit = self.options.max_prompt
         if limit and len(prompt) > limit:
             return "too-long"
         if self.options.faults:
-            lot = blake2b(digest + b"%d %d" % (times, self.options.seed), digest_size=8).digest()
-            if int.from_bytes(lot[:4]) < self.options.faults * 2**32:
-                return self.kinds[int.from_bytes(lot[4:]) % len(self.kinds)]
+            source = digest + b"%d %d" % (times, self.options.seed)
+            random_bytes = blake2b(source, digest_size=8).digest()
+            if int.from_bytes(random_bytes[:4]) < self.options.faults * 2**32:
+                return self.kinds[int.from_bytes(random_bytes[4:]) % len(self.kinds)]
         return ""
 
     def delay(self, digest):
-        """Return the seconds that an answer takes."""
+        """Return the seconds before a response is sent."""
         return self.options.latency + self.options.jitter * int.from_bytes(digest[:2]) / 2**16
 
     def completion(self, body, fault):
-        """Return a completion, or one of those that are none."""
+        """Return a completion, modified by the fault."""
         text = self.answer(body)
         message = {"role": "assistant", "content": text}
         finish = "stop"
@@ -173,18 +176,18 @@ class Server:
         }
 
     def stats(self):
-        """Return the counts; `twice`: the bodies that were answered in full more than once."""
+        """Return the counts; `twice`: the bodies that were completed more than once."""
         return dict(self.counts) | {
             "in_flight": self.in_flight,
             "peak": self.peak,
             "faults": self.faults,
-            "bodies": len(self.asked),
+            "bodies": len(self.requested),
             "twice": {digest: n for digest, n in self.served.items() if n > 1},
         }
 
 
-def _logprobs(text, most):
-    top = [{"token": f"other{n}", "logprob": -2.0 - n} for n in range(most - 1)]
+def _logprobs(text, count):
+    top = [{"token": f"other{n}", "logprob": -2.0 - n} for n in range(count - 1)]
     return [
         {"token": word, "logprob": -0.5, "top_logprobs": [{"token": word, "logprob": -0.5}, *top]}
         for word in text.split()
@@ -192,7 +195,7 @@ def _logprobs(text, most):
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection; requests on it come one after the other."""
+    """One keep-alive connection, with one request at a time."""
 
     def __init__(self, server):
         self.server = server
@@ -223,12 +226,12 @@ class Connection(asyncio.Protocol):
         head, body = self.data[:end], self.data[end + 4 : end + 4 + length]
         self.data = b""
         if head.startswith(b"POST") and b"/chat/completions" in head[:200]:
-            self.asked(head, body)
+            self.handle_completion(head, body)
         else:
-            self.told(head)
+            self.handle_get(head)
 
-    def told(self, head):
-        """Answer the questions of a test, and those that other clients ask first."""
+    def handle_get(self, head):
+        """Answer the tests' GET requests, and those that other clients make first."""
         path = head.split(b" ", 2)[1]
         if path == b"/stats":
             self.reply(200, orjson.dumps(self.server.stats()))
@@ -239,15 +242,15 @@ class Connection(asyncio.Protocol):
         else:
             self.reply(404, orjson.dumps({"detail": "Not Found"}))
 
-    def asked(self, head, raw):
+    def handle_completion(self, head, raw):
         server = self.server
         digest = blake2b(raw, digest_size=16).digest()
-        name = digest.hex()
+        digest_hex = digest.hex()
         server.counts["requests"] += 1
-        server.asked[name] += 1
+        server.requested[digest_hex] += 1
         server.last = {"head": head.decode(), "body": raw.decode()}
         body = orjson.loads(raw)
-        fault = server.fault(digest, server.asked[name], prompt_of(body))
+        fault = server.fault(digest, server.requested[digest_hex], prompt_of(body))
         if 0 < server.options.limit <= server.in_flight:
             fault = "429"
         if fault:
@@ -258,9 +261,9 @@ class Connection(asyncio.Protocol):
             self.timer = server.loop.call_later(1e6, self.transport.abort)
             return
         delay = 0.0 if fault == "429" else server.delay(digest)
-        self.timer = server.loop.call_later(delay, self.answer, head, body, name, fault)
+        self.timer = server.loop.call_later(delay, self.answer, head, body, digest_hex, fault)
 
-    def answer(self, head, body, name, fault):
+    def answer(self, head, body, digest_hex, fault):
         server = self.server
         server.in_flight -= 1
         self.timer = None
@@ -287,16 +290,16 @@ class Connection(asyncio.Protocol):
         elif fault == "error-200":
             self.reply(200, orjson.dumps({"error": {"message": "upstream is busy", "code": 503}}))
         else:
-            if fault in FINISHED:
+            if fault in COMPLETED:
                 server.counts["completions"] += 1
-                server.served[name] += 1
+                server.served[digest_hex] += 1
             self.reply(200, content)
 
     def reply(self, status, content, headers=()):
         self.write(status, content, 0, headers)
 
     def write(self, status, content, cut, headers=()):
-        """Send an answer, or only half of the body where `cut` says how long it was to be."""
+        """Send a response, or only half of its body if `cut` is its length."""
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n"
         head += "".join(f"{header}\r\n" for header in headers)
         head += f"Content-Length: {len(content)}\r\n\r\n"
@@ -310,10 +313,10 @@ def _load(name):
     return getattr(importlib.import_module(module), function)
 
 
-class Answering:
-    """The server as a process of its own, ended with the block: ``with Answering() as server``.
+class AnsweringServer:
+    """Runs the server in a subprocess: ``with AnsweringServer() as server``.
 
-    Options are those of the command line, as strings. It ends with the test, however that ends.
+    Options are those of the command line, as strings. It also ends if the test is killed.
     """
 
     def __init__(self, *options, env=None):
@@ -341,7 +344,7 @@ class Answering:
         return value
 
     def stats(self):
-        """Return what was asked and served so far."""
+        """Return the counts of requests and responses so far."""
         return self._get("/stats")
 
     def last(self):
@@ -353,7 +356,7 @@ class Answering:
 
 
 async def _serve(options):
-    server = Server(options)
+    server = ServerState(options)
     server.loop = asyncio.get_running_loop()
     listener = await server.loop.create_server(
         lambda: Connection(server), "127.0.0.1", options.port, backlog=4096
@@ -366,15 +369,15 @@ async def _serve(options):
 
 def _options():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument(
-        "--jitter", type=float, default=0.0, metavar="SECONDS", help="drawn by body"
+        "--jitter", type=float, default=0.0, metavar="SECONDS", help="random by body"
     )
-    parser.add_argument("--faults", type=float, default=0.0, metavar="SHARE")
-    parser.add_argument("--fault-kinds", default=PASSING, metavar="NAME,…")
+    parser.add_argument("--faults", type=float, default=0.0, metavar="FRACTION")
+    parser.add_argument("--fault-kinds", default=TRANSIENT_FAULTS, metavar="NAME,…")
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
-    parser.add_argument("--limit", type=int, default=0, help="429 beyond so many at once")
+    parser.add_argument("--limit", type=int, default=0, help="429 above this many at once")
     parser.add_argument("--max-prompt", type=int, default=0, metavar="CHARACTERS")
     parser.add_argument("--answers", metavar="MODULE:FUNCTION", help="body → text of the answer")
     parser.add_argument("--with-parent", action="store_true", help="end with standard input")

@@ -1,14 +1,14 @@
-"""A provider's /files and /batches on loopback, whose answers, delays and faults are known.
+"""A provider's /files and /batches on loopback with deterministic answers, delays and faults.
 
     python tests/support/batch_server.py      prints its port, ends with its standard input
 
-A batch ends when it has been looked at so many times as the option `looks` says. A prompt can call
-for a fault: ``[line:400]`` and others, always, or ``[line:500*2]`` the first two times that it is
+A batch ends when it has been polled as often as the option `polls` says. A prompt can demand a
+fault: ``[line:400]`` and others, always, or ``[line:500*2]`` the first two times that it is
 submitted; ``invalid`` makes the whole batch fail its validation, naming the line. A call can be
-held up, so that a test can kill who made it: POST /hold {"at": "create", "when": "after"}, then
-GET /held answers once a call is held there, and POST /release lets it go on.
+held, so that a test can kill its client: POST /hold {"at": "create", "when": "after"}, then
+GET /held answers once a call is held there, and POST /release continues it.
 
-GET /stats tells what was submitted: a custom_id counted twice was paid for twice.
+GET /stats returns what was submitted: a custom_id counted twice was paid for twice.
 """
 
 import http.client
@@ -23,11 +23,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 OPTIONS = {
-    "looks": 2,  # after which a batch ends
+    "polls": 2,  # after which a batch ends
     "queue": 0,  # requests that may be queued; 0: any number
-    "page": 100,  # batches listed at once, at most
-    "metadata": True,  # given back
-    "refuse": "",  # why every batch fails, if it does
+    "page": 100,  # maximum number of batches in a listing
+    "metadata": True,  # whether it is returned
+    "refuse": "",  # message with which every batch fails, if not empty
     "faults": [],  # of calls, once each: create-503-before, create-503-after, content-cut, …
 }
 
@@ -40,7 +40,7 @@ _ERRORS = {
 
 
 class Provider:
-    """All files and batches, and what is held up."""
+    """All files and batches, and the call that is held."""
 
     def __init__(self, **options):
         self.options = OPTIONS | options
@@ -54,22 +54,22 @@ class Provider:
         self.held, self.release = threading.Event(), threading.Event()
 
     def pause(self, at, when):
-        """Hold a call up here where a test wants it."""
+        """Hold a call here if a test asked for it."""
         if self.hold == {"at": at, "when": when}:
             self.hold = None
             self.held.set()
             self.release.wait()
 
-    def once(self, fault):
-        """Tell whether a fault of the server is still to happen."""
+    def take_fault(self, fault):
+        """Return whether a fault of the server is due, once."""
         with self.lock:
-            still = fault in self.options["faults"]
-            if still:
+            is_due = fault in self.options["faults"]
+            if is_due:
                 self.options["faults"].remove(fault)
-            return still
+            return is_due
 
     def create(self, body):
-        """Accept a batch; what is wrong with it shows when it is looked at."""
+        """Create a batch; its errors show when it is polled."""
         requests = [json.loads(line) for line in self.files[body["input_file_id"]].splitlines()]
         assert body["endpoint"] == "/v1/chat/completions", body
         assert all(request["url"] == body["endpoint"] for request in requests)
@@ -88,8 +88,8 @@ class Provider:
                 "errors": None,
             }
             queued = sum(each["queued"] for each in self.batches.values())
-            kept = {"batch": batch, "requests": requests, "looks": 0, "queued": len(requests)}
-            self.batches[batch["id"]] = kept
+            entry = {"batch": batch, "requests": requests, "polls": 0, "queued": len(requests)}
+            self.batches[batch["id"]] = entry
             errors = [
                 {"code": "invalid_request", "message": "The line is invalid", "line": line}
                 for line, request in enumerate(requests, 1)
@@ -101,29 +101,29 @@ class Provider:
             if self.options["refuse"]:
                 errors = [{"code": "model_not_found", "message": self.options["refuse"]}]
             if errors:
-                kept |= {"errors": errors, "queued": 0}
+                entry |= {"errors": errors, "queued": 0}
             else:
                 self.lines.update(request["custom_id"] for request in requests)
         return batch
 
-    def look(self, batch_id):
-        """Return a batch, a step further."""
+    def poll(self, batch_id):
+        """Return a batch after one more step of processing."""
         with self.lock:
-            kept = self.batches[batch_id]
-            batch = kept["batch"]
-            kept["looks"] += 1
+            entry = self.batches[batch_id]
+            batch = entry["batch"]
+            entry["polls"] += 1
             if batch["status"] in ("validating", "in_progress"):
                 batch["status"] = "in_progress"
-                if kept["looks"] >= self.options["looks"]:
-                    self._end(kept)
+                if entry["polls"] >= self.options["polls"]:
+                    self._end(entry)
             return batch
 
-    def _end(self, kept):
-        if kept.get("errors"):
-            kept["batch"] |= {"status": "failed", "errors": {"data": kept["errors"]}}
+    def _end(self, entry):
+        if entry.get("errors"):
+            entry["batch"] |= {"status": "failed", "errors": {"data": entry["errors"]}}
             return
-        batch, written, status = kept["batch"], {"output": [], "error": []}, "completed"
-        for request in reversed(kept["requests"]):  # in any order
+        batch, written, status = entry["batch"], {"output": [], "error": []}, "completed"
+        for request in reversed(entry["requests"]):  # in any order
             fault = self._fault(request)
             line = {"id": "batch_req", "custom_id": request["custom_id"], "error": None}
             if fault == "expired":
@@ -143,12 +143,12 @@ class Provider:
                 self.files[name] = "".join(json.dumps(line) + "\n" for line in lines).encode()
         counts = batch["request_counts"]
         counts |= {"completed": len(written["output"]), "failed": len(written["error"])}
-        batch["status"], kept["queued"] = status, 0
+        batch["status"], entry["queued"] = status, 0
 
     def _fault(self, request):
         if marked := _FAULT.search(_prompt(request)):
-            kind, most = marked.groups()
-            if most is None or self.lines[request["custom_id"]] <= int(most):
+            kind, max_times = marked.groups()
+            if max_times is None or self.lines[request["custom_id"]] <= int(max_times):
                 return kind
         return ""
 
@@ -160,8 +160,8 @@ class Provider:
             self.files.clear()
 
     def page(self, query):
-        """Return the batches, the newest first, a page at a time."""
-        newest = [kept["batch"] for kept in reversed(self.batches.values())]
+        """Return one page of the batches, newest first."""
+        newest = [entry["batch"] for entry in reversed(self.batches.values())]
         ids = [batch["id"] for batch in newest]
         start = ids.index(query["after"][0]) + 1 if "after" in query else 0
         size = min(int(query["limit"][0]), self.options["page"])
@@ -174,9 +174,9 @@ class Provider:
             "calls": self.calls,
             "lines": self.lines,
             "batches": [
-                {"id": kept["batch"]["id"], "requests": len(kept["requests"])}
-                | {"looks": kept["looks"], "status": kept["batch"]["status"]}
-                for kept in self.batches.values()
+                {"id": entry["batch"]["id"], "requests": len(entry["requests"])}
+                | {"polls": entry["polls"], "status": entry["batch"]["status"]}
+                for entry in self.batches.values()
             ],
         }
 
@@ -209,11 +209,11 @@ class Handler(BaseHTTPRequestHandler):
         elif parts.path == "/held":
             self.reply({"held": provider.held.wait(20)})
         elif parts.path == "/v1/batches":
-            self.called("list", lambda: provider.page(parse_qs(parts.query)))
+            self.answer_call("list", lambda: provider.page(parse_qs(parts.query)))
         elif parts.path.startswith("/v1/batches/"):
-            self.called("look", lambda: provider.look(parts.path.rpartition("/")[2]))
+            self.answer_call("poll", lambda: provider.poll(parts.path.rpartition("/")[2]))
         else:
-            self.called("content", lambda: provider.files[parts.path.split("/")[3]])
+            self.answer_call("content", lambda: provider.files[parts.path.split("/")[3]])
 
     def do_POST(self):
         provider = self.server.provider
@@ -236,9 +236,9 @@ class Handler(BaseHTTPRequestHandler):
             provider.forget()
             self.reply({})
         elif self.path == "/v1/files":
-            self.called("upload", lambda: self._uploaded(raw))
+            self.answer_call("upload", lambda: self._uploaded(raw))
         else:
-            self.called("create", lambda: provider.create(json.loads(raw)))
+            self.answer_call("create", lambda: provider.create(json.loads(raw)))
 
     def _uploaded(self, raw):
         boundary = self.headers["Content-Type"].partition("boundary=")[2].encode()
@@ -251,15 +251,15 @@ class Handler(BaseHTTPRequestHandler):
             provider.files[name] = form[b"file"]
         return {"id": name, "object": "file"}
 
-    def called(self, name, act):
-        """Answer a call of the API, with the faults that are to meet it."""
+    def answer_call(self, name, act):
+        """Answer a call of the API, with its faults."""
         provider = self.server.provider
         provider.calls[name] += 1
         if self.headers["Authorization"] != "Bearer key-of-a-test":
             self.reply({"error": {"message": "Incorrect API key provided"}}, 401)
             return
         provider.pause(name, "before")
-        if provider.once(f"{name}-503-before"):
+        if provider.take_fault(f"{name}-503-before"):
             self.reply({"error": {"message": "Busy"}}, 503)
             return
         try:
@@ -268,9 +268,9 @@ class Handler(BaseHTTPRequestHandler):
             self.reply({"error": {"message": "No such object"}}, 404)
             return
         provider.pause(name, "after")
-        if provider.once(f"{name}-503-after"):
+        if provider.take_fault(f"{name}-503-after"):
             self.reply({"error": {"message": "Busy"}}, 503)
-        elif provider.once(f"{name}-cut"):
+        elif provider.take_fault(f"{name}-cut"):
             self.reply(value, cut=True)
         else:
             self.reply(value)
@@ -283,14 +283,14 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             whole_lines = raw.rfind(b"\n", 0, len(raw) - 1) + 1
             self.wfile.write(raw[:whole_lines] if cut else raw)
-        except OSError:  # who asked was killed
+        except OSError:  # the client was killed
             self.close_connection = True
         if cut:
             self.close_connection = True
 
 
 class BatchServer:
-    """The server as a process of its own: ``with BatchServer() as server``."""
+    """Runs the server in a subprocess: ``with BatchServer() as server``."""
 
     def __enter__(self):
         command = [sys.executable, __file__]
@@ -305,7 +305,7 @@ class BatchServer:
         self._process.stdout.close()
 
     def call(self, path, body=None):
-        """Return what the server says; POST where there is a body."""
+        """Return the server's response; POST if there is a body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         sent = None if body is None else json.dumps(body)
         connection.request("GET" if body is None else "POST", path, sent)
@@ -314,14 +314,14 @@ class BatchServer:
         return value
 
     def reset(self, **options):
-        """Forget everything, and go on under these options."""
+        """Reset the server's state, with these options."""
         self.call("/reset", options)
 
     def stats(self):
         return self.call("/stats")
 
-    def twice(self):
-        """Return what was submitted more than once."""
+    def submitted_twice(self):
+        """Return the requests that were submitted more than once."""
         return {key for key, times in self.stats()["lines"].items() if times > 1}
 
 

@@ -1,6 +1,6 @@
-"""Chat templates in the manner of well-known families, and tokenizers in the manner of theirs.
+"""Chat templates and tokenizers like those of well-known model families, written for these tests.
 
-Written for these tests. Each has beside it what the model is to say for an answer.
+Each template comes with the text that the model has to generate for an answer.
 """
 
 from collections.abc import Callable
@@ -11,19 +11,19 @@ SPECIAL = ("<s>", "</s>", "<unk>")
 
 @dataclass(frozen=True)
 class Family:
-    """A template, the tokens that it writes, and what it makes of an answer.
+    """A template, the tokens that it writes, and how it renders an answer.
 
-    special: control tokens; added: tokens that are not marked as such; eaters: tokens that take
-    the blanks after them with them.
+    rendered: maps an answer to its supervised text. special: control tokens; added: tokens that
+    are not marked as such; stripping: tokens that also match the whitespace after them.
     """
 
     template: str
-    said: Callable[[str], str]
+    rendered: Callable[[str], str]
     special: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
-    eaters: tuple[str, ...] = ()
+    stripping: tuple[str, ...] = ()
     end: str = "</s>"
-    left_out: Callable[[dict], int] = field(default=lambda record: 0)
+    turns_left_out: Callable[[dict], int] = field(default=lambda record: 0)
 
 
 CHATML = """{% for m in messages %}<|im_start|>{{ m.role }}
@@ -59,7 +59,7 @@ MISTRAL = """{{ bos_token }}{% for m in messages %}\
 {% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}\
 {% endfor %}"""
 
-# Newer ones put the system message into the last turn of the user.
+# Newer versions put the system message into the last turn of the user.
 MISTRAL_LAST = """{{ bos_token }}{% if messages[0].role == 'system' %}\
 {% set note = messages[0].content %}{% set turns = messages[1:] %}{% else %}\
 {% set turns = messages %}{% endif %}\
@@ -92,7 +92,7 @@ VICUNA = """{% for m in messages %}{% if m.role == 'system' %}{{ m.content }} \
 ASSISTANT: {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}\
 {% if add_generation_prompt %}ASSISTANT:{% endif %}"""
 
-# With a blank at the end of the prompt, which tokenizers like to join to the next word.
+# With a space at the end of the prompt, which many tokenizers join to the next word.
 PLAIN = """{% for m in messages %}### {{ m.role }}: {{ m.content }}\
 {% if m.role == 'assistant' %}{{ eos_token }}{% endif %}
 {% endfor %}{% if add_generation_prompt %}### assistant: {% endif %}"""
@@ -108,7 +108,7 @@ TULU = """{% for m in messages %}<|{{ m.role }}|>
 {% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>
 {% endif %}"""
 
-# Shows thoughts in the last turn alone, and none as empty ones.
+# Renders thoughts only in the last turn, and missing thoughts as empty ones.
 THINKING = """{% for m in messages %}<|im_start|>{{ m.role }}
 {% if m.role != 'assistant' %}{{ m.content }}{% else %}\
 {% set parts = m.content.split('</think>') %}{% set words = parts[-1].lstrip('\\n') %}\
@@ -133,7 +133,7 @@ def _with_thoughts(text: str) -> str:
     return f"<think>\n{thoughts}\n</think>\n\n{parts[-1].lstrip(chr(10))}<|im_end|>"
 
 
-def _earlier(record: dict) -> int:
+def _history_length(record: dict) -> int:
     return len(record.get("history", ()))
 
 
@@ -153,7 +153,9 @@ FAMILIES = {
         MISTRAL_LAST,
         lambda text: f"{text}</s>",
         ("[INST]", "[/INST]"),
-        left_out=lambda record: _earlier(record) if record.get("system", "").strip() else 0,
+        turns_left_out=lambda record: (
+            _history_length(record) if record.get("system", "").strip() else 0
+        ),
     ),
     "gemma": Family(
         GEMMA,
@@ -166,7 +168,7 @@ FAMILIES = {
         PHI3,
         lambda text: f"{text}<|end|>",
         ("<|endoftext|>",),
-        eaters=("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
+        stripping=("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
         end="<|end|>",
     ),
     "vicuna": Family(VICUNA, lambda text: f" {text}</s>"),
@@ -180,14 +182,19 @@ FAMILIES = {
     ),
     "tulu": Family(TULU, lambda text: f"{text}</s>"),
     "thinking": Family(
-        THINKING, _with_thoughts, IM, ("<think>", "</think>"), end="<|im_end|>", left_out=_earlier
+        THINKING,
+        _with_thoughts,
+        IM,
+        ("<think>", "</think>"),
+        end="<|im_end|>",
+        turns_left_out=_history_length,
     ),
     "harmony": Family(
         HARMONY,
         lambda text: f"<|channel|>final<|message|>{text}<|return|>",
         ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"),
         end="<|return|>",
-        left_out=_earlier,
+        turns_left_out=_history_length,
     ),
 }
 
@@ -206,11 +213,11 @@ LLAMA3_WORDS = (
 
 
 def make_tokenizer(family: Family, style: str, corpus=CORPUS * 3, size: int = 500):
-    """Return a tokenizer trained here.
+    """Return a tokenizer trained on a small corpus.
 
-    style: "bytes" (byte-level, as GPT-2's), "words" (with Llama 3's words, which join line
-    breaks), "nfc" (the same, composing characters first), "pieces" (SentencePiece's, a blank
-    before every text, as Llama 2's) or "first" (a blank before the first text alone).
+    style: "bytes" (byte-level, like GPT-2's), "words" (with Llama 3's pre-tokenizer, which joins
+    line breaks), "nfc" (the same after NFC normalization), "pieces" (SentencePiece, with a space
+    before every text, like Llama 2's) or "first" (a space before the first text only).
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, trainers
     from tokenizers import pre_tokenizers as pre
@@ -218,26 +225,26 @@ def make_tokenizer(family: Family, style: str, corpus=CORPUS * 3, size: int = 50
 
     if style in ("pieces", "first"):
         tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
-        blank = "▁"
+        space = "▁"
         if style == "pieces":
-            steps = [normalizers.Prepend(blank), normalizers.Replace(" ", blank)]
+            steps = [normalizers.Prepend(space), normalizers.Replace(" ", space)]
             tokenizer.normalizer = normalizers.Sequence(steps)
         else:
             tokenizer.pre_tokenizer = pre.Metaspace(
-                replacement=blank, prepend_scheme="first", split=False
+                replacement=space, prepend_scheme="first", split=False
             )
         tokenizer.decoder = decoders.Sequence(
             [
-                decoders.Replace(blank, " "),
+                decoders.Replace(space, " "),
                 decoders.ByteFallback(),
                 decoders.Fuse(),
                 decoders.Strip(" ", 1, 0),
             ]
         )
-        bytes_ = [f"<0x{number:02X}>" for number in range(256)]
+        byte_tokens = [f"<0x{number:02X}>" for number in range(256)]
         trainer = trainers.BpeTrainer(
             vocab_size=size + 200,
-            special_tokens=["<unk>", "<s>", "</s>", *bytes_],
+            special_tokens=["<unk>", "<s>", "</s>", *byte_tokens],
             show_progress=False,
             max_token_length=6,
         )
@@ -255,17 +262,17 @@ def make_tokenizer(family: Family, style: str, corpus=CORPUS * 3, size: int = 50
             initial_alphabet=pre.ByteLevel.alphabet(),
             show_progress=False,
         )
-    whole = tokenizer.pre_tokenizer
-    if style in ("pieces", "first"):  # words are learnt one by one, and looked up in whole texts
+    pre_tokenizer = tokenizer.pre_tokenizer
+    if style in ("pieces", "first"):  # trained on single words, but applied to whole texts
         tokenizer.pre_tokenizer = pre.Metaspace(replacement="▁", prepend_scheme="never")
     tokenizer.train_from_iterator(corpus, trainer)
     if style == "pieces":
         tokenizer.pre_tokenizer = None
     elif style == "first":
-        tokenizer.pre_tokenizer = whole
+        tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.add_special_tokens(
         [AddedToken(text, special=True, normalized=False) for text in family.special]
-        + [AddedToken(t, special=True, normalized=False, rstrip=True) for t in family.eaters]
+        + [AddedToken(t, special=True, normalized=False, rstrip=True) for t in family.stripping]
     )
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in family.added])
     wrapped = PreTrainedTokenizerFast(

@@ -1,7 +1,8 @@
-"""Programs that try to get out of the sandbox; each returns SECRET only where it succeeds.
+"""Programs that try to escape from the sandbox; each returns SECRET only if it succeeds.
 
-{port}, {file}, {folder} and {secret} are put in by the test: a server that listens, a file outside
-and its folder, and what the test expects, which is nowhere in the program's reach.
+The test fills in {port}, {file}, {folder} and {secret}: the port of a listening server, a file
+outside and its folder, and a value of the environment. SECRET is the value that the test expects,
+which the program cannot reach.
 """
 
 NETWORK = {
@@ -356,7 +357,7 @@ def f():
         value = [value]
     return value
 """,
-    "many-signs-of-a-number": """
+    "many-digits": """
 def f():
     return 1 << (1 << 26)
 """,
@@ -388,13 +389,13 @@ while True:
     pass
 """,
 }
-VERDICT = {
+TEST_RESULT = {
     "exit-at-load": "import sys; sys.exit(0)",
     "exit": "import os\ndef f(): os._exit(0)",
     "system-exit": "def f(): raise SystemExit(0)",
     "interrupt": "def f(): raise KeyboardInterrupt",
     "abort": "import os\ndef f(): os.abort()",
-    "closed": "import os\ndef f():\n    os.closerange(0, 1000)\n    return 1",
+    "closes-the-pipe": "import os\ndef f():\n    os.closerange(0, 1000)\n    return 1",
     "equal-to-all": """
 class Any:
     def __eq__(self, other): return True
@@ -478,4 +479,4 @@ def f():
         place += 1
 """,
 }
-ALL = NETWORK | FILES | PROCESSES | CALLS | RESOURCES | VERDICT
+ALL = NETWORK | FILES | PROCESSES | CALLS | RESOURCES | TEST_RESULT

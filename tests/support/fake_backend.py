@@ -1,4 +1,4 @@
-"""A backend in this process whose answers, delays and order a test decides."""
+"""A backend in this process whose outcomes, delays and order are decided by the test."""
 
 import threading
 
@@ -6,20 +6,19 @@ from seqit.llm.request import Completion
 
 
 class FakeBackend:
-    """Answers with `reply(request)`: a text, a Completion, a Failed, or None for never.
+    """Answers with `reply(request)`: a text, a Completion, a FailedRequest, or None for never.
 
-    Waiting requests are answered `each` at a time, in an order that `choose(waiting)` decides;
-    in a thread of its own when `threaded`, else where the dispatcher waits.
+    Each `wait` answers `batch_size` waiting requests, in an order that `choose(waiting)` decides.
     """
 
     structured = False
     capacity = 0
 
-    def __init__(self, reply, *, each=1, choose=lambda waiting: 0, name="openai:fake"):
+    def __init__(self, reply, *, batch_size=1, choose=lambda waiting: 0, name="openai:fake"):
         self.name = name
-        self.asked = []
-        self.most = 0  # in flight at once
-        self._reply, self._each, self._choose = reply, each, choose
+        self.requests = []
+        self.max_in_flight = 0
+        self._reply, self._batch_size, self._choose = reply, batch_size, choose
         self._waiting = []
         self._event = threading.Event()
 
@@ -30,24 +29,21 @@ class FakeBackend:
         self._deliver = deliver
 
     def submit(self, batch):
-        self.asked += [request for _, request in batch]
+        self.requests += [request for _, request in batch]
         self._waiting += batch
-        self.most = max(self.most, len(self._waiting))
+        self.max_in_flight = max(self.max_in_flight, len(self._waiting))
 
     def wait(self, timeout):
-        answers = []
-        while self._waiting and len(answers) < self._each:
+        outcomes = []
+        while self._waiting and len(outcomes) < self._batch_size:
             ticket, request = self._waiting.pop(self._choose(self._waiting))
-            answer = self._reply(request)
-            if answer is not None:
-                answers.append(
-                    (
-                        ticket,
-                        Completion(answer, "stop", 5, 3) if isinstance(answer, str) else answer,
-                    )
-                )
-        if answers:
-            self._deliver(answers)
+            outcome = self._reply(request)
+            if isinstance(outcome, str):
+                outcome = Completion(outcome, "stop", 5, 3)
+            if outcome is not None:
+                outcomes.append((ticket, outcome))
+        if outcomes:
+            self._deliver(outcomes)
         else:
             self._event.wait(timeout)
             self._event.clear()

@@ -1,15 +1,15 @@
-"""A model at a server that answers items and judges answers, for the tests of respond and judge."""
+"""Replies of a server's model that answers items and judges answers, for respond and judge."""
 
 import json
 from hashlib import blake2b
 from types import SimpleNamespace
 
 from support.answering_server import prompt_of
-from support.judging import choices_of, texts_of, verdict
+from support.judging import choices_of, judge_output, texts_of
 
 
-def _number(text, most):
-    return blake2b(text.encode(), digest_size=4).digest()[0] % most
+def _number(text, limit):
+    return blake2b(text.encode(), digest_size=4).digest()[0] % limit
 
 
 def _request(body):
@@ -18,8 +18,8 @@ def _request(body):
     return SimpleNamespace(messages=body["messages"], schema=schema)
 
 
-def tell(body):
-    """Answer an item by naming it; judge an answer by a hash of its text, and name it, too."""
+def reply(body):
+    """Answer an item by naming it; judge an answer by a hash of its text, and quote it."""
     if "You judge" not in body["messages"][0]["content"] and not body.get("response_format"):
         return f"Answer to: {prompt_of(body)}"
     request = _request(body)
@@ -27,25 +27,25 @@ def tell(body):
     if choices == ["tasks"]:
         return json.dumps({"tasks": [f"Do {n}." for n in range(2 + _number(str(texts), 3))]})
     answer = texts["answer"]
-    said = {
+    known = {
         "score": lambda: 1 + _number(answer, 5),
         "followed": lambda: ("no", "yes")[_number(answer, 2)],
     }
     values = {
-        name: said.get(name, lambda name=name: ("done", "omitted", "misplaced")[
+        name: known.get(name, lambda name=name: ("done", "omitted", "misplaced")[
             _number(f"{name} {answer}", 3)])()
         for name in choices
     }  # fmt: skip
-    return verdict(values, request.schema is not None, reason=f"About: {answer}")
+    return judge_output(values, request.schema is not None, reason=f"About: {answer}")
 
 
-def longer(body):
-    """Prefer the longer of two answers, wherever it stands."""
+def prefer_longer(body):
+    """Prefer the longer of two answers, in either order."""
     request, texts = _request(body), texts_of(body["messages"])
     better = "first" if len(texts["first"]) > len(texts["second"]) else "second"
-    return verdict({"better": better}, request.schema is not None)
+    return judge_output({"better": better}, request.schema is not None)
 
 
-def mumble(body):
-    """Say nothing that could be a verdict."""
+def ramble(body):
+    """Reply with a text that cannot be parsed as a judgement."""
     return "Well, that depends."

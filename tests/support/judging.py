@@ -1,11 +1,11 @@
-"""What the tests of respond and judge share: responses, and judges whose verdicts are known."""
+"""Items, responses and judges with known judgements, for the tests of respond and judge."""
 
 import json
 import re
 
 from support.scripted import scripted_model
 
-from seqit.evaluate.judges.judging import JudgeTallies, ModelJudge, judge, judge_metrics
+from seqit.evaluate.judges.run import JudgeTallies, ModelJudge, judge_metrics, judge_responses
 from seqit.records.identity import with_id
 from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
@@ -52,34 +52,34 @@ def response(record, output=None, model="a-model", sample=0, **more):
 
 def texts_of(messages):
     """Return the framed texts of a judge's prompt by name."""
-    content = messages[1]["content"]  # what follows asks again
+    content = messages[1]["content"]  # later messages are retries
     if not isinstance(content, str):
         content = "".join(part["text"] for part in content if part["type"] == "text")
     return {name: text for name, _, text in _TEXT.findall(content)}
 
 
 def choices_of(request):
-    """Return the keys that the answer to a request is to have."""
+    """Return the keys that the answer to a request must have."""
     system = request.messages[0]["content"]
     if request.schema:
         return [name for name in request.schema["properties"] if name != "reason"]
     if "numbered list" in system:
         return ["tasks"]
     labels = re.findall(r"^(Score|Followed|Better|Step \d+): ", system, re.MULTILINE)
-    return [{v: k for k, v in _LINES.items()}.get(each, each.lower().replace(" ", "_"))
-            for each in labels]  # fmt: skip
+    return [{v: k for k, v in _LINES.items()}.get(label, label.lower().replace(" ", "_"))
+            for label in labels]  # fmt: skip
 
 
-def verdict(values, structured=False, reason="So it is."):
-    """Return the text of a verdict, as JSON or in lines."""
+def judge_output(values, structured=False, reason="So it is."):
+    """Return the text of a judgement, as JSON or in lines."""
     if structured:
         return json.dumps({"reason": reason} | values)
     label = {**_LINES, **{f"step_{n}": f"Step {n}" for n in range(1, 30)}}
     return "\n".join([reason, *(f"{label[name]}: {value}" for name, value in values.items())])
 
 
-def fair(texts, choices):
-    """Judge as a good judge would where the answer is the reference, or a part of it."""
+def fair_judgement(texts, choices):
+    """Judge correctly if the answer is the reference of `item`, or a part of it."""
     answer, tasks = texts.get("answer", ""), texts.get("tasks", "").splitlines()
     parts = [part for part in answer.split("\n\n") if part]
     about = re.search(r"Name (\d+)", texts["instruction"])
@@ -95,36 +95,37 @@ def fair(texts, choices):
         first, second = len(texts["first"]), len(texts["second"])
         return {"better": "tie" if first == second else "first" if first > second else "second"}
     starts = ("The longest", "The ")
-    said = {f"step_{n}": "omitted" for n in range(1, len(choices) + 1)}
+    states = {f"step_{n}": "omitted" for n in range(1, len(choices) + 1)}
     if on_topic:
         for part in parts:
-            said["step_2" if part.startswith(starts[0]) else "step_1"] = "done"
-    return said
+            states["step_2" if part.startswith(starts[0]) else "step_1"] = "done"
+    return states
 
 
 def fair_reply(request):
-    """Answer a judge's request as `fair` says."""
+    """Reply to a judge's request with `fair_judgement`."""
     choices = choices_of(request)
-    return verdict(fair(texts_of(request.messages), choices), request.schema is not None)
+    values = fair_judgement(texts_of(request.messages), choices)
+    return judge_output(values, request.schema is not None)
 
 
 def run(responses, reply=fair_reply, metrics=("quality",), *, structured=False, controls=0,
-        compared=None, seed=0, judges=None, **options):  # fmt: skip
-    """Judge responses with a scripted model; return scores, account, requests, rejects, tallies."""
+        baseline=None, seed=0, judges=None, **options):  # fmt: skip
+    """Judge responses with a scripted model; return scores, stats, requests, rejects, tallies."""
     rejects = []
     stats = RunStats("judge", rejects.append)
     model = scripted_model(reply, structured)
     tallies = JudgeTallies()
-    measures = judge_metrics(metrics, compared is not None)
-    judges = judges or [ModelJudge(model, measures, seed=seed, **options)]
+    selected = judge_metrics(metrics, baseline is not None)
+    judges = judges or [ModelJudge(model, selected, seed=seed, **options)]
     rows = [Row(each, "rows", n) for n, each in enumerate(responses, 1)]
-    found = [
+    scores = [
         row.value
-        for row in judge(rows, stats, judges=judges, tallies=tallies, seed=seed,
-                         controls=controls, others=compared)
+        for row in judge_responses(rows, stats, judges=judges, tallies=tallies, seed=seed,
+                                   controls=controls, baseline=baseline)
     ]  # fmt: skip
-    stats.read, stats.written = len(rows), len(found)
+    stats.read, stats.written = len(rows), len(scores)
     stats.close()
-    for each in found:
-        assert schema("score").is_valid(each), schema("score").problems(each)
-    return found, stats, model.runner.requests, rejects, tallies
+    for score in scores:
+        assert schema("score").is_valid(score), schema("score").problems(score)
+    return scores, stats, model.runner.requests, rejects, tallies

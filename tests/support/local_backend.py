@@ -1,4 +1,4 @@
-"""Drives a backend that runs a model in this process, as the dispatcher does, in one thread."""
+"""Drives a backend that runs a model in this process in one thread, as the scheduler does."""
 
 import itertools
 
@@ -6,48 +6,48 @@ from seqit.llm.request import Request, Sampling
 
 
 class Session:
-    """An opened backend; `ask` returns the answers in the order of the requests."""
+    """An opened backend; `complete` returns the outcomes in the order of the requests."""
 
     def __init__(self, backend):
         self.backend = backend
-        self.deliveries = []  # the tickets of each, in the order in which they came
-        self._answers = {}
+        self.deliveries = []  # the tickets of each delivery
+        self._outcomes = {}
         self._tickets = itertools.count()
-        backend.open(self._take)
+        backend.open(self._collect)
 
-    def _take(self, pairs):
+    def _collect(self, pairs):
         self.deliveries.append([ticket for ticket, _ in pairs])
-        for ticket, answer in pairs:
-            assert ticket not in self._answers, "answered twice"
-            self._answers[ticket] = answer
+        for ticket, outcome in pairs:
+            assert ticket not in self._outcomes, "delivered twice"
+            self._outcomes[ticket] = outcome
 
     def submit(self, requests):
         tickets = list(itertools.islice(self._tickets, len(requests)))
         self.backend.submit(list(zip(tickets, requests, strict=True)))
         return tickets
 
-    def collect(self, tickets):
-        while not self._answers.keys() >= set(tickets):
+    def wait_for(self, tickets):
+        while not self._outcomes.keys() >= set(tickets):
             self.backend.wait(60)
-        return [self._answers[ticket] for ticket in tickets]
+        return [self._outcomes[ticket] for ticket in tickets]
 
-    def ask(self, requests):
-        return self.collect(self.submit(requests))
+    def complete(self, requests):
+        return self.wait_for(self.submit(requests))
 
-    def ask_refilled(self, requests, slots):
-        """Keep `slots` requests in flight, and refill after each wait; return the answers."""
+    def complete_refilled(self, requests, slots):
+        """Keep `slots` requests in flight, refilled after each wait; returns the outcomes."""
         waiting = list(reversed(requests))
         tickets = []
-        while waiting or not self._answers.keys() >= set(tickets):
-            busy = len(set(tickets) - self._answers.keys())
+        while waiting or not self._outcomes.keys() >= set(tickets):
+            busy = len(set(tickets) - self._outcomes.keys())
             more = [waiting.pop() for _ in range(min(slots - busy, len(waiting)))]
             tickets += self.submit(more)
             self.backend.wait(60)
-        return [self._answers[ticket] for ticket in tickets]
+        return [self._outcomes[ticket] for ticket in tickets]
 
 
 def request(text, *, seed=0, system=None, schema=None, logprobs=0, **sampling):
-    """Return a request of one user turn, by default for at most 24 new tokens."""
+    """Return a request with one user turn, by default for at most 24 new tokens."""
     messages = [{"role": "user", "content": text}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
@@ -56,7 +56,7 @@ def request(text, *, seed=0, system=None, schema=None, logprobs=0, **sampling):
 
 
 def mixed_requests(count):
-    """Return requests of many lengths, in several scripts, some of them greedy."""
+    """Return requests of different lengths, in several scripts, some of them greedy."""
     words = ("List rivers.", "Nenne Städte für mich.", "列出三个城市。", "Перечислите 🏙️ города.")
     return [
         request(

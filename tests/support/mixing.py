@@ -1,13 +1,13 @@
-"""Mixtures in memory, for tests: records, amounts, and a run with its account."""
+"""Mixtures in memory, for tests: records, amounts, and a run with its statistics."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from seqit.mix.measure import SourceReader, measured_rows
-from seqit.mix.mixture import Output, mix
+from seqit.mix.measure import SourceReader, reader_for_records
+from seqit.mix.mixture import MixOutput, mix
 from seqit.mix.spec import Amount, MixtureSpec
-from seqit.mix.tokens import Counter
+from seqit.mix.tokens import TokenCounter
 from seqit.records.run_stats import Row, RunStats
 
 
@@ -37,33 +37,39 @@ def tokens(number: int) -> Amount:
     return Amount(Fraction(number), "tokens")
 
 
-def feed(name: str, records: list[dict[str, Any]], stats: RunStats) -> tuple[str, SourceReader]:
+def source_reader(
+    name: str, records: list[dict[str, Any]], stats: RunStats
+) -> tuple[str, SourceReader]:
     def read() -> Iterator[Row]:
         for number, value in enumerate(records, 1):
             stats.read += 1
             yield Row(value, name, number)
 
-    return name, measured_rows(read(), stats)
+    return name, reader_for_records(read(), stats)
 
 
 def run(
     sources: Sequence[tuple[str, Amount | None, list[dict[str, Any]]]],
     seed: int = 7,
     *,
-    counter: Counter | None = None,
+    counter: TokenCounter | None = None,
     plan_only: bool = False,
-    held: list[str] | None = None,
-    **wish: Any,
+    held_out_ids: list[str] | None = None,
+    **fields: Any,
 ) -> tuple[list[str], RunStats, list[dict[str, Any]]]:
-    """Mix, close the account, and return the ids, the account and the rejects."""
+    """Mix, check the balance of the run, and return the ids, the statistics and the rejects."""
     rejects: list[dict[str, Any]] = []
     stats = RunStats("mix", rejects.append)
-    hold = (lambda rows: held.extend(row.value["id"] for row in rows)) if held is not None else None
-    output = Output(hold, plan_only, with_values=True)
-    parts = [feed(name, records, stats) for name, _, records in sources]
-    wanted = MixtureSpec([amount for _, amount, _ in sources], seed=seed, **wish)
+
+    def collect(rows: Iterator[Row]) -> None:
+        if held_out_ids is not None:
+            held_out_ids.extend(row.value["id"] for row in rows)
+
+    output = MixOutput(collect, plan_only, with_values=True)
+    parts = [source_reader(name, records, stats) for name, _, records in sources]
+    spec = MixtureSpec([amount for _, amount, _ in sources], seed=seed, **fields)
     ids = []
-    for row in mix(parts, stats, wanted, counter=counter, output=output):
+    for row in mix(parts, stats, spec, counter=counter, output=output):
         stats.written += 1
         ids.append(row.value["id"])
     stats.close()

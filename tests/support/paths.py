@@ -1,4 +1,4 @@
-"""Where things are: the checkout, its tests, the installed commands and the real data."""
+"""Paths of the checkout, its tests, the installed commands and the real data."""
 
 import sys
 from pathlib import Path
@@ -8,4 +8,4 @@ ROOT = TESTS.parent
 CASES = TESTS / "cases"
 BIN = Path(sys.executable).parent
 DATA = ROOT.parent / "shared" / "data"
-"""Public data, which is no part of the checkout: a test that needs it skips where it is absent."""
+"""Public data outside the checkout: a test that needs it is skipped if it is missing."""

@@ -1,10 +1,10 @@
-"""What came of a command that a test ran as a process."""
+"""The result of a command that a test ran as a process."""
 
 import json
 from typing import Any, NamedTuple
 
 
-class Ran(NamedTuple):
+class CommandResult(NamedTuple):
     """Exit code, standard output and standard error of a command."""
 
     code: int

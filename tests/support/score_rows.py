@@ -1,4 +1,4 @@
-"""Score rows as judges write them, and a model's name that no table may be broken by."""
+"""Score rows as judges write them, and a hostile model name that must not break a table."""
 
 from typing import Any
 

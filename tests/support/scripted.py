@@ -1,33 +1,33 @@
-"""A model whose answers a test writes: no server, no threads, no chance."""
+"""A model whose answers are written in the test: no server, no threads, no randomness."""
 
 from seqit.llm.client import ModelClient
 from seqit.llm.model_call import CompletionFailed
 from seqit.llm.request import Completion, Sampling
 
 
-class Scripted:
-    """A dispatch that answers each request with what `reply(request)` returns.
+class ScriptedRunner:
+    """A CallRunner that answers each request with what `reply(request)` returns.
 
-    `reply` returns a text, a Completion or a Failed. `requests` keeps what was asked, in order.
+    `reply` returns a text, a Completion or a FailedRequest. `requests` are those made, in order.
     """
 
     def __init__(self, reply):
         self._reply = reply
         self.requests = []
 
-    def run(self, items, work):
+    def run(self, items, make_call):
         for item in items:
-            yield item, self._drive(work(item))
+            yield item, self._complete(make_call(item))
 
-    def _drive(self, asking):
+    def _complete(self, call):
         try:
-            request = next(asking)
+            request = next(call)
             while True:
                 self.requests.append(request)
-                answer = self._reply(request)
-                if isinstance(answer, str):
-                    answer = Completion(answer, "stop")
-                request = asking.send(answer)
+                outcome = self._reply(request)
+                if isinstance(outcome, str):
+                    outcome = Completion(outcome, "stop")
+                request = call.send(outcome)
         except StopIteration as end:
             return end.value
         except CompletionFailed as failure:
@@ -35,5 +35,5 @@ class Scripted:
 
 
 def scripted_model(reply, structured=False, name="openai:scripted"):
-    """Return a ModelClient whose dispatch is Scripted; its requests are in model.dispatch.requests."""
-    return ModelClient(name, structured, Sampling(), Scripted(reply))
+    """Return a ModelClient with a ScriptedRunner; its requests are in `model.runner.requests`."""
+    return ModelClient(name, structured, Sampling(), ScriptedRunner(reply))

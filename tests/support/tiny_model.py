@@ -1,24 +1,24 @@
-"""A tiny random Llama with a tokenizer trained here: what backends that run models are tested on.
+"""A tiny random Llama with a tokenizer trained here, for tests of backends that run models.
 
-transformers and tokenizers are imported where they are used; the tests that call this skip
-where they are absent.
+transformers and tokenizers are imported in the functions that use them; the tests that call these
+are skipped without the libraries.
 """
 
 import json
 from pathlib import Path
 
-WORDS = 400  # of the vocabulary: the 256 bytes, the special tokens, and what is learnt below
+VOCAB_SIZE = 400  # the 256 bytes, the special tokens, and merges trained below
 BOS, END = "<|begin|>", "<|end|>"
 
-# Strict about roles, and with a begin token of its own, as the templates of real models are.
+# Rejects unknown roles and adds a BOS token, as the templates of real models do.
 TEMPLATE = """{{ bos_token }}{% for message in messages %}\
 {% if message.role not in ['system', 'user', 'assistant'] %}\
 {{ raise_exception('no such role: ' + message.role) }}{% endif %}\
 <|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}\
 {% if add_generation_prompt %}<|assistant|>{% endif %}"""
 
-# Refuses system messages, as those of some real models do.
-NO_SYSTEM = (
+# Rejects system messages, as the templates of some real models do.
+TEMPLATE_WITHOUT_SYSTEM = (
     "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}"
     "{% endif %}" + TEMPLATE
 )
@@ -33,7 +33,7 @@ CORPUS = (
 
 
 def make_tokenizer(folder: Path, template: str | None = TEMPLATE) -> None:
-    """Train a byte-level tokenizer; as Llama's, it puts BOS before every text that it encodes."""
+    """Train a byte-level tokenizer; like Llama's, it puts BOS before every encoded text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -42,7 +42,7 @@ def make_tokenizer(folder: Path, template: str | None = TEMPLATE) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=WORDS,
+        vocab_size=VOCAB_SIZE,
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -59,9 +59,9 @@ def make_tokenizer(folder: Path, template: str | None = TEMPLATE) -> None:
 
 
 def make_model(folder: Path, *, template: str | None = TEMPLATE, length: int = 512) -> Path:
-    """Write a random model of 2 layers and its tokenizer into `folder`; return the folder.
+    """Write a random model of 2 layers and its tokenizer into `folder`; returns the folder.
 
-    `length`: tokens of prompt and answer together. Heads of 64, the least that vLLM takes.
+    `length`: tokens of prompt and answer together. The head size is 64, vLLM's minimum.
     """
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -77,26 +77,26 @@ def make_model(folder: Path, *, template: str | None = TEMPLATE, length: int = 5
         num_attention_heads=2,
         num_key_value_heads=2,
         max_position_embeddings=length,
-        initializer_range=0.1,  # far enough from uniform that greedy answers differ by prompt
+        initializer_range=0.1,  # large enough that greedy answers differ by prompt
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         dtype="float32",
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    # Sampling settings that a backend must not take over from the model unasked.
+    # Sampling settings of the model, which a backend must ignore.
     settings = {"eos_token_id": tokenizer.eos_token_id, "repetition_penalty": 5.0, "top_k": 1}
     (folder / "generation_config.json").write_text(json.dumps(settings))
     return folder
 
 
-def say_greedily(folder: Path, ids: list[int], count: int) -> list[int]:
-    """Return what the model says after `ids`, token by token, with nothing but its logits."""
+def generate_greedily(folder: Path, ids: list[int], count: int) -> list[int]:
+    """Return the model's greedy continuation of `ids`, computed from its logits."""
     import torch
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder)
-    made: list[int] = []
+    generated: list[int] = []
     with torch.inference_mode():
         for _ in range(count):
-            made.append(int(model(torch.tensor([ids + made])).logits[0, -1].argmax()))
-    return made
+            generated.append(int(model(torch.tensor([ids + generated])).logits[0, -1].argmax()))
+    return generated

@@ -1,7 +1,7 @@
-"""Tiny random vision-language models with their processors, made on the spot.
+"""Tiny random vision-language models with their processors, built by the tests.
 
-transformers, tokenizers and Pillow are imported where they are used; the tests that call this
-skip where they are absent.
+transformers, tokenizers and Pillow are imported inside the functions; tests that call them skip if
+they are not installed.
 """
 
 import json
@@ -14,10 +14,10 @@ IMAGE = "<image>"
 SIDE, PATCH = 32, 16
 """Pixels of an image's side and of a patch's: four patches an image."""
 QUERIES = 4
-SPREAD = 0.2
-"""Of random weights: far enough from 0 that what is seen decides what is said."""
+INITIALIZER_RANGE = 0.2
+"""Standard deviation of the random weights: large enough that the image decides the answer."""
 
-# What a turn holds is a text, or a list of parts with images among them.
+# The content of a turn is a text, or a list of text and image parts.
 PARTS = """{% if message.content is string %}{{ message.content }}{% else %}\
 {% for part in message.content %}{% if part.type == 'image' %}IMAGE_HERE{% else %}\
 {{ part.text }}{% endif %}{% endfor %}{% endif %}"""
@@ -29,7 +29,7 @@ TEMPLATE = (
 
 
 def draw_images(folder: Path, colours: tuple[str, ...] = ("red", "green", "blue")) -> list[str]:
-    """Write one image a colour, of different sizes; return their paths."""
+    """Write one image per colour, in different sizes, and return their paths."""
     from PIL import Image
 
     paths = []
@@ -41,7 +41,7 @@ def draw_images(folder: Path, colours: tuple[str, ...] = ("red", "green", "blue"
 
 
 def make_llava(folder: Path) -> Path:
-    """Write a LLaVA of 2 layers each for eye and language, and its processor."""
+    """Write a LLaVA with 2 vision and 2 language layers, and its processor."""
     import torch
     from transformers import (
         CLIPVisionConfig,
@@ -73,7 +73,7 @@ def make_llava(folder: Path) -> Path:
             num_attention_heads=2,
             image_size=SIDE,
             patch_size=PATCH,
-            initializer_range=SPREAD,
+            initializer_range=INITIALIZER_RANGE,
             initializer_factor=8.0,
         ).to_dict(),
         text_config=_llama(tokenizer).to_dict(),
@@ -88,7 +88,7 @@ def make_llava(folder: Path) -> Path:
 
 
 def make_instructblip(folder: Path) -> Path:
-    """Write an InstructBLIP over a Llama, as that over Vicuna is, and its processor."""
+    """Write an InstructBLIP with a Llama, like the one with Vicuna, and its processor."""
     import torch
     from transformers import (
         InstructBlipConfig,
@@ -100,26 +100,26 @@ def make_instructblip(folder: Path) -> Path:
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
     tokenizer = _tokenizer(folder, [IMAGE])
-    asker = _asker(folder / "asker")
+    qformer_tokenizer = _qformer_tokenizer(folder / "qformer")
     processor = InstructBlipProcessor(
         BlipImageProcessorPil(size={"height": SIDE, "width": SIDE}),
         tokenizer,
-        asker,
+        qformer_tokenizer,
         num_query_tokens=QUERIES,
     )
     processor.save_pretrained(folder)
     torch.manual_seed(0)
-    eye = InstructBlipVisionConfig(
+    vision = InstructBlipVisionConfig(
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
         image_size=SIDE,
         patch_size=PATCH,
-        initializer_range=SPREAD,
+        initializer_range=INITIALIZER_RANGE,
     )
-    queries = InstructBlipQFormerConfig(
-        vocab_size=len(asker),
+    qformer = InstructBlipQFormerConfig(
+        vocab_size=len(qformer_tokenizer),
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
@@ -127,27 +127,27 @@ def make_instructblip(folder: Path) -> Path:
         encoder_hidden_size=32,
         max_position_embeddings=64,
         cross_attention_frequency=1,
-        hidden_dropout_prob=0.0,  # so that any number of ranks computes the same
+        hidden_dropout_prob=0.0,  # so that the number of ranks does not change the result
         attention_probs_dropout_prob=0.0,
-        initializer_range=SPREAD,
+        initializer_range=INITIALIZER_RANGE,
     )
     config = InstructBlipConfig(
-        vision_config=eye.to_dict(),
-        qformer_config=queries.to_dict(),
+        vision_config=vision.to_dict(),
+        qformer_config=qformer.to_dict(),
         text_config=_llama(tokenizer).to_dict(),
         num_query_tokens=QUERIES,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
         dtype="float32",
     )
     model = InstructBlipForConditionalGeneration(config)
-    torch.nn.init.normal_(model.query_tokens)  # of zeros all queries would see the same
+    torch.nn.init.normal_(model.query_tokens)  # with zeros, all queries would be the same
     torch.nn.init.normal_(model.language_projection.weight)
     _save(model, folder, tokenizer)
     return folder
 
 
 def make_qwen(folder: Path) -> Path:
-    """Write a Qwen2-VL; as many tokens an image as its size asks for, places of three axes."""
+    """Write a Qwen2-VL: tokens per image depend on its size, and positions have three axes."""
     import torch
     from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -159,8 +159,8 @@ def make_qwen(folder: Path) -> Path:
         patch_size=8, merge_size=2, size={"shortest_edge": 16 * 16, "longest_edge": 64 * 64}
     )
     images.save_pretrained(folder)
-    shown = "<|vision_start|><|image_pad|><|vision_end|>"
-    tokenizer.chat_template = TEMPLATE.replace("IMAGE_HERE", shown)
+    image_text = "<|vision_start|><|image_pad|><|vision_end|>"
+    tokenizer.chat_template = TEMPLATE.replace("IMAGE_HERE", image_text)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     text = {
@@ -179,10 +179,10 @@ def make_qwen(folder: Path) -> Path:
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    eye = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "patch_size": 8}
+    vision = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "patch_size": 8}
     config = Qwen2VLConfig(
         text_config=text,
-        vision_config=eye,
+        vision_config=vision,
         image_token_id=image,
         video_token_id=video,
         vision_start_token_id=start,
@@ -194,9 +194,9 @@ def make_qwen(folder: Path) -> Path:
 
 
 def qwen_processor(folder: str) -> Any:
-    """Return the processor of what `make_qwen` wrote, for images alone.
+    """Return the processor of a model from `make_qwen`, for images only.
 
-    transformers' own takes videos too, and needs torchvision for them.
+    transformers' own also supports videos, which requires torchvision.
     """
     from transformers import AutoTokenizer, Qwen2VLProcessor
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -223,8 +223,8 @@ def _tokenizer(folder: Path, special: list[str]) -> Any:
     return tokenizer
 
 
-def _asker(folder: Path) -> Any:
-    """Return the Q-Former's tokenizer: one of its own, as BERT's is in the published models."""
+def _qformer_tokenizer(folder: Path) -> Any:
+    """Return the separate tokenizer of the Q-Former, which is BERT's in the published models."""
     from transformers import AutoTokenizer
 
     make_tokenizer(folder, None)
@@ -243,7 +243,7 @@ def _llama(tokenizer: Any) -> Any:
         num_attention_heads=2,
         num_key_value_heads=2,
         max_position_embeddings=512,
-        initializer_range=SPREAD,
+        initializer_range=INITIALIZER_RANGE,
         bos_token_id=tokenizer.convert_tokens_to_ids(BOS),
         eos_token_id=tokenizer.convert_tokens_to_ids(END),
     )

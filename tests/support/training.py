@@ -1,7 +1,7 @@
-"""Tiny training runs: rows as tokens, and ranks that start in a moment.
+"""Tiny training runs: prepared rows, and ranks that start fast.
 
-Ranks are forked from a process that has imported the libraries already; the launcher's own way,
-which takes ten seconds, has tests of its own.
+Ranks are forked from a process that has already imported the libraries; the real launcher, which
+takes ten seconds, is tested in tests/train/launch.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ PRELOAD = [*HEAVY, "seqit.train.loop.trainer", "seqit.train.launch.worker"]
 LENGTH = 96
 
 
-def write_rows(folder: Path, rows: list[list[int]], split: str = "train") -> Path:
-    """Write prepared rows; the last two thirds of each are targets."""
+def write_prepared(folder: Path, rows: list[list[int]], split: str = "train") -> Path:
+    """Write prepared rows; the last two thirds of each are supervised."""
     from seqit.train.data.chat_encoder import Encoded
-    from seqit.train.data.dataset import COUNTS_FILE, Writer
+    from seqit.train.data.dataset import COUNTS_FILE, PreparedDatasetWriter
 
     folder.mkdir(parents=True, exist_ok=True)
-    writer = Writer(folder / f"{split}.arrow")
+    writer = PreparedDatasetWriter(folder / f"{split}.arrow")
     for number, ids in enumerate(rows):
         writer.write(
             f"row-{number}", Encoded(ids, [i >= len(ids) // 3 for i in range(len(ids))]), []
@@ -42,7 +42,7 @@ def random_rows(count: int, seed: int = 0) -> list[list[int]]:
 
 
 def make_recipe(model: Path, tokens: Path, out: Path, **changes: object) -> TrainRecipe:
-    """Return the recipe of a run of a few steps; `changes` go to the section that has the name."""
+    """Return the recipe of a run of a few steps; `changes` set fields of any section."""
     recipe = TrainRecipe(
         model=str(model),
         out=str(out),
@@ -54,13 +54,14 @@ def make_recipe(model: Path, tokens: Path, out: Path, **changes: object) -> Trai
     )
     for section in ("data", "tuning", "memory", "keeping", "launch", "watching"):
         part = getattr(recipe, section)
-        mine = {f.name: changes.pop(f.name) for f in dataclasses.fields(part) if f.name in changes}
-        recipe = dataclasses.replace(recipe, **{section: dataclasses.replace(part, **mine)})
+        names = [field.name for field in dataclasses.fields(part) if field.name in changes]
+        values = {name: changes.pop(name) for name in names}
+        recipe = dataclasses.replace(recipe, **{section: dataclasses.replace(part, **values)})
     return dataclasses.replace(recipe, **changes)
 
 
 def write_run(recipe: TrainRecipe) -> Path:
-    """Write OUT/run.json; return its name."""
+    """Write OUT/run.json and return its path."""
     out = Path(recipe.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / RUN_FILE).write_text(json.dumps(recipe.to_dict()))
@@ -79,13 +80,13 @@ def _rank(run: str, environment: dict[str, str], log: str, file_limit: int | Non
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-    from seqit.train.launch.worker import end, main
+    from seqit.train.launch.worker import exit_process, main
 
-    end(main([run]))
+    exit_process(main([run]))
 
 
 def start_ranks(recipe: TrainRecipe, count: int, file_limit: int | None = None) -> list:
-    """Start the ranks of a run; `file_limit`: bytes that no file can exceed."""
+    """Start the ranks of a run; `file_limit`: maximum size of a file in bytes."""
     from seqit.train.loop.engine import free_port
 
     run, port = write_run(recipe), str(free_port())
@@ -109,15 +110,15 @@ def start_ranks(recipe: TrainRecipe, count: int, file_limit: int | None = None) 
     return ranks
 
 
-def end_ranks(ranks: list) -> None:
-    """Kill what is left."""
+def kill_ranks(ranks: list) -> None:
+    """Kill the ranks that are still running."""
     for rank in ranks:
         rank.kill()
         rank.join()
 
 
 def train(recipe: TrainRecipe, count: int, file_limit: int | None = None) -> list[int]:
-    """Run the ranks; return their exit codes. Where one ends badly the others are ended."""
+    """Run the ranks and return their exit codes; if one fails, the others are killed."""
     ranks = start_ranks(recipe, count, file_limit)
     deadline = time.monotonic() + 120
     while any(rank.is_alive() for rank in ranks) and time.monotonic() < deadline:
@@ -125,17 +126,17 @@ def train(recipe: TrainRecipe, count: int, file_limit: int | None = None) -> lis
             time.sleep(0.5)
             break
         time.sleep(0.02)
-    end_ranks(ranks)
+    kill_ranks(ranks)
     return [rank.exitcode for rank in ranks]
 
 
 def logs(recipe: TrainRecipe) -> str:
-    """Return what the ranks have logged: for a test that fails."""
+    """Return the logs of the ranks, for the message of a failed assertion."""
     return "\n".join(path.read_text() for path in sorted(Path(recipe.out).glob("rank-*.log")))
 
 
-def said(recipe: TrainRecipe) -> str:
-    """Return the sentence that the run ended with."""
+def error_messages(recipe: TrainRecipe) -> str:
+    """Return the error messages of the ranks."""
     return " ".join(path.read_text() for path in sorted(Path(recipe.out).glob("rank-*.error")))
 
 
@@ -146,13 +147,13 @@ def metrics(recipe: TrainRecipe) -> list[dict]:
 
 
 def curve(recipe: TrainRecipe) -> list[tuple]:
-    """Return what of the metrics does not depend on time."""
+    """Return the metrics that do not depend on time."""
     keys = ("step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "targets")
     return [tuple(row.get(key) for key in keys) for row in metrics(recipe)]
 
 
-def weights(recipe: TrainRecipe) -> dict:
-    """Return the trained model's weights, or its adapter's."""
+def trained_weights(recipe: TrainRecipe) -> dict:
+    """Return the weights of the trained model, or of its adapter."""
     from safetensors.torch import load_file
 
     names = ("model.safetensors", "adapter_model.safetensors")

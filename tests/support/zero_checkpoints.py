@@ -1,7 +1,7 @@
-"""A rank that trains a tiny model by each stage of ZeRO, and leaves DeepSpeed's checkpoints.
+"""A rank that trains a tiny model with each ZeRO stage and saves DeepSpeed checkpoints.
 
-``torchrun --nproc-per-node 2 zero_checkpoints.py MODEL OUT``: OUT/STAGE/ holds the checkpoint and
-whole.safetensors, the weights as the ranks have them.
+``torchrun --nproc-per-node 2 zero_checkpoints.py MODEL OUT``: OUT/STAGE/ contains the checkpoint
+and whole.safetensors, the full weights of the ranks.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""`seqit merge`: adapters into their base, pieces of weights together, a folder whole or not."""
+"""`seqit merge`: adapters into their base, shards into one model, written atomically."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from support.paths import TESTS
 pytest.importorskip("deepspeed", reason="seqit[train] is not installed")
 pytest.importorskip("peft", reason="seqit[train] is not installed")
 
-from support.adapters import IDS, SMALL, logits_of, model_of, train
+from support.adapters import INPUT_IDS, SMALL, load_model, logits_of, train
 from support.local_backend import Session, request
 from support.tiny_model import TEMPLATE, make_model
 from support.tiny_vision import make_instructblip, make_llava
@@ -25,8 +25,8 @@ from seqit.errors import SeqitError, UsageError
 from seqit.llm.providers.local.transformers import TransformersBackend
 from seqit.llm.request import Completion
 from seqit.train.loop import checkpoints
-from seqit.train.loop.checkpoints import Ranks
-from seqit.train.loop.engine_state import Tensor
+from seqit.train.loop.checkpoints import ProcessGroup
+from seqit.train.loop.engine_state import StateTensor
 from seqit.train.merge import merge
 from seqit.train.model import folder as model_folder
 from seqit.train.model.folder import new_folder
@@ -35,17 +35,17 @@ from seqit.train.recipe import RUN_FILE, TrainRecipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
-ALONE = Ranks(0, 1, lambda: None)
+SINGLE_RANK = ProcessGroup(0, 1, lambda: None)
 
 
-class Held:
-    """Stands for the state of an engine in one process: a model's trained weights."""
+class FakeEngineState:
+    """The state of an engine in one process, reduced to a model's trained weights."""
 
     def __init__(self, model):
         self.weights = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
 
     def tensors(self):
-        return [(Tensor("weight", name), each.numel()) for name, each in self.weights.items()]
+        return [(StateTensor("weight", name), each.numel()) for name, each in self.weights.items()]
 
     def read(self, tensor):
         return self.weights[tensor.name]
@@ -61,13 +61,13 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(base):
-    """The base with adapters that say something."""
-    return train(add_lora(model_of(base), SMALL, str(base)))
+    """The base with trained adapters."""
+    return train(add_lora(load_model(base), SMALL, str(base)))
 
 
 @pytest.fixture
 def adapter(trained, base, tmp_path):
-    """A folder as a run leaves it: the adapter, with the tokenizer that it was trained with."""
+    """The folder of a finished run: the adapter, and the tokenizer used in training."""
     folder = tmp_path / "adapter"
     save_adapter(trained, folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -75,11 +75,11 @@ def adapter(trained, base, tmp_path):
     return folder
 
 
-def run_of(folder, recipe, model):
-    """Write a run's folder with a checkpoint of the model; return the checkpoint."""
+def write_checkpoint(folder, recipe, model):
+    """Write a run's folder with a checkpoint of the model, and return the checkpoint."""
     folder.mkdir(parents=True)
     (folder / RUN_FILE).write_text(json.dumps(recipe.to_dict()))
-    return checkpoints.save(folder, 12, Held(model), ALONE, notes={}, keep=2)
+    return checkpoints.save(folder, 12, FakeEngineState(model), SINGLE_RANK, notes={}, keep=2)
 
 
 def ids_of(folder, *tokens):
@@ -91,33 +91,33 @@ def ids_of(folder, *tokens):
 # --- adapters ------------------------------------------------------------------------------------
 
 
-def test_the_merged_model_says_what_base_and_adapter_say(adapter, trained, base, tmp_path):
+def test_the_merged_model_has_the_logits_of_base_and_adapter(adapter, trained, base, tmp_path):
     import torch
 
     made = merge(adapter, tmp_path / "out")
     assert (made.kind, made.base, made.dtype) == ("adapter", str(base), "float32")
-    merged = model_of(tmp_path / "out")
+    merged = load_model(tmp_path / "out")
     assert made.parameters == sum(each.numel() for each in merged.parameters())
-    assert made.parameters == sum(each.numel() for each in model_of(base).parameters())
+    assert made.parameters == sum(each.numel() for each in load_model(base).parameters())
     assert torch.allclose(logits_of(merged.eval()), logits_of(trained), atol=1e-4)
-    assert not torch.allclose(logits_of(merged), logits_of(model_of(base)), atol=1e-2)
+    assert not torch.allclose(logits_of(merged), logits_of(load_model(base)), atol=1e-2)
 
 
-def test_it_opens_with_the_backend_and_answers_as_base_and_adapter_do(adapter, tmp_path, base):
+def test_the_backend_answers_with_it_as_with_base_and_adapter(adapter, tmp_path, base):
     (adapter / "chat_template.jinja").write_text(TEMPLATE.replace("<|user|>", "Ask: "))
     merge(adapter, tmp_path / "out")
     template = str(adapter / "chat_template.jinja")
     apart = Session(TransformersBackend(str(base), lora=str(adapter), chat_template=template))
     merged = Session(TransformersBackend(str(tmp_path / "out")))
     questions = [request(f"Name {n} rivers.", temperature=0) for n in range(6)]
-    answers = [answer.text for answer in merged.ask(questions)]
-    assert answers == [answer.text for answer in apart.ask(questions)]
-    assert all(isinstance(answer, Completion) for answer in merged.ask(questions))
-    plain = Session(TransformersBackend(str(base), chat_template=template)).ask(questions)
+    answers = [answer.text for answer in merged.complete(questions)]
+    assert answers == [answer.text for answer in apart.complete(questions)]
+    assert all(isinstance(answer, Completion) for answer in merged.complete(questions))
+    plain = Session(TransformersBackend(str(base), chat_template=template)).complete(questions)
     assert answers != [answer.text for answer in plain]
 
 
-def test_the_folder_has_what_every_reader_looks_for(adapter, base, tmp_path):
+def test_the_folder_has_all_files_of_a_model(adapter, base, tmp_path):
     merge(adapter, tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names >= {"config.json", "generation_config.json", "model.safetensors"}
@@ -131,16 +131,16 @@ def test_the_folder_has_what_every_reader_looks_for(adapter, base, tmp_path):
     assert len(modes) == 1  # no folder that only its owner may read
 
 
-def test_the_dtype_is_the_bases_or_the_wanted_one(adapter, base, tmp_path):
+def test_the_dtype_is_the_bases_or_the_requested_one(adapter, base, tmp_path):
     import torch
 
     half = tmp_path / "half"
     shutil.copytree(base, half)
-    model_of(base).to(torch.bfloat16).save_pretrained(half)
+    load_model(base).to(torch.bfloat16).save_pretrained(half)
     assert merge(adapter, tmp_path / "a", base=str(half)).dtype == "bfloat16"
     assert merge(adapter, tmp_path / "b", dtype="bfloat16").dtype == "bfloat16"
     assert merge(adapter, tmp_path / "c", base=str(half), dtype="float32").dtype == "float32"
-    assert model_of(tmp_path / "a").dtype == torch.bfloat16
+    assert load_model(tmp_path / "a").dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("make", [make_llava, make_instructblip])
@@ -151,15 +151,15 @@ def test_a_vision_model_keeps_its_processor(make, tmp_path):
 
     (tmp_path / "base").mkdir()
     folder = make(tmp_path / "base")
-    model = add_lora(model_of(folder), SMALL, str(folder))
+    model = add_lora(load_model(folder), SMALL, str(folder))
     for name, each in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(each)
     save_adapter(model, tmp_path / "adapter")
     merge(tmp_path / "adapter", tmp_path / "out")
     expected = dict(model.merge_and_unload().named_parameters())
-    before = dict(model_of(folder).named_parameters())
-    merged = dict(model_of(tmp_path / "out").named_parameters())
+    before = dict(load_model(folder).named_parameters())
+    merged = dict(load_model(tmp_path / "out").named_parameters())
     assert merged.keys() == expected.keys()
     assert all(torch.equal(merged[name], each) for name, each in expected.items())
     assert sum(not torch.equal(merged[name], before[name]) for name in merged) == 14
@@ -173,12 +173,12 @@ def test_a_vision_model_keeps_its_processor(make, tmp_path):
 def test_a_run_that_was_not_finished_becomes_a_model(name, base, tmp_path):
     import torch
 
-    model = train(model_of(base))
+    model = train(load_model(base))
     run = tmp_path / "run"
-    checkpoint = run_of(run, TrainRecipe(model=str(base), out=str(run)), model)
+    checkpoint = write_checkpoint(run, TrainRecipe(model=str(base), out=str(run)), model)
     made = merge(run if name == "run" else checkpoint, tmp_path / "out")
     assert made.kind == "checkpoint"
-    merged = model_of(tmp_path / "out").eval()
+    merged = load_model(tmp_path / "out").eval()
     assert torch.equal(logits_of(merged), logits_of(model))
 
 
@@ -188,16 +188,16 @@ def test_a_checkpoint_of_adapters_is_merged_and_has_the_runs_template(base, trai
     template = tmp_path / "mine.jinja"
     template.write_text(TEMPLATE.replace("<|end|>", "<|system|>"))  # a token of another meaning
     recipe = TrainRecipe(model=str(base), out="o", lora=SMALL, template=str(template))
-    run_of(tmp_path / "run", recipe, trained)
+    write_checkpoint(tmp_path / "run", recipe, trained)
     merge(tmp_path / "run", tmp_path / "out")
-    merged = model_of(tmp_path / "out").eval()
+    merged = load_model(tmp_path / "out").eval()
     assert torch.allclose(logits_of(merged), logits_of(trained), atol=1e-4)
     assert (tmp_path / "out" / "chat_template.jinja").read_text() == template.read_text()
     settings = json.loads((tmp_path / "out" / "generation_config.json").read_text())
     tokens = ids_of(tmp_path / "out", "<|end|>", "<|system|>")
-    assert settings["eos_token_id"] == tokens  # the base's, and what was learnt
+    assert settings["eos_token_id"] == tokens  # the base's, and the one of the training
     template.unlink()
-    with pytest.raises(SeqitError, match=r"mine\.jinja, which it was trained with, is gone"):
+    with pytest.raises(SeqitError, match=r"mine\.jinja, used in training, no longer exists"):
         merge(tmp_path / "run", tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
@@ -207,19 +207,19 @@ def test_a_checkpoint_that_is_broken_or_of_another_model_is_refused(base, tmp_pa
 
     run = tmp_path / "run"
     recipe = TrainRecipe(model=str(base), out=str(run))
-    checkpoint = run_of(run, recipe, model_of(base))
+    checkpoint = write_checkpoint(run, recipe, load_model(base))
     (run / RUN_FILE).write_text("[]")
-    with pytest.raises(SeqitError, match=r"is no run's folder: run\.json cannot be read"):
+    with pytest.raises(SeqitError, match=r"is not the folder of a run: run\.json cannot be read"):
         merge(checkpoint, tmp_path / "out")
     (tmp_path / "llava").mkdir()
     other = make_llava(tmp_path / "llava")
     (run / RUN_FILE).write_text(json.dumps(recipe.to_dict() | {"model": str(other)}))
-    with pytest.raises(SeqitError, match=r"of another model than the base: .* size mismatch"):
+    with pytest.raises(SeqitError, match=r"to another model than the base: .* size mismatch"):
         merge(checkpoint, tmp_path / "out")
-    other = model_of(base)
+    other = load_model(base)
     other.more = torch.nn.Linear(2, 2)
-    more = run_of(tmp_path / "more", recipe, other)
-    with pytest.raises(SeqitError, match=r"base: 2 of its weights have no place there, as more\."):
+    more = write_checkpoint(tmp_path / "more", recipe, other)
+    with pytest.raises(SeqitError, match=r"base: 2 of its weights are unexpected, .* more\."):
         merge(more, tmp_path / "out")
     (weights,) = checkpoint.glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-9])
@@ -230,9 +230,9 @@ def test_a_checkpoint_that_is_broken_or_of_another_model_is_refused(base, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def pieces(base, tmp_path_factory):
-    """Checkpoints that two ranks left, by the stage of ZeRO."""
-    out = tmp_path_factory.mktemp("pieces")
+def shards(base, tmp_path_factory):
+    """Checkpoints of two ranks, in one folder per ZeRO stage."""
+    out = tmp_path_factory.mktemp("shards")
     script = TESTS / "support" / "zero_checkpoints.py"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
@@ -245,36 +245,36 @@ def pieces(base, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_the_ranks_pieces_are_the_weights_that_they_trained(stage, pieces, base, tmp_path):
+def test_the_shards_are_gathered_to_the_trained_weights(stage, shards, base, tmp_path):
     import torch
     from safetensors.torch import load_file
 
-    folder = pieces / str(stage)
+    folder = shards / str(stage)
     expected = load_file(folder / "whole.safetensors")
     made = merge(folder, tmp_path / "out", base=str(base))
     assert made.kind == "shards"
-    merged = model_of(tmp_path / "out")
+    merged = load_model(tmp_path / "out")
     weights = dict(merged.named_parameters())
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    before = dict(model_of(base).named_parameters())
+    before = dict(load_model(base).named_parameters())
     assert not any(torch.equal(weights[name], before[name]) for name in expected)
-    # Without the base's weights, as transformers' own trainer leaves them: settings alone.
-    beside = tmp_path / "beside"
-    shutil.copytree(folder, beside)
-    (beside / "whole.safetensors").unlink()
+    # With the config and without the base's weights, as transformers' Trainer saves it.
+    with_config = tmp_path / "with-config"
+    shutil.copytree(folder, with_config)
+    (with_config / "whole.safetensors").unlink()
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(base / name, beside)
-    merge(beside, tmp_path / "more")
-    assert torch.equal(logits_of(model_of(tmp_path / "more")), logits_of(merged))
+        shutil.copy(base / name, with_config)
+    merge(with_config, tmp_path / "more")
+    assert torch.equal(logits_of(load_model(tmp_path / "more")), logits_of(merged))
 
 
 @pytest.mark.slow
-def test_pieces_that_are_missing_broken_or_evil_are_refused(pieces, base, tmp_path):
+def test_shards_that_are_missing_corrupt_or_malicious_are_refused(shards, base, tmp_path):
     folder, out = tmp_path / "3", tmp_path / "out"
-    shutil.copytree(pieces / "3", folder)
+    shutil.copytree(shards / "3", folder)
     (folder / "whole.safetensors").unlink()
-    with pytest.raises(UsageError, match="does not say which model it belongs to"):
+    with pytest.raises(UsageError, match="does not name its base model"):
         merge(folder, out)
     (tag,) = [path for path in folder.iterdir() if path.is_dir()]
     shard = tag / "zero_pp_rank_1_mp_rank_00_optim_states.pt"
@@ -297,7 +297,7 @@ def test_pieces_that_are_missing_broken_or_evil_are_refused(pieces, base, tmp_pa
     with pytest.raises(SeqitError, match="cannot be read"):
         merge(folder, out, base=str(base))
     (folder / "latest").write_text("global_step99")
-    with pytest.raises(SeqitError, match="names 'global_step99', which is not there"):
+    with pytest.raises(SeqitError, match="names 'global_step99', which does not exist"):
         merge(folder, out, base=str(base))
     assert not out.exists()
 
@@ -309,12 +309,12 @@ def test_a_folder_without_an_adapter(tmp_path, base):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SeqitError, match="nothing to merge: no adapter"):
         merge(tmp_path / "empty", tmp_path / "out")
-    with pytest.raises(SeqitError, match="is no folder"):
+    with pytest.raises(SeqitError, match="is not a folder"):
         merge(tmp_path / "absent", tmp_path / "out")
-    with pytest.raises(SeqitError, match="a whole model already"):
+    with pytest.raises(SeqitError, match="already contains a complete model"):
         merge(base, tmp_path / "out")
     (tmp_path / "empty" / "checkpoints").mkdir()
-    with pytest.raises(SeqitError, match="holds no whole checkpoint"):
+    with pytest.raises(SeqitError, match="contains no complete checkpoint"):
         merge(tmp_path / "empty", tmp_path / "out")
 
 
@@ -329,7 +329,7 @@ def test_a_base_that_is_not_found(adapter, tmp_path, monkeypatch):
         merge(adapter, tmp_path / "out")
     config["base_model_name_or_path"] = None
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(UsageError, match="does not say which model it belongs to"):
+    with pytest.raises(UsageError, match="does not name its base model"):
         merge(adapter, tmp_path / "out")
 
 
@@ -341,7 +341,7 @@ def test_a_missing_tokenizer(adapter, base, tmp_path):
     with pytest.raises(SeqitError, match="there is no tokenizer in"):
         merge(adapter, tmp_path / "out", base=str(bare))
     (adapter / "tokenizer.json").write_text("{")
-    with pytest.raises(SeqitError, match=r"the tokenizer in .*adapter does not open"):
+    with pytest.raises(SeqitError, match=r"the tokenizer in .*adapter cannot be loaded"):
         merge(adapter, tmp_path / "out", base=str(bare))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "bare"]
 
@@ -358,7 +358,7 @@ def test_an_adapter_of_another_kind_or_with_broken_numbers(adapter, tmp_path):
     assert torch.isnan(weights[next(iter(weights))]).all()
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps(config | {"peft_type": "IA3"}))
-    with pytest.raises(SeqitError, match=r"only LoRA merges"):
+    with pytest.raises(SeqitError, match=r"only LoRA can be merged"):
         merge(adapter, tmp_path / "out")
     (adapter / "adapter_config.json").write_text("{")
     with pytest.raises(SeqitError, match=r"adapter_config\.json cannot be read"):
@@ -368,39 +368,39 @@ def test_an_adapter_of_another_kind_or_with_broken_numbers(adapter, tmp_path):
 # --- whole or not at all -------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_there_stays_as_it_is(adapter, tmp_path):
+def test_an_existing_folder_is_not_changed(adapter, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         merge(adapter, out)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
     (out / "mine.txt").unlink()
-    merge(adapter, out)  # an empty one is taken
+    merge(adapter, out)  # an empty folder may exist
     assert (out / "config.json").is_file()
 
 
-def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(
     adapter, tmp_path, monkeypatch
 ):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(model_folder.shutil, "disk_usage", lambda _: usage._replace(free=1_000))
-    with pytest.raises(SeqitError, match=r"needs 0\.0 GB, and the disk has 0\.0 GB left"):
+    with pytest.raises(SeqitError, match=r"needs 0\.0 GB, but the disk has 0\.0 GB left"):
         merge(adapter, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
 
 
-def test_a_folder_that_cannot_be_finished_is_gone(tmp_path):
-    for error, told, said in (
+def test_a_folder_that_cannot_be_finished_is_removed(tmp_path):
+    for error, expected, message in (
         (OSError(28, "No space left on device"), SeqitError, "cannot be written: No space left"),
         (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop"),
     ):
-        with pytest.raises(told, match=said), new_folder(tmp_path / "out") as folder:
+        with pytest.raises(expected, match=message), new_folder(tmp_path / "out") as folder:
             (folder / "part").write_text("x")
             raise error
     assert list(tmp_path.iterdir()) == []
-    wanted = pytest.raises(SeqitError, match="is not there; make it first")
-    with wanted, new_folder(tmp_path / "a" / "b"):
+    no_parent = pytest.raises(SeqitError, match="does not exist; create it first")
+    with no_parent, new_folder(tmp_path / "a" / "b"):
         pass
 
 
@@ -417,7 +417,7 @@ def test_the_command(adapter, base, tmp_path, seqit):
     ), ran.err
     assert (tmp_path / "out" / "config.json").is_file()
     again = seqit("merge", adapter, "-o", tmp_path / "out", HF_HUB_OFFLINE="1")
-    assert again.code == 2 and "is there already" in again.err
+    assert again.code == 2 and "already exists" in again.err
     nothing = seqit("merge", tmp_path, "-o", tmp_path / "more", HF_HUB_OFFLINE="1")
     assert nothing.code == 1 and "nothing to merge" in nothing.err
     assert "Traceback" not in again.err + nothing.err
@@ -437,6 +437,6 @@ def test_a_merge_that_is_stopped_leaves_no_half_model(number, adapter, tmp_path)
     process.communicate()
     whole = out.exists() and (out / "tokenizer.json").is_file()
     assert whole or not out.exists()
-    assert len(IDS) and process.returncode in (0, 143, -9)
+    assert len(INPUT_IDS) and process.returncode in (0, 143, -9)
     if number == signal.SIGTERM:
         assert not list(tmp_path.glob(".out.*"))

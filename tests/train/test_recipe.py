@@ -1,4 +1,4 @@
-"""A training recipe: YAML, the defaults of the paper, and what the schema says of both."""
+"""Training recipes: YAML, the defaults of the paper, and the schema."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ launch: {ranks: 8, nodes: 2, hostfile: hosts, rendezvous: "a:1", restarts: 1}
 )
 
 
-def test_the_defaults_are_the_papers():
+def test_the_defaults_are_those_of_the_paper():
     tuning, data, lora = Tuning(), Data(), Lora()
     assert (tuning.batch, tuning.lr, tuning.schedule, tuning.warmup) == (128, 2e-5, "linear", 0.03)
     assert (tuning.weight_decay, tuning.epochs, data.length) == (0, 3, 2048)
@@ -99,12 +99,12 @@ def test_one_source_needs_no_list():
         (b"lora: true", "lora: expected an object or null, found true"),
     ],
 )
-def test_what_is_wrong_gets_a_sentence(text, message):
+def test_invalid_recipes_are_reported(text, message):
     with pytest.raises(SeqitError, match=message):
         read_recipe(text, "r.yaml")
 
 
-SOUND = TrainRecipe(model="m", out="o")
+VALID = TrainRecipe(model="m", out="o")
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ SOUND = TrainRecipe(model="m", out="o")
         ({"memory": Memory(offload="nvme:")}, "needs the path"),
     ],
 )
-def test_contradictions_get_a_sentence(change, message):
+def test_contradictions_are_reported(change, message):
     with pytest.raises(UsageError, match=message):
-        dataclasses.replace(SOUND, **change).check()
-    SOUND.check()
+        dataclasses.replace(VALID, **change).check()
+    VALID.check()
 
 
-def test_a_look_needs_no_folder():
+def test_a_dry_run_needs_no_output_folder():
     TrainRecipe(model="m").check(needs_out=False)
 
 

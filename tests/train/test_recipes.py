@@ -1,4 +1,4 @@
-"""The recipes that come with seqit are recipes, and say what the paper says."""
+"""The recipes that come with seqit are valid, and have the values of the paper."""
 
 import pytest
 from support.paths import ROOT
@@ -24,7 +24,7 @@ def test_every_recipe_can_be_run(path):
         assert (ROOT / recipe.template).is_file()
 
 
-def test_the_papers_settings():
+def test_the_recipes_have_the_papers_values():
     full, lora = read("sit-8b"), read("sit-8b-lora")
     paper = Tuning(micro_batch=1)  # the defaults are the paper's
     assert full.tuning == lora.tuning == paper
@@ -33,7 +33,7 @@ def test_the_papers_settings():
     assert lora.lora == Lora(rank=64, alpha=16)
 
 
-def test_the_papers_settings_of_instructblip():
+def test_the_instructblip_recipe_has_the_papers_values():
     tuning = read("instructblip").tuning
     assert (tuning.lr, tuning.schedule, tuning.warmup) == (1e-5, "cosine", 1000)
     assert (tuning.weight_decay, tuning.epochs, tuning.batch) == (0.05, 5, 16)
@@ -49,7 +49,7 @@ def test_the_warm_up_takes_a_share_of_the_steps_or_their_number():
         assert rates[:11] == [step / 10 for step in range(11)] and set(rates[10:]) == {1.0}
 
 
-def test_the_tags_are_learnt_to_the_letter(tmp_path):
+def test_the_tags_template_is_rendered_and_masked(tmp_path):
     pytest.importorskip("transformers", reason="seqit[train] is not installed")
     from transformers import AutoTokenizer
 
@@ -64,10 +64,10 @@ def test_the_tags_are_learnt_to_the_letter(tmp_path):
     row = normalize({"instruction": "Name a river.", "output": "The Rhine.", "system": "Be brief."})
     row["history"] = [["Hello.", "Good day."]]
     encoded = encoder.encode(row)
-    pairs = zip(encoded.ids, encoded.targets, strict=True)
+    pairs = zip(encoded.ids, encoded.loss_mask, strict=True)
     assert encoder.decode(encoded.ids) == (
         "<|begin|><|system|>\nBe brief.\n<|user|>\nHello.\n<|assistant|>\nGood day.<|end|>\n"
         "<|user|>\nName a river.\n<|assistant|>\nThe Rhine.<|end|>\n"
     )
-    learnt = encoder.decode([token for token, is_target in pairs if is_target])
-    assert learnt == f"Good day.{END}The Rhine.{END}"
+    supervised = encoder.decode([token for token, is_supervised in pairs if is_supervised])
+    assert supervised == f"Good day.{END}The Rhine.{END}"

@@ -1,7 +1,7 @@
-"""The tiny models and data of the smoke runs: python make.py FOLDER.
+"""Create the tiny models and data of the smoke runs: python make.py FOLDER.
 
-Everything is drawn from one seed. The files have the names and formats of the published ones, the
-models their architectures, with random weights.
+All data is generated with one random seed. The files have the names and formats of the published
+ones; the models have the published architectures with random weights.
 """
 
 import gzip
@@ -20,9 +20,9 @@ THINGS = {
     "station": ("clock", "ramp", "track"),
 }
 COLOURS = ("red", "green", "blue", "yellow")
-IMAGE = "<image>"
+IMAGE_TOKEN = "<image>"
 BOS, END = "<|begin|>", "<|end|>"
-SIDE, QUERIES = 32, 4
+IMAGE_SIZE, QUERY_TOKENS = 32, 4
 
 # One text in all languages: {place}, {hour}, {number}.
 TRAINS = {
@@ -47,7 +47,7 @@ APPLES = {
     "es": "Ana tiene {few} manzanas y recoge {more} más. ¿Cuántas manzanas tiene ahora?",
 }
 
-# For training: other texts than the benchmarks', or none would be left after decontamination.
+# For training: texts that differ from the benchmarks', or decontamination would remove them all.
 MUSEUMS = {
     "en": "The museum of {place} owns {number} paintings, most of them from the last century.",
     "de": "Das Museum von {place} hat {number} Gemälde, die meisten aus dem letzten Jahrhundert.",
@@ -72,13 +72,13 @@ TIMES = {
 
 
 def write(path, text):
-    """Write a text to a file whose folder may not be there yet."""
+    """Write a text to a file and create its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
 def write_rows(path, rows):
-    """Write one JSON object a line."""
+    """Write one JSON object per line."""
     write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
@@ -89,34 +89,34 @@ def write_list(path, rows):
 
 def make_instructions(folder, rng):
     """Write Alpaca's, FlanCoT's, SeqEval's and AlpacaEval's files."""
-    judged = [f"Name {n} things that belong in a {place}." for n in (4, 5) for place in THINGS]
+    prompts = [f"Name {n} things that belong in a {place}." for n in (4, 5) for place in THINGS]
     seeds = []
     for place, things in THINGS.items():
         for number in (2, 3):
-            asked = f"Name {number} things that you can see in a {place}."
-            seeds.append({"instruction": asked, "output": ", ".join(things[:number])})
-        listed = f"In the {place} we saw a {things[2]}, a {things[0]} and a {things[1]}."
+            prompt = f"Name {number} things that you can see in a {place}."
+            seeds.append({"instruction": prompt, "output": ", ".join(things[:number])})
+        listing = f"In the {place} we saw a {things[2]}, a {things[0]} and a {things[1]}."
         seeds.append(
-            {"instruction": "Sort the things by name.", "input": listed, "output": things[0]}
+            {"instruction": "Sort the things by name.", "input": listing, "output": things[0]}
         )
-    # A seed that stands twice, and one that is an item of a benchmark: both are to go.
-    seeds += [seeds[0], {"instruction": judged[0], "output": "A crane, a boat, a rope, a quay."}]
+    # A duplicate seed, and one that is a benchmark item: both must be filtered out.
+    seeds += [seeds[0], {"instruction": prompts[0], "output": "A crane, a boat, a rope, a quay."}]
     rng.shuffle(seeds)
     write_list(folder / "alpaca_data_cleaned.json", [{"input": "", **seed} for seed in seeds])
     chats = []
     for place in PLACES[:6]:
         hour, number = rng.randint(5, 11), rng.randint(100, 999)
         text = TRAINS["en"].format(place=place, hour=hour, number=number)
-        asked = f"{WHICH_TRAIN['en'].format(place=place)} Think step by step.\n\nText: {text}"
-        said = f"The text says that train {number} leaves for {place}. The answer is {number}."
-        chats.append([("user", asked), ("assistant", said)])
+        prompt = f"{WHICH_TRAIN['en'].format(place=place)} Think step by step.\n\nText: {text}"
+        answer = f"The text says that train {number} leaves for {place}. The answer is {number}."
+        chats.append([("user", prompt), ("assistant", answer)])
     rows = [{"messages": [{"role": r, "content": c} for r, c in chat]} for chat in chats]
     write_rows(folder / "cot_data.jsonl", rows)
-    chained = [f"{each} Then say which of them is the largest." for each in judged[:6]]
+    chained = [f"{each} Then say which of them is the largest." for each in prompts[:6]]
     items = [{"instruction": each, "iteration": n % 4 + 1} for n, each in enumerate(chained)]
     write_list(folder / "seqEval.json", items)
     write_list(
-        folder / "alpaca_eval.json", [{"instruction": e, "dataset": "smoke"} for e in judged[:4]]
+        folder / "alpaca_eval.json", [{"instruction": e, "dataset": "smoke"} for e in prompts[:4]]
     )
 
 
@@ -131,12 +131,12 @@ def make_benchmarks(folder, rng):
         write_rows(folder / "gsm8k" / f"{split}.jsonl", rows)
     problems = []
     for number, name in enumerate(("add", "multiply")):
-        sign = "+*"[number]
-        prompt = f'def {name}(a, b):\n    """Return a {sign} b."""\n'
-        test = f"def check(candidate):\n    assert candidate(3, 4) == 3 {sign} 4\n"
+        operator = "+*"[number]
+        prompt = f'def {name}(a, b):\n    """Return a {operator} b."""\n'
+        test = f"def check(candidate):\n    assert candidate(3, 4) == 3 {operator} 4\n"
         problems.append(
             {"task_id": f"Smoke/{number}", "prompt": prompt, "entry_point": name, "test": test}
-            | {"canonical_solution": f"    return a {sign} b\n"}
+            | {"canonical_solution": f"    return a {operator} b\n"}
         )
     lines = "".join(json.dumps(each) + "\n" for each in problems)
     (folder / "HumanEval.jsonl.gz").write_bytes(gzip.compress(lines.encode(), mtime=0))
@@ -149,28 +149,31 @@ def make_benchmarks(folder, rng):
         for place, hour, number in trains:
             text = TRAINS[code].format(place=place, hour=hour, number=number)
             answer = {"text": str(number), "answer_start": text.index(str(number))}
-            asked = {"id": f"train-{place}", "question": WHICH_TRAIN[code].format(place=place)}
-            paragraphs.append({"context": text, "qas": [asked | {"answers": [answer]}]})
+            question = {"id": f"train-{place}", "question": WHICH_TRAIN[code].format(place=place)}
+            paragraphs.append({"context": text, "qas": [question | {"answers": [answer]}]})
         document = {"version": "1.1", "data": [{"title": "Trains", "paragraphs": paragraphs}]}
         write(folder / "xquad" / f"xquad.{code}.json", json.dumps(document, ensure_ascii=False))
 
 
 def make_parallel(folder, rng):
-    """Write Alpaca in five languages: rows with an input, and rows without."""
+    """Write Alpaca in five languages: rows with and without an input."""
     rows = {code: [] for code in LANGUAGES}
     for place in PLACES * 2:
         few, more, number = rng.randint(2, 40), rng.randint(2, 40), rng.randint(10, 999)
         for code in LANGUAGES:
             text = MUSEUMS[code].format(place=place, number=number)
-            asked = {"instruction": HOW_MANY_PAINTINGS[code], "input": text}
-            alone = {"instruction": TIMES[code].format(few=few, more=more), "input": ""}
-            rows[code] += [asked | {"output": str(number)}, alone | {"output": str(few * more)}]
-    for code, found in rows.items():
-        write_list(folder / f"alpaca_data_cleaned.{code}.json", found)
+            with_input = {"instruction": HOW_MANY_PAINTINGS[code], "input": text}
+            without = {"instruction": TIMES[code].format(few=few, more=more), "input": ""}
+            rows[code] += [
+                with_input | {"output": str(number)},
+                without | {"output": str(few * more)},
+            ]
+    for code, translated in rows.items():
+        write_list(folder / f"alpaca_data_cleaned.{code}.json", translated)
 
 
 def make_images(folder):
-    """Write VQAv2's and GQA's rows, and the images that they are about."""
+    """Write VQAv2's and GQA's rows, and their images."""
     from PIL import Image
 
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -179,14 +182,14 @@ def make_images(folder):
         path = (folder / "images" / f"{colour}.png").absolute()
         Image.new("RGB", (40 + 8 * number, 32), colour).save(path)
         captions = [f"A {colour} wall without a door.", f"A wall that is painted {colour}."]
-        asked = {"Which colour is the wall?": colour, "Is there a door?": "no"}
+        answers = {"Which colour is the wall?": colour, "Is there a door?": "no"}
         rows += [
             {"image": str(path), "question": question, "answer": answer, "captions": captions}
-            for question, answer in asked.items()
+            for question, answer in answers.items()
         ]
     write_rows(folder / "vqav2" / "train.jsonl", rows)
-    several = [{**row, "answers": [row["answer"]] * 10} for row in rows[:4]]
-    write_rows(folder / "vqav2" / "val.jsonl", several)
+    validation = [{**row, "answers": [row["answer"]] * 10} for row in rows[:4]]
+    write_rows(folder / "vqav2" / "val.jsonl", validation)
     keys = ("image", "question", "answer")
     write_rows(folder / "gqa" / "testdev.jsonl", [{k: row[k] for k in keys} for row in rows[4:]])
 
@@ -196,8 +199,8 @@ def make_tokenizer(folder, special):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    signs = [BOS, END, *special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
-    vocabulary = {sign: number for number, sign in enumerate(signs)}
+    tokens = [BOS, END, *special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.add_special_tokens([BOS, END, *special])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -212,8 +215,8 @@ def make_tokenizer(folder, special):
     return wrapped
 
 
-def llama(tokenizer):
-    """Return the settings of a Llama of two layers."""
+def llama_config(tokenizer):
+    """Return the config of a Llama of two layers."""
     from transformers import LlamaConfig
 
     return LlamaConfig(
@@ -230,16 +233,16 @@ def llama(tokenizer):
 
 
 def make_llama(folder):
-    """Write a random Llama with its tokenizer; like a base model it has no chat template."""
+    """Write a random Llama with its tokenizer, without a chat template, like a base model."""
     import torch
     from transformers import LlamaForCausalLM
 
     torch.manual_seed(0)
-    LlamaForCausalLM(llama(make_tokenizer(folder, []))).save_pretrained(folder)
+    LlamaForCausalLM(llama_config(make_tokenizer(folder, []))).save_pretrained(folder)
 
 
 def make_instructblip(folder):
-    """Write a random InstructBLIP over a Llama, as that over Vicuna is, and its processor."""
+    """Write a random InstructBLIP over a Llama, like the one over Vicuna, and its processor."""
     import torch
     from transformers import (
         InstructBlipConfig,
@@ -250,38 +253,38 @@ def make_instructblip(folder):
     )
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-    tokenizer = make_tokenizer(folder, [IMAGE])
-    asker = make_tokenizer(folder / "asker", [])
-    pixels = BlipImageProcessorPil(size={"height": SIDE, "width": SIDE})
-    InstructBlipProcessor(pixels, tokenizer, asker, num_query_tokens=QUERIES).save_pretrained(
-        folder
-    )
+    tokenizer = make_tokenizer(folder, [IMAGE_TOKEN])
+    qformer_tokenizer = make_tokenizer(folder / "qformer", [])
+    pixels = BlipImageProcessorPil(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
+    InstructBlipProcessor(
+        pixels, tokenizer, qformer_tokenizer, num_query_tokens=QUERY_TOKENS
+    ).save_pretrained(folder)
     torch.manual_seed(0)
     size = {"hidden_size": 32, "intermediate_size": 64}
     size |= {"num_hidden_layers": 2, "num_attention_heads": 2}
-    eye = InstructBlipVisionConfig(**size, image_size=SIDE, patch_size=SIDE // 2)
-    queries = InstructBlipQFormerConfig(
+    vision = InstructBlipVisionConfig(**size, image_size=IMAGE_SIZE, patch_size=IMAGE_SIZE // 2)
+    qformer = InstructBlipQFormerConfig(
         **size,
-        vocab_size=len(asker),
+        vocab_size=len(qformer_tokenizer),
         encoder_hidden_size=32,
         max_position_embeddings=256,
         cross_attention_frequency=1,
     )
     config = InstructBlipConfig(
-        vision_config=eye.to_dict(),
-        qformer_config=queries.to_dict(),
-        text_config=llama(tokenizer).to_dict(),
-        num_query_tokens=QUERIES,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        vision_config=vision.to_dict(),
+        qformer_config=qformer.to_dict(),
+        text_config=llama_config(tokenizer).to_dict(),
+        num_query_tokens=QUERY_TOKENS,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
     )
     model = InstructBlipForConditionalGeneration(config)
-    torch.nn.init.normal_(model.query_tokens)  # of zeros all queries would see the same
+    torch.nn.init.normal_(model.query_tokens)  # with zeros all queries would get the same features
     model.save_pretrained(folder)
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 1}))
 
 
 def main(folder):
-    """Write all of it, and at last an empty file `ready`."""
+    """Write all data and models, and finally an empty file `ready`."""
     rng = random.Random(0)
     for make in (make_instructions, make_benchmarks, make_parallel):
         make(folder / "data", rng)

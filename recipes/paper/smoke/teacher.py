@@ -1,9 +1,9 @@
-"""A teacher and judge without a model, for the smoke runs: python teacher.py PID.
+"""A mock teacher and judge without a model, for the smoke runs: python teacher.py PID.
 
-A server for chat completions on loopback. It prints its URL, goes on in the background, and ends
-when the process PID does. What it answers depends on the messages and the seed alone: a run that
-is repeated gets the same answers. It goes by the JSON Schema that comes with a request and by the
-tags around the texts that it is given, not by the wording of the prompts.
+A server for chat completions on loopback. It prints its URL, continues in the background, and ends
+when the process PID ends. Its answers depend only on the messages and the seed, so a repeated run
+gets the same answers. It uses the JSON Schema of the request and the tags around texts in the
+prompt, not the wording of the prompt.
 """
 
 import json
@@ -17,13 +17,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WORDS = ("harbour", "lantern", "meadow", "orchard", "pebble", "quarry", "saddle", "thimble")
 PREFERRED = ("complete", "different")
-"""What is said where a hash should not decide: a rewritten instruction is good as it is."""
+"""Values that are chosen instead of a random one: a rewritten instruction is accepted."""
 
 _TEXTS = re.compile(r"<([\w-]+)>\n(.*?)\n</\1>", re.DOTALL)
 
 
 def answer(body):
-    """Return the text that a decoded request is answered with."""
+    """Return the text of the answer to a decoded request."""
     digest = blake2b(json.dumps([body["messages"], body.get("seed")]).encode()).digest()
     content = body["messages"][-1]["content"]
     if not isinstance(content, str):
@@ -31,38 +31,38 @@ def answer(body):
     schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
     if schema is None:
         return f"Answer {digest.hex()[:6]}.\n\nIt is about this: {content[:160]}"
-    asked = asked_of(body["messages"])
-    # Where no tags are around a text it is the last paragraph.
-    texts = dict(reversed(_TEXTS.findall(asked))) or {"text": asked.rpartition("\n\n")[2]}
-    forms = schema["properties"]
-    values = {name: value_of(name, form, texts, digest) for name, form in forms.items()}
-    if values.get("verdict") == "complete":  # then nothing is to be said anew
+    prompt = prompt_of(body["messages"])
+    # Without tags, the text is the last paragraph.
+    texts = dict(reversed(_TEXTS.findall(prompt))) or {"text": prompt.rpartition("\n\n")[2]}
+    fields = schema["properties"]
+    values = {name: field_value(name, field, texts, digest) for name, field in fields.items()}
+    if values.get("verdict") == "complete":  # no new instruction is needed
         values |= {"instruction": "", "steps": []}
     return json.dumps(values)
 
 
-def asked_of(messages):
-    """Return the last message that gives a text; later ones may say what was wrong."""
+def prompt_of(messages):
+    """Return the last user message with a tagged text; later ones may be correction turns."""
     turns = [turn["content"] for turn in messages if turn["role"] == "user"]
     return next((text for text in reversed(turns) if _TEXTS.search(text)), turns[-1])
 
 
-def value_of(name, form, texts, digest):
+def field_value(name, field, texts, digest):
     """Return the value of one field of the answer."""
-    choices = form.get("enum")
+    choices = field.get("enum")
     if choices:
-        drawn = choices[digest[sum(name.encode()) % 60] % len(choices)]
-        return next((each for each in PREFERRED if each in choices), drawn)
+        random_choice = choices[digest[sum(name.encode()) % 60] % len(choices)]
+        return next((each for each in PREFERRED if each in choices), random_choice)
     text = texts.get("original") or next(iter(texts.values()))
     new = [word for word in WORDS if word not in text] or list(WORDS)
     word = new[digest[1] % len(new)]
     first, last = f"Name a thing that goes with the word {word}.", f"Say what a {word} is for."
-    if form["type"] == "array":
+    if field["type"] == "array":
         steps = re.findall(r"^\d+\. (.*)$", texts.get("steps", ""), re.MULTILINE) or [text]
         return [first, *steps, last]
     if name == "instruction":
         return f"{first} Then do this: {text}\n\n{last}"
-    if name == "input":  # what follows the first line is content
+    if name == "input":  # the content follows the first line
         return text.partition("\n")[2].strip()
     if name == "paraphrase":
         return f"Put differently: {text}"
@@ -78,12 +78,12 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         text = answer(body)
         message = {"role": "assistant", "content": text}
-        said = {
+        completion = {
             "model": body["model"],
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 100, "completion_tokens": len(text.split())},
         }
-        data = json.dumps(said).encode()
+        data = json.dumps(completion).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
@@ -91,11 +91,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *words):
-        """Say nothing."""
+        """Log nothing."""
 
 
 def end_with(process):
-    """End this process when another one is gone."""
+    """End this process when another one has ended."""
     while True:
         try:
             os.kill(process, 0)

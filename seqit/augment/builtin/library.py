@@ -1,4 +1,4 @@
-"""The whole library, parts of it, and the way back from a step's wording to its kind."""
+"""The steps of the library, the selection of some, and the lookup of a step by its instruction."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from seqit.augment.builtin.number_steps import NUMBER_STEPS
 from seqit.augment.builtin.options_steps import OPTIONS_STEPS
 from seqit.augment.builtin.question_steps import QUESTION_STEPS
 from seqit.augment.builtin.slots import SLOTS
-from seqit.augment.builtin.step import StepKind, as_clause
+from seqit.augment.builtin.step import StepKind, clause_of
 from seqit.augment.builtin.text_steps import TEXT_STEPS
 from seqit.errors import UsageError
 from seqit.records.validation import did_you_mean
@@ -23,15 +23,15 @@ ALL_STEPS = (*PREFIX_STEPS, *SUFFIX_STEPS, *DECOMPOSE_STEPS)
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The steps that a teacher may add: before the task, after it, and, by name, all."""
+    """The steps that a teacher may add before and after the task, and the names of all."""
 
     prefix: tuple[StepKind, ...]
     suffix: tuple[StepKind, ...]
     names: frozenset[str]
 
 
-def library(names: Collection[str] = ()) -> Library:
-    """Return the steps of these names, by default all; raises UsageError for an unknown one."""
+def select_steps(names: Collection[str] = ()) -> Library:
+    """Return the steps with these names, by default all; raises UsageError for unknown names."""
     known = [kind.name for kind in ALL_STEPS]
     for name in names:
         if name not in known:
@@ -43,17 +43,17 @@ def library(names: Collection[str] = ()) -> Library:
     return Library(prefix, suffix, wanted)
 
 
-def wordings(kind: StepKind) -> Iterator[str]:
-    """Yield every clause that the kind's phrasings can become."""
+def possible_clauses(kind: StepKind) -> Iterator[str]:
+    """Yield every clause that the kind's phrasings can produce."""
     for phrasing in kind.phrasings:
         slots = [slot for slot in SLOTS if f"{{{slot}}}" in phrasing]
         for values in product(*(SLOTS[slot] for slot in slots)):
             yield phrasing.format(**dict(zip(slots, values, strict=True)))
 
 
-_KIND_OF_CLAUSE = {clause: kind for kind in ALL_STEPS for clause in wordings(kind)}
+_KIND_OF_CLAUSE = {clause: kind for kind in ALL_STEPS for clause in possible_clauses(kind)}
 
 
 def kind_of(instruction: str) -> StepKind | None:
-    """Return the kind of a step by its instruction; None for a task that is not from here."""
-    return _KIND_OF_CLAUSE.get(as_clause(instruction))
+    """Return the kind of a step by its instruction; None if it is not a step of the library."""
+    return _KIND_OF_CLAUSE.get(clause_of(instruction))

@@ -1,4 +1,4 @@
-"""Find the answer options of a multiple-choice question, in the formats that occur in the wild."""
+"""Find the answer options of a multiple-choice question, in the formats that data sets use."""
 
 import re
 from typing import NamedTuple
@@ -12,7 +12,7 @@ class AnswerOption(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What an answer calls the option by."""
+        """How an answer refers to the option."""
         return self.label or self.text
 
 
@@ -25,13 +25,13 @@ _INLINE = re.compile(r"(?:(?<=\s)|^)(\(?[A-Ha-h][).])[ \t]+")
 
 
 def find_options(text: str) -> tuple[str, tuple[AnswerOption, ...]]:
-    """Return the question in front of the options, and the options; none where they are unclear."""
+    """Return the question without its options, and the options; () if they are ambiguous."""
     if heading := _HEADING.search(text):
         stem, block = text[: heading.start()], text[heading.end() :]
         found = [_option(line) for line in block.strip().split("\n")]
     else:
         stem, found = _labelled_lines(text) or _inline(text) or (text, [])
-    if len(found) > 1 and _clear(found):
+    if len(found) > 1 and _is_consistent(found):
         return stem.strip(), tuple(found)
     return text.strip(), ()
 
@@ -45,7 +45,7 @@ def _option(line: str) -> AnswerOption:
 
 
 def _labelled_lines(text: str) -> tuple[str, list[AnswerOption]] | None:
-    """Read a run of labelled lines at the end of a text that has no heading for them."""
+    """Parse consecutive labelled lines at the end of a text without a heading for them."""
     rows = text.rstrip().split("\n")
     first = len(rows)
     while first and (option := _option(rows[first - 1])).label and option.text:
@@ -56,7 +56,7 @@ def _labelled_lines(text: str) -> tuple[str, list[AnswerOption]] | None:
 
 
 def _inline(text: str) -> tuple[str, list[AnswerOption]] | None:
-    """Read "Which is a fish? a) salmon b) robin c) whale"."""
+    """Parse "Which is a fish? a) salmon b) robin c) whale"."""
     if not any(mark in text for mark in ("b)", "B)", "b. ", "B. ")):
         return None
     marks = list(_INLINE.finditer(text))
@@ -70,8 +70,8 @@ def _inline(text: str) -> tuple[str, list[AnswerOption]] | None:
     return text[: marks[0].start()], found
 
 
-def _clear(found: list[AnswerOption]) -> bool:
-    """Say whether the labels are A, B, C … without a gap (or all missing) and the texts differ."""
+def _is_consistent(found: list[AnswerOption]) -> bool:
+    """Return whether the texts differ and the labels are A, B, C, … or 1, 2, 3, … or missing."""
     texts = {option.text.casefold() for option in found}
     if len(texts) < len(found) or "" in texts:
         return False

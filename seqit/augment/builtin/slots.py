@@ -1,4 +1,4 @@
-"""The few words that change inside a phrasing."""
+"""Placeholders inside phrasings and replies, such as {it}, and their values."""
 
 from seqit.augment.builtin.task import Task
 
@@ -11,11 +11,11 @@ SLOTS: dict[str, tuple[str, ...]] = {
     ),
     "n": ("one sentence", "two sentences", "three sentences", "four sentences"),
 }
-"""Every value that a slot can take, so that a wording can be led back to its phrasing."""
+"""Every value of each slot, so that a clause can be traced back to its step."""
 
 
-def fill(template: str, task: Task, it: str = "") -> str:
-    """Put the task's own words into the slots of a phrasing or a reply."""
+def fill_slots(template: str, task: Task, it: str = "") -> str:
+    """Fill the slot of a phrasing or a reply with the task's own word; `it` names the answer."""
     if "{" not in template:
         return template
     if "{it}" in template:

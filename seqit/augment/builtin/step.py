@@ -1,4 +1,4 @@
-"""One entry of the library: how a step is asked for, where it fits, what the right answer is."""
+"""The type of a library step: how it is phrased, where it applies, what its right answer is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from seqit.records.record import Check, Step
 T = TypeVar("T")
 
 
-class Solved(NamedTuple):
-    """The right answer to a step: its text, and the check that proves it."""
+class Solution(NamedTuple):
+    """The right answer to a step: its text, and the check that verifies it."""
 
     text: str
     check: Check
@@ -20,54 +20,52 @@ class Solved(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StepKind:
-    """A verifiable step.
+    """A kind of verifiable step.
 
-    `phrasings` are imperative clauses without a final stop; `slots` names the values that the
-    placeholder in them can take. `replies` are the ways to state the solved text.
+    `phrasings` are imperative clauses without a full stop, possibly with a slot (see slots.py).
+    `replies` are templates that state the solution. `result` is what a suffix step after this one
+    works on; after "end" none can be added.
     """
 
     name: str
     phrasings: tuple[str, ...]
     applies: Callable[[Task], bool]
-    solve: Callable[[Task], Solved | None]
+    solve: Callable[[Task], Solution | None]
     replies: tuple[str, ...] = ("{}",)
-    family: str = ""  # steps of one family do not meet in a chain
-    gives: Literal["text", "number", "end"] = "text"  # what a later suffix finds
+    family: str = ""  # a chain has at most one step of a family
+    result: Literal["text", "number", "end"] = "text"
 
     @property
     def key(self) -> str:
-        """What tells whether a chain has such a step already."""
+        """The family, or the name: a chain has at most one step with the same key."""
         return self.family or self.name
 
 
 def pick(rng: Random, choices: tuple[T, ...]) -> T:
-    """Draw one; a third of the time that random.choice takes."""
+    """Return a random element, in a third of the time of random.choice."""
     return choices[int(rng.random() * len(choices))]
 
 
-def reply(template: str, text: str) -> str:
-    """State the answer; what has several lines starts on a line of its own."""
+def render_reply(template: str, text: str) -> str:
+    """Insert the text into a reply; a text of several lines begins on a new line."""
     if "\n" in text:
         template = template.replace(": {}", ":\n{}")
     return template.replace("{}", text)
 
 
-def listing(items: list[str]) -> str:
-    """Join a list: on one line where that is easy to read, else with bullets."""
+def format_list(items: list[str]) -> str:
+    """Join items on one line if they are few, short and without commas, else as bullets."""
     if any("," in item or len(item) > 40 for item in items) or len(items) > 8:
         return "\n".join(f"- {item}" for item in items)
     return ", ".join(items)
 
 
-def as_step(kind: StepKind, clause: str, output: str, check: Check | None) -> Step:
-    """Return the step as the record has it: the clause as a sentence of its own."""
-    step: Step = {"instruction": f"{clause[0].upper()}{clause[1:]}.", "output": output}
-    if check is not None:
-        step["check"] = check
-    step["name"] = kind.name
-    return step
+def build_step(kind: StepKind, clause: str, output: str, check: Check) -> Step:
+    """Return the step of a record, with the clause as its instruction sentence."""
+    instruction = f"{clause[0].upper()}{clause[1:]}."
+    return {"instruction": instruction, "output": output, "check": check, "name": kind.name}
 
 
-def as_clause(instruction: str) -> str:
-    """Undo `as_step`."""
+def clause_of(instruction: str) -> str:
+    """Return the clause that `build_step` made the instruction from."""
     return instruction[:1].lower() + instruction[1:].removesuffix(".")

@@ -1,15 +1,15 @@
-"""The task that a chain is built around: what its question holds, each measured once."""
+"""The properties of the original task that decide which steps apply, each computed once."""
 
 import re
 from functools import cached_property
 
 from seqit.augment.builtin.answer import Answer
 from seqit.augment.builtin.options import AnswerOption, find_options
-from seqit.checks import measures
+from seqit.checks import text_units
 
 _CLAIM = re.compile(r'(?:^|\n)(?:[A-Z]\w+: )?"([^"\n]+)"(?=\n|$)')
 _CLAIM_NOUN = re.compile(r"\b(sentence|statement|claim)\b")
-_GIVEN = re.compile(
+_INPUT_NOUN = re.compile(
     r"\b(?:the|this|that|these|a)(?: (?:following|given|provided|above|below))? "
     r"(paragraph|passage|sentence|article|email|review|dialogue|conversation|story|list|poem"
     r"|abstract|code|claim|text)\b"
@@ -22,7 +22,7 @@ _YES_NO = frozenset((
 ))
 # fmt: on
 _QUESTION_WORDS = re.compile(r"\b(what|which|who|whom|whose|when|where|why|how)\b", re.IGNORECASE)
-_FAVOUR = re.compile(r"(?:can|could|will|would) (?:you|i|we)\b", re.IGNORECASE)
+_POLITE_REQUEST = re.compile(r"(?:can|could|will|would) (?:you|i|we)\b", re.IGNORECASE)
 
 
 class Task:
@@ -34,76 +34,77 @@ class Task:
         self.answer = answer
 
     @cached_property
-    def _parts(self) -> tuple[str, tuple[AnswerOption, ...]]:
+    def _stem_and_options(self) -> tuple[str, tuple[AnswerOption, ...]]:
         return find_options(self.text)
 
     @property
     def stem(self) -> str:
         """The question without its options."""
-        return self._parts[0]
+        return self._stem_and_options[0]
 
     @property
     def options(self) -> tuple[AnswerOption, ...]:
-        return self._parts[1]
+        return self._stem_and_options[1]
 
     @cached_property
     def is_question(self) -> bool:
         return "?" in self.text or "？" in self.text or bool(self.options)
 
     @cached_property
-    def offers_choice(self) -> bool:
-        """Say whether there are options that are worth a step: more than yes and no."""
+    def is_multiple_choice(self) -> bool:
+        """Whether there are options other than yes and no."""
         return len(self.options) > 1 and {o.text.casefold() for o in self.options} != {"yes", "no"}
 
     @cached_property
     def claim(self) -> str:
-        """The one statement quoted on a line of its own, or ""."""
+        """The only statement that is quoted on a separate line, or ""."""
         found = _CLAIM.findall(self.stem) if '"' in self.text else []
         return found[0].strip() if len(found) == 1 else ""
 
     @cached_property
     def claim_noun(self) -> str:
+        """The instruction's word for the claim."""
         match = _CLAIM_NOUN.search(self.text.replace(f'"{self.claim}"', ""))
         return match[1] if match else "statement"
 
     @cached_property
     def content_noun(self) -> str:
-        """What the instruction calls its input, as far as that is sure."""
-        # Labels in it, as in "Sentence: …\nWord: …", make it more than what its name says.
-        match = None if ":" in self.content else _GIVEN.search(self.text)
+        """The instruction's word for its input, or "input" if it is unclear."""
+        # An input with labels ("Sentence: …\nWord: …") is not just a sentence.
+        match = None if ":" in self.content else _INPUT_NOUN.search(self.text)
         return match[1] if match else "input"
 
     @cached_property
-    def story(self) -> str:
-        """The text whose sentences, words and numbers can be asked for: a question in prose."""
+    def prose(self) -> str:
+        """The question, if it is plain prose whose sentences and words can be asked for; or ""."""
         usable = self.is_question and not self.options and not self.claim and not self.content
         return self.stem if usable and "\n" not in self.stem and "`" not in self.stem else ""
 
     @cached_property
     def sentences(self) -> list[str]:
-        return measures.sentences(self.story)
+        return text_units.sentences(self.prose)
 
     @cached_property
     def numbers(self) -> list[str]:
-        return measures.clear_numbers(self.story)
+        return text_units.clear_numbers(self.prose)
 
     @cached_property
     def question(self) -> str:
         """The only sentence that ends with a question mark, or ""."""
         if self.stem.count("?") != 1:
             return ""
-        found = [s for s in measures.sentences(self.stem) if s.endswith("?")]
+        found = [s for s in text_units.sentences(self.stem) if s.endswith("?")]
         return found[0] if len(found) == 1 else ""
 
     @cached_property
     def question_type(self) -> str:
-        """Return yes/no, multiple-choice or open; "" where people could disagree."""
-        if self.offers_choice:
+        """One of yes/no, multiple-choice and open; "" if it is ambiguous."""
+        if self.is_multiple_choice:
             return "multiple-choice"
         first = _FIRST_WORD.match(self.question)
         if self.options or not first or self.text.count("?") != 1:
             return ""
-        if _FAVOUR.match(self.question):
+        if _POLITE_REQUEST.match(self.question):
             return ""
         if first[0].casefold() in _YES_NO and not re.search(r"\bor\b", self.question):
             return "yes/no"
@@ -111,7 +112,7 @@ class Task:
 
     @cached_property
     def question_word(self) -> str:
-        """The only question word of the question, or ""."""
+        """The question word, if the question has only one and begins with it; or ""."""
         found = _QUESTION_WORDS.findall(self.question)
         first = _FIRST_WORD.match(self.question)
         alone = len(found) == 1 and first is not None and first[0].casefold() == found[0].casefold()

@@ -1,15 +1,15 @@
 """Caption-then-answer: describe the image first, then answer the question about it.
 
-The manual chain of arXiv 2403.07794 for visual question answering. A record holds one question
-with its image and the image's captions, so every question of an image is kept. A vision model can
-write the captions that are not there.
+The manual chain of arXiv 2403.07794 for visual question answering. A record has one question
+with its image and the image's captions, so every question about an image is kept. A vision model
+can write missing captions.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from seqit.augment.caption.captions import caption_prompt, written_caption
+from seqit.augment.caption.captions import caption_prompt_version, generate_caption
 from seqit.augment.derive import (
     NO_OUTPUT,
     OnInapplicable,
@@ -22,7 +22,7 @@ from seqit.augment.derive import (
     record_failure,
     skip_or_pass,
 )
-from seqit.llm.client import ModelClient, WithoutModel
+from seqit.llm.client import ModelClient, NoModelRunner
 from seqit.llm.model_call import CompletionFailed, ModelCall
 from seqit.records.identity import rng_for
 from seqit.records.record import Record, Step
@@ -32,8 +32,8 @@ METHOD = "caption"
 
 CaptionVariant = Literal["describe", "base", "merged"]
 
-DESCRIBE = "Describe the image in a sentence."
-"""The first step; it needs the image and nothing else."""
+DESCRIBE_INSTRUCTION = "Describe the image in a sentence."
+"""The instruction of the first step; it needs only the image."""
 
 # The question follows.
 _PHRASINGS = (
@@ -53,43 +53,44 @@ def augment(
     model: ModelClient | None = None,
     variant: CaptionVariant = "describe",
     captions: Literal["draw", "first"] = "draw",
-    others: OnInapplicable = "reject",
+    on_inapplicable: OnInapplicable = "reject",
 ) -> Iterator[Row]:
-    """Put a description before the answer of every row that has an image and a caption.
+    """Yield each row with an image and a caption as a chain that describes the image first.
 
-    `describe` does it to all of them, `base` leaves them as they are (answer directly), `merged`
-    draws one or the other by halves. All three take the same rows, so that runs on them differ
-    in the chain alone. Of several captions one is drawn, or the first is taken.
+    variant: `describe` changes every row, `base` none (answer directly), `merged` a random half.
+        All three use the same rows, so that models trained on them differ only in the chain.
+    captions: which of several captions to use: a random one (`draw`), or the first.
+    model: writes a caption for rows that have none; it is not called for rows that are not
+        changed. The caption is added as metadata.caption, and is the same for all rows with the
+        same images.
 
-    Where a row has none, the model is shown the image and writes one; it is not asked for rows
-    that stay as they are. The caption goes to metadata.caption, and is the same for all rows that
-    show the same image.
+    Raises UsageError for an unknown value of an option.
     """
     check_choice("variant", variant, ("describe", "base", "merged"))
     check_choice("captions", captions, ("draw", "first"))
-    check_choice("others", others, ("reject", "pass"))
-    describing = _Describing(seed, variant, captions, model)
-    for row, result in (model or WithoutModel()).run(rows, describing.run):
+    check_choice("on_inapplicable", on_inapplicable, ("reject", "pass"))
+    describer = _Describer(seed, variant, captions, model)
+    for row, result in (model or NoModelRunner()).run(rows, describer.run):
         if isinstance(result, CompletionFailed):
             record_failure(stats, row, result)
         elif isinstance(result, SkipReason):
-            yield from skip_or_pass(row, stats, others, METHOD, result)
+            yield from skip_or_pass(row, stats, on_inapplicable, METHOD, result)
         else:
-            yield row if result is None else row.changed(result)
+            yield row if result is None else row.with_value(result)
 
 
 def _captions(record: Record) -> list[str]:
-    """Return the captions that `metadata.captions` or `metadata.caption` holds."""
+    """Return the captions in `metadata.captions`, or else the one in `metadata.caption`."""
     metadata = record.get("metadata", {})
-    for known in (metadata.get("captions"), [metadata.get("caption")]):
-        texts = known if isinstance(known, list) else []
-        if found := [text for text in texts if isinstance(text, str) and text.strip()]:
-            return found
+    for value in (metadata.get("captions"), [metadata.get("caption")]):
+        texts = value if isinstance(value, list) else []
+        if captions := [text for text in texts if isinstance(text, str) and text.strip()]:
+            return captions
     return []
 
 
-def _obstacle(record: Record, has_caption: bool) -> SkipReason | None:
-    """Return why the image cannot be described first."""
+def _skip_reason(record: Record, has_caption: bool) -> SkipReason | None:
+    """Return why the method does not apply to the record; None if it does."""
     if not record.get("images"):
         return SkipReason("no-image", "The row has no image.")
     if not has_caption:
@@ -104,8 +105,8 @@ def _obstacle(record: Record, has_caption: bool) -> SkipReason | None:
 
 
 @dataclass(frozen=True)
-class _Describing:
-    """One row's way to its chain."""
+class _Describer:
+    """Builds the chain of one row."""
 
     seed: int
     variant: CaptionVariant
@@ -113,27 +114,30 @@ class _Describing:
     model: ModelClient | None
 
     def run(self, row: Row) -> ModelCall[Record | SkipReason | None]:
-        """Return the chain, why there is none, or None where the row stays; raises CompletionFailed."""
+        """Return the chain, why the row is skipped, or None if the row is not changed.
+
+        Raises CompletionFailed.
+        """
         record: Record = row.value
-        known = _captions(record)
-        if why := _obstacle(record, bool(known or self.model)):
-            return why
-        lot = rng_for(self.seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
-        if self.variant == "base" or (self.variant == "merged" and lot.random() < 0.5):
+        captions = _captions(record)
+        if skip := _skip_reason(record, bool(captions or self.model)):
+            return skip
+        rng = rng_for(self.seed, record["id"], record["lineage"]["iteration"] + 1, METHOD)
+        if self.variant == "base" or (self.variant == "merged" and rng.random() < 0.5):
             return None
         changes: dict[str, Any] = {}
         origin = {}
-        if not known and self.model:
-            known = [(yield from written_caption(self.model, record, self.seed))]
-            changes["metadata"] = record.get("metadata", {}) | {"caption": known[0]}
-            origin = {"teacher": self.model.name, "prompt": caption_prompt()}
-        caption = lot.choice(known) if self.captions == "draw" else known[0]
-        changes |= _described(record, caption, lot.choice(_PHRASINGS))
+        if not captions and self.model:
+            captions = [(yield from generate_caption(self.model, record, self.seed))]
+            changes["metadata"] = record.get("metadata", {}) | {"caption": captions[0]}
+            origin = {"teacher": self.model.name, "prompt": caption_prompt_version()}
+        caption = rng.choice(captions) if self.captions == "draw" else captions[0]
+        changes |= _chain_fields(record, caption, rng.choice(_PHRASINGS))
         return derive(record, changes, "caption", method=METHOD, seed=self.seed, **origin)
 
 
-def _described(record: Record, caption: str, request: str) -> dict[str, Any]:
-    first: Step = {"instruction": DESCRIBE, "output": caption, "name": "describe"}
+def _chain_fields(record: Record, caption: str, request: str) -> dict[str, Any]:
+    first: Step = {"instruction": DESCRIBE_INSTRUCTION, "output": caption, "name": "describe"}
     return {
         "instruction": prepend_request(request, record["instruction"]),
         "output": f"{labelled('Description', caption)}\n\n{labelled('Answer', record['output'])}",
@@ -145,6 +149,6 @@ def _answer_steps(record: Record) -> list[Step]:
     steps = chain_of(record)
     answer = record["output"]
     if not record.get("steps") and len(answer.split()) <= 3:
-        # Exact match is the measure of such answers (VQAv2); longer ones can be put differently.
+        # VQAv2 scores short answers by exact match; longer ones can be worded differently.
         return [{**steps[0], "check": {"kind": "text", "value": answer}}]
     return steps

@@ -1,39 +1,31 @@
-"""Seq-Instruct: a teacher turns instructions into chains, iteration after iteration.
+"""Seq-Instruct: a teacher turns instructions into chains, one operation per iteration.
 
 Source: Hu, Yu, Chen, Ponti, "Fine-Tuning Large Language Models with Sequential Instructions",
-NAACL 2025, section 3. The teacher may be a rule library or a language model; what an operation,
-a chain and a frozen record are is said here, once.
+NAACL 2025, section 3. The teacher is a rule library or a language model. This module applies its
+outcomes: it writes chains with their lineage, and marks kept records as final.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
-from seqit.augment.derive import rebuild, record_failure
+from seqit.augment.derive import RowState, rebuild, record_failure
 from seqit.augment.seq_instruct.teacher import (
-    CLASSIFIED,
-    Classified,
+    CLASSIFICATION_KEY,
+    Classification,
     KeepUnchanged,
     Rewrite,
     Teacher,
 )
 from seqit.checks import record_problems
-from seqit.llm.client import CallRunner, WithoutModel
+from seqit.llm.client import CallRunner, NoModelRunner
 from seqit.llm.model_call import CompletionFailed, ModelCall
 from seqit.records.record import Lineage, Record
 from seqit.records.run_stats import Row, RunStats
 
 METHOD = "seq-instruct"
 OPERATIONS = ("decompose", "prefix", "suffix", "keep")
-
-
-@dataclass(slots=True)
-class _ChainedRow:
-    """One row on its way through the iterations, as far as it has come."""
-
-    row: Row
-    operations: list[tuple[int, str]] = field(default_factory=list)  # (iteration, operation)
 
 
 def augment(
@@ -44,88 +36,89 @@ def augment(
     runner: CallRunner | None = None,
     iterations: int = 1,
     seed: int = 0,
-    thaw: bool = False,
+    retry_kept: bool = False,
 ) -> Iterator[Row]:
-    """Yield each row as it stands after so many iterations, in input order.
+    """Yield each row after `iterations` iterations, in input order.
 
-    An iteration builds on the last one's result, also on one that an earlier run wrote; a record
-    that was kept is frozen for all later ones, but `thaw` lets those kept by an earlier run be
-    tried again. Operations are counted by iteration in the account. A row whose iteration fails is
-    counted as failed, as it stood before it.
+    Each iteration starts from the previous one's result, which may come from an earlier run. A
+    record that was kept is final: later iterations skip it, unless `retry_kept` is true and it
+    was kept by an earlier run. The run statistics count the operations by iteration. If an
+    iteration fails, the row fails with its content before that iteration.
     """
     counts: dict[str, Counter[str]] = {}
     stats.results["operations"] = counts
-    chaining = _Chaining(teacher, iterations, seed, thaw)
-    for way, failure in (runner or WithoutModel()).run(map(_ChainedRow, rows), chaining.run):
-        for number, operation in way.operations:
-            counts.setdefault(str(number), Counter())[operation] += 1
+    chainer = _Chainer(teacher, iterations, seed, retry_kept)
+    for state, failure in (runner or NoModelRunner()).run(map(RowState, rows), chainer.run):
+        for iteration, operation in state.operations:
+            counts.setdefault(str(iteration), Counter())[operation] += 1
         if failure:
-            record_failure(stats, way.row, failure)
+            record_failure(stats, state.row, failure)
         else:
-            yield way.row
+            yield state.row
 
 
-def option_shares(operations: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
-    """Return iteration → operation → share in per cent, of all rows that came so far.
+def operation_shares(operations: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
+    """Return iteration → operation → share of all rows in per cent.
 
     Rows that were kept in an earlier iteration count as kept in the later ones, as in the paper's
-    table. `operations` is what `augment` counts.
+    table. operations: the counts of `augment`, as in `stats.results["operations"]`.
     """
     shares: dict[str, dict[str, float]] = {}
-    frozen = 0
-    for number in sorted(operations, key=int):
-        now = Counter(operations[number])
-        now["keep"] += frozen
-        frozen = now["keep"]
-        total = sum(now.values())
-        shares[number] = {name: 100 * now[name] / total for name in OPERATIONS}
+    kept = 0
+    for iteration in sorted(operations, key=int):
+        counts = Counter(operations[iteration])
+        counts["keep"] += kept
+        kept = counts["keep"]
+        total = sum(counts.values())
+        shares[iteration] = {name: 100 * counts[name] / total for name in OPERATIONS}
     return shares
 
 
-def shares_lines(operations: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Return one line an iteration: ``iteration 1: decompose 24.5 %, prefix 51.2 %, …``."""
+def format_shares(operations: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return one line per iteration: ``iteration 1: decompose 24.5 %, prefix 51.2 %, …``."""
     return [
-        f"iteration {number}: " + ", ".join(f"{name} {each:.1f} %" for name, each in named.items())
-        for number, named in option_shares(operations).items()
+        f"iteration {iteration}: "
+        + ", ".join(f"{name} {share:.1f} %" for name, share in shares.items())
+        for iteration, shares in operation_shares(operations).items()
     ]
 
 
 @dataclass(frozen=True)
-class _Chaining:
-    """All iterations of one record."""
+class _Chainer:
+    """Runs all iterations of one record."""
 
     teacher: Teacher
     iterations: int
     seed: int
-    thaw: bool
+    retry_kept: bool
 
-    def run(self, way: _ChainedRow) -> ModelCall[None]:
-        """Lead one row through its iterations; raises CompletionFailed."""
-        for turn in range(self.iterations):
-            parent: Record = way.row.value
+    def run(self, state: RowState) -> ModelCall[None]:
+        """Run all iterations of one row; raises CompletionFailed."""
+        for index in range(self.iterations):
+            parent: Record = state.row.value
             if "kept" in parent["lineage"]:
-                if turn or not self.thaw:
+                if index or not self.retry_kept:
                     return
-                parent = _thawed(parent)
+                parent = _reopened(parent)
             outcome = yield from self.teacher.rewrite(parent, self.seed)
-            number = parent["lineage"]["iteration"] + 1
-            if isinstance(outcome, Classified):
-                record, operation = _classified(parent, outcome), outcome.operation
+            iteration = parent["lineage"]["iteration"] + 1
+            if isinstance(outcome, Classification):
+                record, operation = _with_classification(parent, outcome), outcome.operation
             elif isinstance(outcome, KeepUnchanged):
-                record, operation = self._kept(parent, number, outcome), "keep"
+                record, operation = self._kept(parent, iteration, outcome), "keep"
             else:
-                record, operation = self._chain(parent, number, outcome), outcome.operation
-            way.row = way.row.changed(record)
-            way.operations.append((number, operation))
-            if isinstance(outcome, Classified):
+                record, operation = self._chain(parent, iteration, outcome), outcome.operation
+            state.row = state.row.with_value(record)
+            state.operations.append((iteration, operation))
+            if isinstance(outcome, Classification):
                 return
 
-    def _kept(self, parent: Record, number: int, keep: KeepUnchanged) -> Record:
-        """Freeze a record; a chain keeps the operation and the iteration that made it."""
+    def _kept(self, parent: Record, iteration: int, keep: KeepUnchanged) -> Record:
+        """Return the record marked as final; a chain keeps its operation and iteration."""
         lineage: Lineage = {**parent["lineage"]}
-        if lineage["operation"] in ("seed", "regenerate"):  # no chain
-            lineage |= {"iteration": number, "operation": "keep", **self._origin()}
-        lineage["kept"] = number
+        if lineage["operation"] in ("seed", "regenerate"):  # not a chain
+            lineage |= {"iteration": iteration, "operation": "keep", **self._origin()}
+        lineage["kept"] = iteration
         if keep.output is None:
             return {**_without_classification(parent), "lineage": lineage}
         lineage |= {"parent": parent["id"], **self._origin()}
@@ -133,12 +126,12 @@ class _Chaining:
         changes = {"output": keep.output, "steps": steps, "lineage": lineage}
         return rebuild(_without_classification(parent), changes)
 
-    def _chain(self, parent: Record, number: int, rewrite: Rewrite) -> Record:
-        """Return the chain as a record; raises CompletionFailed where a step does not verify."""
+    def _chain(self, parent: Record, iteration: int, rewrite: Rewrite) -> Record:
+        """Return the chain as a record; raises CompletionFailed if a step does not verify."""
         lineage: Lineage = {
             "root": parent["lineage"]["root"],
             "parent": parent["id"],
-            "iteration": number,
+            "iteration": iteration,
             "operation": rewrite.operation,
             **self._origin(),
         }
@@ -167,22 +160,22 @@ class _Chaining:
         )
 
 
-def _classified(parent: Record, found: Classified) -> Record:
-    """Return the record with its classification in its metadata; its content stays as it is."""
-    note = {"option": found.operation, "thought": found.thought}
-    return {**parent, "metadata": {**parent.get("metadata", {}), CLASSIFIED: note}}
+def _with_classification(parent: Record, classification: Classification) -> Record:
+    """Return the record with the classification in its metadata, and its content unchanged."""
+    value = {"option": classification.operation, "thought": classification.thought}
+    return {**parent, "metadata": {**parent.get("metadata", {}), CLASSIFICATION_KEY: value}}
 
 
 def _without_classification(parent: Record) -> Record:
-    """Return the record without the classification that has now been acted on."""
+    """Return the record without the classification, which has been applied."""
     metadata: dict[str, Any] = {**parent.get("metadata", {})}
-    if CLASSIFIED not in metadata:
+    if CLASSIFICATION_KEY not in metadata:
         return parent
-    del metadata[CLASSIFIED]
+    del metadata[CLASSIFICATION_KEY]
     rest: dict[str, Any] = {key: value for key, value in parent.items() if key != "metadata"}
     return cast(Record, rest | ({"metadata": metadata} if metadata else {}))
 
 
-def _thawed(record: Record) -> Record:
+def _reopened(record: Record) -> Record:
     lineage = {key: value for key, value in record["lineage"].items() if key != "kept"}
     return {**record, "lineage": cast(Lineage, lineage)}

@@ -1,4 +1,4 @@
-"""What a teacher is: it turns a record into a chain, or says why not."""
+"""The teacher protocol and its outcomes: a chain, a kept record, or a classification."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,16 +8,16 @@ from seqit.records.record import Record, Step
 
 ChainOperation = Literal["decompose", "prefix", "suffix"]
 
-CLASSIFIED = "seq_instruct"
-"""The key of a record's metadata that holds its classification until it is acted on."""
+CLASSIFICATION_KEY = "seq_instruct"
+"""The metadata key of a record's classification, until that is applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The chain that replaces the record's instruction and answer; all else stays as it is.
+    """The chain that replaces the record's instruction and answer; nothing else changes.
 
-    `output` is empty where the chain is to be answered later; `steps` hold the whole chain in
-    order, the original task included, and are empty where the teacher does not tell them.
+    `output` is empty if the chain is to be answered later; `steps` is the whole chain in order,
+    including the original task, or empty if the teacher does not list the steps.
     """
 
     operation: ChainOperation
@@ -28,9 +28,9 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class KeepUnchanged:
-    """The record stays as it is and is frozen: nothing fits, or it was drawn to be kept.
+    """The record is kept unchanged and is final: no operation fits, or keep was sampled.
 
-    `output` is a new answer to it; None where it keeps its own.
+    `output` is a new answer; None if the record keeps its answer.
     """
 
     reason: str
@@ -38,18 +38,21 @@ class KeepUnchanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
-    """What is to be done with the record, and why; it is not done yet."""
+class Classification:
+    """The operation to apply to the record later, and why."""
 
     operation: ChainOperation | Literal["keep"]
     thought: str
 
 
-Outcome = Rewrite | KeepUnchanged | Classified
+Outcome = Rewrite | KeepUnchanged | Classification
 
 
 class Teacher(Protocol):
-    """Rewrites records; `name` and `prompt` (the version of its prompts or rules) go to lineage."""
+    """Rewrites records.
+
+    `name` and `prompt` (the version of its prompts or rules) are written to the lineage.
+    """
 
     @property
     def name(self) -> str: ...
@@ -58,8 +61,8 @@ class Teacher(Protocol):
     def prompt(self) -> str: ...
 
     def rewrite(self, record: Record, seed: int) -> ModelCall[Outcome]:
-        """Ask for one iteration of one record.
+        """Return the outcome of one iteration of one record.
 
-        Raises Unanswered where nothing that can be used was given: a failure is no outcome.
+        Raises CompletionFailed if there is no usable completion: a failure is not an outcome.
         """
         ...

@@ -1,4 +1,4 @@
-"""The chain of a row whose text is known in two languages: translate first, then do the task."""
+"""Build the chain of a row with text in two languages: translate first, then do the task."""
 
 from collections.abc import Mapping
 from random import Random
@@ -14,8 +14,8 @@ METHOD = "translate"
 
 TranslateVariant = Literal["single-turn", "multi-turn", "crosslingual"]
 
-# {what} is "question and the text" or a part of it, {do} "answer the question" or the like;
-# {source}, {target} and {reply} are names of languages.
+# {what}: "question and the text" or a part of it; {do}: "answer the question" or similar;
+# {source}, {target} and {reply}: names of languages.
 _SINGLE_TURN = (
     "First translate the {what} from {source} into {target}, then {do} in {reply}.",
     "Translate the {what} from {source} into {target}, and after that {do} in {reply}.",
@@ -41,10 +41,10 @@ _CROSSLINGUAL = (
 
 
 class TranslateOptions(NamedTuple):
-    """What to translate, and how; see seqit.augment.translate.method."""
+    """What to translate, and how; see seqit.augment.translate.method.augment."""
 
     seed: int
-    languages: tuple[str, ...]
+    source_languages: tuple[str, ...]
     into: str
     variant: TranslateVariant
     content: Literal["all", "input"]
@@ -52,11 +52,11 @@ class TranslateOptions(NamedTuple):
 
 
 def rng_for_row(record: Record, seed: int, stage: str) -> Random:
-    """Return the generator for one decision about translating the record."""
+    """Return the random number generator for one decision about translating the record."""
     return rng_for(seed, record["id"], record["lineage"]["iteration"] + 1, f"{METHOD} {stage}")
 
 
-def translated(
+def translation_chain(
     record: Record,
     texts: Mapping[str, ParallelText],
     code: str,
@@ -65,10 +65,10 @@ def translated(
     teacher: str = "builtin",
     prompt: str = "",
 ) -> Record:
-    """Return the chain that translates the row's text in language `code`, then does the task.
+    """Return the chain that translates the row's text from language `code`, then does the task.
 
-    `texts` must hold what the options ask for, in `code` and in `options.into`. `teacher` and
-    `prompt` say who wrote the texts that the row did not bring along.
+    `texts` must contain the parts that the options require, in `code` and in `options.into`.
+    `teacher` and `prompt` name the author of the texts that were not in the row.
     """
     task = _task(texts, code, options)
     words, answer = task.words, task.last["output"]
@@ -87,7 +87,7 @@ def translated(
         request = rng.choice(_FOLLOW_UP).format(**words)
     else:
         request = rng.choice(_CROSSLINGUAL).format(**words)
-    changes["instruction"] = request + task.wording
+    changes["instruction"] = request + task.instruction
     changes["metadata"] = record.get("metadata", {}) | {
         "translation": {
             "source": code,
@@ -108,14 +108,14 @@ def translated(
 
 
 class _TranslationTask(NamedTuple):
-    """One row's translation, before a variant gives it its form."""
+    """The parts of a row's chain that all variants share."""
 
-    foreign: str  # what is to be translated
-    wording: str  # the instruction itself, where it is not part of `foreign`
+    foreign: str  # the text to translate
+    instruction: str  # empty if it is part of `foreign`
     first: Step  # translate
     last: Step  # answer
-    reply: str  # code of the language of the answer
-    words: dict[str, str]  # for the phrasings
+    reply: str  # language code of the answer
+    words: dict[str, str]  # slots of the phrasings
 
 
 def _task(
@@ -126,10 +126,10 @@ def _task(
     kind = "question" if is_question(target.instruction) else "task"
     if options.content == "all":
         what = f"{kind} and the text" if target.input else kind
-        foreign, translation, wording = _whole(source, kind), _whole(target, kind), ""
+        foreign, translation, instruction = _whole(source, kind), _whole(target, kind), ""
     else:
         what, foreign, translation = "text", source.input, target.input
-        wording = f"\n\n{labelled(kind.capitalize(), target.instruction)}"
+        instruction = f"\n\n{labelled(kind.capitalize(), target.instruction)}"
     words = {
         "what": what,
         "do": "answer the question" if kind == "question" else "carry out the task",
@@ -144,13 +144,13 @@ def _task(
         "name": "translate",
     }
     last: Step = {
-        "instruction": f"{words['do'].capitalize()} in {words['reply']}.{wording}",
+        "instruction": f"{words['do'].capitalize()} in {words['reply']}.{instruction}",
         "output": answer,
     }
     if answer in texts[reply].input:
-        # A span of the text: exact match is the measure of such answers (SQuAD).
+        # An answer that is a span of the text is scored by exact match (SQuAD).
         last["check"] = {"kind": "text", "value": answer}
-    return _TranslationTask(foreign, wording, first, last, reply, words)
+    return _TranslationTask(foreign, instruction, first, last, reply, words)
 
 
 def _whole(text: ParallelText, kind: str) -> str:

@@ -1,8 +1,8 @@
-"""Translate-then-predict: a task in one language, translated first and then done in another.
+"""Translate-then-predict: a task in one language is translated first and then done in another.
 
-The manual chain of arXiv 2403.07794 for multilingual models. It is made from rows whose text is
-known in several languages (`metadata.parallel`); a text that is not known can be written by a
-language model, and nothing else is ever written or changed.
+The manual chain of arXiv 2403.07794 for multilingual models. It is built from rows with text in
+several languages (`metadata.parallel`). A language model can write missing texts; no other text
+is written or changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,13 +22,13 @@ from seqit.augment.translate.chain import (
     TranslateOptions,
     TranslateVariant,
     rng_for_row,
-    translated,
+    translation_chain,
 )
 from seqit.augment.translate.parallel_text import ParallelText, texts_of, with_texts
 from seqit.augment.translate.translator import Translator
-from seqit.checks.measures import letters
+from seqit.checks.text_units import count_letters
 from seqit.errors import RowError, UsageError
-from seqit.llm.client import ModelClient, WithoutModel
+from seqit.llm.client import ModelClient, NoModelRunner
 from seqit.llm.model_call import CompletionFailed, ModelCall
 from seqit.records.record import Record
 from seqit.records.run_stats import Row, RunStats
@@ -40,175 +40,185 @@ def augment(
     *,
     seed: int,
     model: ModelClient | None = None,
-    languages: Sequence[str] = (),
-    row_language: str = "en",
+    source_languages: Sequence[str] = (),
+    language: str = "en",
     into: str = "en",
     variant: TranslateVariant = "single-turn",
     content: Literal["all", "input"] = "all",
     answer: Literal["target", "source"] = "target",
-    per_row: Literal["one", "all"] = "one",
-    share: float = 1.0,
-    others: OnInapplicable = "reject",
+    languages_per_row: Literal["one", "all"] = "one",
+    fraction: float = 1.0,
+    on_inapplicable: OnInapplicable = "reject",
 ) -> Iterator[Row]:
-    """Turn rows into chains that translate first and then do the task.
+    """Yield rows as chains that translate first and then do the task.
 
-    model: translates what the row does not have: from the row's own language into each of
-        `languages`, and into `into`. Without one, parallel rows alone can be used.
-    languages: codes to translate from; empty for every language that a row has.
-    row_language: the language of rows whose metadata.language does not name it.
+    model: writes the texts that a row lacks: translations from the row's own language into each
+        of `source_languages`, and into `into`. If None, only parallel rows can be used.
+    source_languages: codes of the languages to translate from; empty: all languages of the row.
+    language: the language of rows without metadata.language.
+    into: code of the language to translate into.
     variant: `single-turn` has one answer of two parts, `multi-turn` has the translation as an
         earlier turn, `crosslingual` has no translation step.
     content: `all` gives the whole task in the foreign language; `input` gives the instruction
         in the language `into`, as the paper's Alpaca mixture does.
-    answer: the language of the answer, that of the translation or that of the foreign text.
-    per_row: `one` draws one of a row's languages, `all` makes a record of each, and where the
-        model fails at one of them, that one alone fails.
-    share: the part of the fitting rows that is converted, drawn by id; the others stay as they
-        are, whatever `others` says.
+    answer: the language of the answer: that of the translation, or that of the foreign text.
+    languages_per_row: `one` chooses one of the row's languages at random, `all` makes one record
+        per language; each of them fails independently of the others.
+    fraction: the share of applicable rows to convert, sampled by id; the rest is yielded unchanged,
+        independent of `on_inapplicable`.
 
-    Raises UsageError for a value that an option cannot take.
+    Raises UsageError for an invalid value of an option.
     """
     check_choice("variant", variant, ("single-turn", "multi-turn", "crosslingual"))
     check_choice("content", content, ("all", "input"))
     check_choice("answer", answer, ("target", "source"))
-    check_choice("per_row", per_row, ("one", "all"))
-    check_choice("others", others, ("reject", "pass"))
-    if not 0 <= share <= 1:
-        raise UsageError(f"share is {share}, but must lie between 0 and 1.")
-    if into in languages:
-        raise UsageError(f"{into!r} is the language to translate into: leave it out of languages.")
-    options = TranslateOptions(seed, tuple(languages), into, variant, content, answer)
-    planner = _Planner(options, row_language, per_row, share, model is not None)
-    maker = _Maker(options, Translator(model, seed) if model else None)
-    for item, result in (model or WithoutModel()).run(planner.items(rows), maker.run):
+    check_choice("languages_per_row", languages_per_row, ("one", "all"))
+    check_choice("on_inapplicable", on_inapplicable, ("reject", "pass"))
+    if not 0 <= fraction <= 1:
+        raise UsageError(f"fraction is {fraction}, but must lie between 0 and 1.")
+    if into in source_languages:
+        raise UsageError(
+            f"{into!r} is the language to translate into: leave it out of the source languages."
+        )
+    options = TranslateOptions(seed, tuple(source_languages), into, variant, content, answer)
+    planner = _Planner(options, language, languages_per_row, fraction, model is not None)
+    builder = _ChainBuilder(options, Translator(model, seed) if model else None)
+    for item, result in (model or NoModelRunner()).run(planner.items(rows), builder.run):
         row = item.row
-        stats.added += item.is_further
-        if isinstance(item.what, RowError):
-            error = item.what
+        stats.added += item.is_additional
+        if isinstance(item.plan, RowError):
+            error = item.plan
             stats.fail(row, METHOD, "malformed-parallel", str(error), field=error.field)
         elif isinstance(result, CompletionFailed):
             record_failure(stats, row, result)
         elif isinstance(result, SkipReason):
-            yield from skip_or_pass(row, stats, others, METHOD, result)
+            yield from skip_or_pass(row, stats, on_inapplicable, METHOD, result)
         else:
-            yield row if result is None else row.changed(result)
+            yield row if result is None else row.with_value(result)
 
 
 class _Item(NamedTuple):
-    """One record to be made of a row."""
+    """One record to make from a row."""
 
     row: Row
     texts: dict[str, ParallelText]
-    what: str | SkipReason | RowError | None  # a language code; None: the row stays as it is
-    is_further: bool = False  # not the first record of its row
+    plan: str | SkipReason | RowError | None  # code to translate from; None: row is unchanged
+    is_additional: bool = False  # not the first record of its row
 
 
 @dataclass(frozen=True)
 class _Planner:
-    """Decides, without asking, which languages each row is translated from."""
+    """Decides, before any model call, which languages each row is translated from."""
 
     options: TranslateOptions
-    row_language: str
-    per_row: str
-    share: float
-    can_make: bool
+    language: str
+    languages_per_row: str
+    fraction: float
+    can_translate: bool
 
     def items(self, rows: Iterator[Row]) -> Iterator[_Item]:
-        """Yield what is to be made of every row."""
+        """Yield the records to make from every row."""
         seed = self.options.seed
         for row in rows:
             record: Record = row.value
             try:
-                texts = texts_of(record, self.row_language)
+                texts = texts_of(record, self.language)
             except RowError as error:
                 yield _Item(row, {}, error)
                 continue
-            codes = self._sources(texts)
-            if why := self._obstacle(record, texts, codes):
-                yield _Item(row, texts, why)
-            elif rng_for_row(record, seed, "share").random() >= self.share:
+            codes = self._usable_languages(texts)
+            if skip := self._skip_reason(record, texts, codes):
+                yield _Item(row, texts, skip)
+            elif rng_for_row(record, seed, "share").random() >= self.fraction:
                 yield _Item(row, texts, None)
             else:
-                if self.per_row == "one":
+                if self.languages_per_row == "one":
                     codes = [rng_for_row(record, seed, "language").choice(codes)]
                 for number, code in enumerate(codes):
                     yield _Item(row, texts, code, number > 0)
 
-    def _wanted(self, texts: Mapping[str, ParallelText]) -> list[str]:
-        """Return the languages that the options ask for, of those that can be had."""
-        options = self.options
-        codes = dict.fromkeys([*texts, *(options.languages if self.can_make else ())])
-        if options.languages:
-            return [code for code in codes if code in options.languages]
-        return [code for code in codes if code != options.into]
+    def _requested_languages(self, texts: Mapping[str, ParallelText]) -> list[str]:
+        """Return the languages that the options request and that the row has or can get."""
+        requested = self.options.source_languages
+        codes = dict.fromkeys([*texts, *(requested if self.can_translate else ())])
+        if requested:
+            return [code for code in codes if code in requested]
+        return [code for code in codes if code != self.options.into]
 
-    def _sources(self, texts: Mapping[str, ParallelText]) -> list[str]:
-        """Return the languages to translate from, those that are yet to be written among them."""
+    def _usable_languages(self, texts: Mapping[str, ParallelText]) -> list[str]:
+        """Return the languages to translate from, including those that the model will write."""
         found = []
-        for code in self._wanted(texts):
-            can_be = self.can_make and _is_usable(
-                _filled(texts, code, self.options), code, self.options
+        for code in self._requested_languages(texts):
+            can_be_written = self.can_translate and _is_usable(
+                _with_stand_ins(texts, code, self.options), code, self.options
             )
-            if can_be or _is_usable(texts, code, self.options):
+            if can_be_written or _is_usable(texts, code, self.options):
                 found.append(code)
         return found
 
-    def _obstacle(
+    def _skip_reason(
         self, record: Record, texts: Mapping[str, ParallelText], codes: list[str]
     ) -> SkipReason | None:
-        """Return why the row cannot be translated."""
+        """Return why the method does not apply to the record; None if it does."""
         operation = record["lineage"]["operation"]
         if operation not in ("seed", "keep", "regenerate"):
-            # The parallel text says what the seed said, not what the row says now.
+            # The parallel text is a translation of the seed, not of the changed row.
             return SkipReason(
                 "already-changed", f"The operation {operation!r} has changed the row."
             )
         if codes:
             return None
         into = self.options.into
-        if (into not in texts or len(texts) == 1) and not (self.can_make and self._wanted(texts)):
+        can_be_written = self.can_translate and self._requested_languages(texts)
+        if (into not in texts or len(texts) == 1) and not can_be_written:
             message = f"The row's text is not known both in {into!r} and in another language."
             return SkipReason("no-parallel-text", message)
-        return _NOTHING
+        return _NOTHING_TO_TRANSLATE
 
 
-_NOTHING = SkipReason(
+_NOTHING_TO_TRANSLATE = SkipReason(
     "nothing-to-translate",
     "No wanted language of the row has an answer and a text that needs translation.",
 )
 
 
 @dataclass(frozen=True)
-class _Maker:
-    """Makes the chains; asks for the texts that a row does not have."""
+class _ChainBuilder:
+    """Builds the chains, after translating the texts that a row lacks."""
 
     options: TranslateOptions
     translator: Translator | None
 
     def run(self, item: _Item) -> ModelCall[Record | SkipReason | None]:
-        """Make one chain; raises CompletionFailed."""
-        if not isinstance(item.what, str):
-            return item.what if isinstance(item.what, SkipReason) else None
+        """Return the chain, why the row is skipped, or None if the row is not changed.
+
+        Raises CompletionFailed.
+        """
+        if not isinstance(item.plan, str):
+            return item.plan if isinstance(item.plan, SkipReason) else None
         record: Record = item.row.value
-        code, texts = item.what, item.texts
+        code, texts = item.plan, item.texts
         if self.translator is None or _is_usable(texts, code, self.options):
-            return translated(record, texts, code, self.options)
+            return translation_chain(record, texts, code, self.options)
         texts = dict(texts)
-        lead = next(iter(texts))
-        for each in (self.options.into, code):
-            if parts := _missing(texts, each, self.options):
-                given = {part: getattr(texts[lead], part) for part in parts}
-                made = yield from self.translator.translate(record, given, lead, each)
-                texts[each] = texts.get(each, ParallelText("", "", ""))._replace(**made)
+        own_language = next(iter(texts))
+        for target in (self.options.into, code):
+            if parts := _missing_parts(texts, target, self.options):
+                originals = {part: getattr(texts[own_language], part) for part in parts}
+                translations = yield from self.translator.translate(
+                    record, originals, own_language, target
+                )
+                previous = texts.get(target, ParallelText("", "", ""))
+                texts[target] = previous._replace(**translations)
         if not _is_usable(texts, code, self.options):
-            return _NOTHING  # the model found nothing in it that can be translated
+            return _NOTHING_TO_TRANSLATE  # every translation equals its original
         record = with_texts(record, texts)
         origin = {"teacher": self.translator.model.name, "prompt": self.translator.prompt}
-        return translated(record, texts, code, self.options, **origin)
+        return translation_chain(record, texts, code, self.options, **origin)
 
 
 def _is_usable(texts: Mapping[str, ParallelText], code: str, options: TranslateOptions) -> bool:
-    """Say whether the text in a language is complete, and not the target's own text."""
+    """Return whether the text in a language is complete, and differs from the target's text."""
     target, text = texts.get(options.into), texts.get(code)
     if target is None or text is None or not target.instruction:
         return False
@@ -219,28 +229,30 @@ def _is_usable(texts: Mapping[str, ParallelText], code: str, options: TranslateO
     return bool(answered) and bool(target.input) and text.input not in ("", target.input)
 
 
-def _missing(texts: Mapping[str, ParallelText], code: str, options: TranslateOptions) -> list[str]:
-    """Return the parts that a chain needs in a language, and that its text there lacks."""
-    lead = next(iter(texts.values()))
-    known = texts.get(code, ParallelText("", "", ""))
+def _missing_parts(
+    texts: Mapping[str, ParallelText], code: str, options: TranslateOptions
+) -> list[str]:
+    """Return the parts that a chain needs in a language and that the row lacks there."""
+    original = next(iter(texts.values()))
+    present = texts.get(code, ParallelText("", "", ""))
     is_target = code == options.into
     needed = ["instruction"] if is_target or options.content == "all" else []
-    if code not in texts:  # what came with the row is complete in its way
+    if code not in texts:  # an empty input in a given parallel text is intended
         needed.append("input")
     if is_target == (options.answer == "target"):
         needed.append("output")
-    return [part for part in needed if getattr(lead, part) and not getattr(known, part)]
+    return [part for part in needed if getattr(original, part) and not getattr(present, part)]
 
 
-def _filled(
+def _with_stand_ins(
     texts: Mapping[str, ParallelText], code: str, options: TranslateOptions
 ) -> dict[str, ParallelText]:
-    """Return the texts as they will be, with stand-ins for what is yet to be translated."""
+    """Return the texts with stand-ins for the parts that the model will translate."""
     filled = dict(texts)
-    lead = next(iter(texts.values()))
-    for each in (options.into, code):
-        parts = _missing(texts, each, options)
-        if any(letters(prose(getattr(lead, part))) for part in parts):
-            stand_ins = {part: f"{getattr(lead, part)} ({each})" for part in parts}
-            filled[each] = filled.get(each, ParallelText("", "", ""))._replace(**stand_ins)
+    original = next(iter(texts.values()))
+    for target in (options.into, code):
+        parts = _missing_parts(texts, target, options)
+        if any(count_letters(prose(getattr(original, part))) for part in parts):
+            stand_ins = {part: f"{getattr(original, part)} ({target})" for part in parts}
+            filled[target] = filled.get(target, ParallelText("", "", ""))._replace(**stand_ins)
     return filled

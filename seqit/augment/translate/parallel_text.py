@@ -1,4 +1,4 @@
-"""A row's content in several languages, as `metadata.parallel` holds it."""
+"""Read and write a row's content in several languages (`metadata.parallel`)."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from seqit.records.record import Record
 
 
 class ParallelText(NamedTuple):
-    """A row's content in one language; a part is empty where it is not known."""
+    """A row's content in one language; a missing part is empty."""
 
     instruction: str
     input: str
@@ -16,38 +16,37 @@ class ParallelText(NamedTuple):
 
 
 def texts_of(record: Record, language: str = "en") -> dict[str, ParallelText]:
-    """Return the row's content by language code, its own language first.
+    """Return the row's content by language code, the row's own language first.
 
-    A row that does not name its language counts as `language`. Raises RowError where
-    `metadata.parallel` has another form than {code: {instruction, input, output}}; a part that is
-    empty or missing is not known in that language.
+    language: the language of a row without `metadata.language`. Raises RowError if
+    `metadata.parallel` is not {code: {instruction, input, output}}; parts may be empty or missing.
     """
     metadata = record.get("metadata", {})
-    lead = metadata.get("language", language)
-    if not isinstance(lead, str):
+    own_language = metadata.get("language", language)
+    if not isinstance(own_language, str):
         raise RowError("metadata.language must be a language code.", "metadata.language")
     parallel = metadata.get("parallel", {})
     if not isinstance(parallel, dict):
         raise RowError("metadata.parallel must map language codes to rows.", "metadata.parallel")
-    texts = {lead: ParallelText(record["instruction"], record["input"], record["output"])}
+    texts = {own_language: ParallelText(record["instruction"], record["input"], record["output"])}
     for code, value in parallel.items():
-        if code != lead:
-            texts[code] = _text(value, f"metadata.parallel.{code}")
+        if code != own_language:
+            texts[code] = _parse_text(value, f"metadata.parallel.{code}")
     return texts
 
 
 def with_texts(record: Record, texts: Mapping[str, ParallelText]) -> Record:
-    """Return the record with these texts, its own language first, where `texts_of` finds them."""
-    lead, *others = texts
+    """Return the record with these texts stored in its metadata; the reverse of `texts_of`."""
+    own_language, *codes = texts
     metadata = record.get("metadata", {})
-    known = metadata.get("parallel", {})
-    parallel = {code: {**known.get(code, {}), **texts[code]._asdict()} for code in others}
-    return {**record, "metadata": {**metadata, "language": lead, "parallel": parallel}}
+    previous = metadata.get("parallel", {})
+    parallel = {code: {**previous.get(code, {}), **texts[code]._asdict()} for code in codes}
+    return {**record, "metadata": {**metadata, "language": own_language, "parallel": parallel}}
 
 
-def _text(value: Any, field: str) -> ParallelText:
-    given = value if isinstance(value, dict) else {}
-    parts = [given.get(part, "") for part in ParallelText._fields]
+def _parse_text(value: Any, field: str) -> ParallelText:
+    fields = value if isinstance(value, dict) else {}
+    parts = [fields.get(part, "") for part in ParallelText._fields]
     if not (all(isinstance(part, str) for part in parts) and (parts[0] or parts[1])):
         message = f"{field} must hold an instruction or an input, and all parts as text."
         raise RowError(message, field)

@@ -1,7 +1,7 @@
-"""A language model translates the parts of a task, and what it must keep is checked.
+"""Translate the parts of a task with a language model, and check what it must keep.
 
-All parts go into one request, so that an answer that is a passage of the text is translated as
-the passage is, and a short part is read in its context.
+All parts go into one request, so that an answer that is a span of the text is translated like
+that span, and a short part is translated in context.
 """
 
 import re
@@ -13,16 +13,16 @@ from seqit.augment.form import AnswerField, TaggedForm
 from seqit.augment.language import language_name, prose, wrong_language
 from seqit.augment.prompt import Prompt, load_prompt
 from seqit.augment.translate.chain import METHOD, rng_for_row
-from seqit.checks.measures import letters, words
+from seqit.checks.text_units import count_letters, words
 from seqit.llm.client import ModelClient
 from seqit.llm.model_call import CheckFailed, ModelCall
 from seqit.records.record import Record
 from seqit.records.validation import shorten
 
-_TELLING = 12
-"""So many letters tell the language of a text; fewer may be a name."""
+_MIN_LETTERS_TO_DETECT = 12
+"""Texts with fewer letters may be names: their language is not checked."""
 
-# Code, web and mail addresses, slots and tags stay to the letter.
+# Code, web and mail addresses, slots and tags must be copied verbatim.
 _VERBATIM = re.compile(
     r"```.*?```|`[^`\n]+`|(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+\.[\w.]+"
     r"|\{\{?\w+\}?\}|%[sd]\b|</?[A-Za-z][\w-]*(?=[^<>\n]*>)",
@@ -35,7 +35,7 @@ _SEPARATOR = re.compile(r"[.,'’ \u00a0\u202f]")
 
 @dataclass(frozen=True)
 class Translator:
-    """Asks a model for translations."""
+    """Translates the parts of records with a model."""
 
     model: ModelClient
     seed: int
@@ -48,45 +48,45 @@ class Translator:
     def translate(
         self, record: Record, parts: Mapping[str, str], source: str, target: str
     ) -> ModelCall[dict[str, str]]:
-        """Ask for the parts (instruction, input, output) of a record in another language.
+        """Return the parts (instruction, input, output) of a record in another language.
 
-        source, target: language codes. Raises Unanswered.
+        source, target: language codes. Raises CompletionFailed.
         """
         form = TaggedForm(tuple(map(AnswerField, parts)))
         structured = self.model.structured
         values = {
             "source": language_name(source),
             "target": language_name(target),
-            "texts": _shown(parts),
+            "texts": _tagged(parts),
         }
         rng = rng_for_row(record, self.seed, f"examples {target}")
         messages = _prompt_for(tuple(parts)).messages(values, form, structured, rng)
 
-        def read(text: str) -> dict[str, str]:
-            found = form.read(text, structured)
+        def parse(text: str) -> dict[str, str]:
+            translations = form.parse(text, structured)
             for part, original in parts.items():
-                problem = translation_problem(original, found[part], part, source, target)
+                problem = translation_problem(original, translations[part], part, source, target)
                 if problem:
                     reason, message = problem
                     raise CheckFailed(f"the {values['target']} {part} is wrong: {message}", reason)
-            return found
+            return translations
 
         return (
             yield from self.model.complete(
-                record, METHOD, messages, read, seed=self.seed, schema=form.schema
+                record, METHOD, messages, parse, seed=self.seed, schema=form.schema
             )
         )
 
 
-def _shown(parts: Mapping[str, str]) -> str:
+def _tagged(parts: Mapping[str, str]) -> str:
     return "\n".join(f"<{name}>{text}</{name}>" for name, text in parts.items())
 
 
 def _prompt_for(parts: tuple[str, ...]) -> Prompt:
-    """Return the prompt with examples that have these parts alone."""
+    """Return the prompt, its examples reduced to these parts."""
     prompt = load_prompt(METHOD)
     examples = (
-        {**each, "texts": _shown({part: each[f"given_{part}"] for part in parts})}
+        {**each, "texts": _tagged({part: each[f"given_{part}"] for part in parts})}
         for each in prompt.examples
     )
     return replace(prompt, examples=tuple(examples))
@@ -95,30 +95,33 @@ def _prompt_for(parts: tuple[str, ...]) -> Prompt:
 def translation_problem(
     original: str, translation: str, part: str, source: str, target: str
 ) -> tuple[str, str] | None:
-    """Return (reason, message) where a text cannot be a translation of the original."""
+    """Return (reason, message) if a text cannot be a translation of the original, else None."""
     if original == translation:
-        return None if _stays(original, part, source) else ("not-translated", "it is the original")
-    if gone := _gone(original, translation):
-        return "lost-content", f"{shorten(gone)!r} of the original is gone"
+        if _may_stay_unchanged(original, part, source):
+            return None
+        return "not-translated", "it is the original"
+    if lost := _lost_text(original, translation):
+        return "lost-content", f"{shorten(lost)!r} of the original is gone"
     if not len(original) / 5 - 40 < len(translation) < len(original) * 4 + 40:
         return "wrong-length", "it is much longer or shorter than the original"
-    if letters(prose(translation)) >= _TELLING and (wrong := wrong_language(translation, target)):
-        return "wrong-language", wrong
+    has_prose = count_letters(prose(translation)) >= _MIN_LETTERS_TO_DETECT
+    if has_prose and (problem := wrong_language(translation, target)):
+        return "wrong-language", problem
     return None
 
 
-def _stays(text: str, part: str, source: str) -> bool:
-    """Say whether a text may be its own translation: names, code, what is in another language."""
+def _may_stay_unchanged(text: str, part: str, source: str) -> bool:
+    """Return whether a text may equal its translation: names, code, text in another language."""
     plain = prose(text)
-    if letters(plain) < 3:
+    if count_letters(plain) < 3:
         return True
     return part != "instruction" and (
         len(words(plain)) <= 3 or wrong_language(text, source) is not None
     )
 
 
-def _gone(original: str, translation: str) -> str:
-    """Return the first thing of the original that every translation keeps, and this one lacks."""
+def _lost_text(original: str, translation: str) -> str:
+    """Return the first text that a translation must keep and this one lacks, or ""."""
     for match in _VERBATIM.finditer(original):
         if (text := match[0].rstrip(".,;:!?)\"'”")) not in translation:
             return str(text)
@@ -130,11 +133,11 @@ def _gone(original: str, translation: str) -> str:
 
 
 def numerals(text: str) -> list[str]:
-    """Return the numbers in digits, in order, as 1234.5: whatever separators a country has."""
-    return [_value(match[0]) for match in _NUMERAL.finditer(_ascii_digits(text))]
+    """Return the numbers written in digits, in order, as 1234.5, independent of separators."""
+    return [_normalize(match[0]) for match in _NUMERAL.finditer(_ascii_digits(text))]
 
 
-def _value(numeral: str) -> str:
+def _normalize(numeral: str) -> str:
     groups: list[str] = _SEPARATOR.split(numeral)
     if all(len(group) == 3 for group in groups[1:]):
         return "".join(groups)

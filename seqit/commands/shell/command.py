@@ -1,4 +1,4 @@
-"""The shell around every command: errors become sentences and exit codes, streams stay clean."""
+"""The click command of every seqit command: errors as sentences, exit codes, clean streams."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 from seqit.commands.shell.progress import CLEAR
+from seqit.commands.shell.unknown_option import explain_unknown_option
 from seqit.errors import SeqitError, UsageError
 
 INTERRUPTED, READER_GONE = 130, 141
@@ -23,18 +24,18 @@ class SectionOption(click.Option):
 
 
 class Command(click.Command):
-    """A click command whose errors are sentences, and whose exit codes are seqit's."""
+    """A click command whose errors are sentences and whose exit codes are seqit's."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["--help", "-h"]})
         super().__init__(*args, **kwargs)
         self.params.append(
             click.Option(
-                ["--traceback"], is_flag=True, help="Show where in the code an error rose."
+                ["--traceback"], is_flag=True, help="Show where in the code an error was raised."
             )
         )
         for option in (each for each in self.params if isinstance(each, click.Option)):
-            # By the option's own name; click would take the name of the function's parameter.
+            # From the option as it is written; click would take the parameter's name.
             word = max(option.opts, key=len).removeprefix("--")
             option.envvar = f"SEQIT_{self.name}_{word}".replace("-", "_").upper()
 
@@ -50,15 +51,24 @@ class Command(click.Command):
             with formatter.section(title):
                 formatter.write_dl(records)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line; an unknown option is answered with the one that is meant."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            known = [name for param in self.get_params(ctx) for name in param.opts]
+            message = explain_unknown_option(error.option_name, self.name or "", known)
+            raise click.UsageError(message, ctx) from None
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors become a sentence and an exit code."""
+        """Run the command; an error becomes a sentence and an exit code."""
         asked = ctx.params.pop("traceback", False)
         ctx.meta["traceback"] = asked or ctx.meta.get("traceback", False)
         try:
             with error_boundary(ctx):
                 return super().invoke(ctx)
         except BrokenPipeError:
-            # The reader has enough (head): whatever Python still flushes at exit goes nowhere.
+            # The reader (head) closed the pipe: drop what Python would still flush at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(READER_GONE)
         except KeyboardInterrupt:
@@ -68,9 +78,9 @@ class Command(click.Command):
 
 @contextlib.contextmanager
 def error_boundary(ctx: click.Context) -> Iterator[None]:
-    """Turn an error of the block into a sentence of this command, and its exit code.
+    """Turn an error of the block into this command's sentence and exit code.
 
-    A reader that is gone is none of this command's errors, and passes.
+    A closed pipe is not this command's error and passes through.
     """
     try:
         yield
@@ -98,31 +108,31 @@ def _sentence(error: Exception) -> str:
 
 
 def was_given(value: Any) -> bool:
-    """Tell whether an option's value says that it was given; 0 says so, too."""
+    """Return whether an option's value shows that it was given; 0 does too."""
     return value is not None and value is not False and value not in ((), {}, "")
 
 
 def was_typed(name: str) -> bool:
-    """Tell whether a parameter was given on the command line, not by the environment."""
+    """Return whether a parameter was given on the command line, not by the environment."""
     source = click.get_current_context().get_parameter_source(name)
     return source is click.core.ParameterSource.COMMANDLINE
 
 
 def say(ctx: click.Context, message: str) -> None:
-    """Write one line to standard error, after the command's name; progress gives way to it."""
+    """Write one line to standard error, after the command's name; overwrites progress."""
     start = CLEAR if sys.stderr.isatty() else ""
     click.echo(f"{start}{ctx.command_path}: {message}", err=True)
 
 
 @contextlib.contextmanager
 def claim_stdout() -> Iterator[IO[bytes]]:
-    """Give standard output to records alone; what libraries print goes to standard error."""
+    """Reserve standard output for records; what libraries print goes to standard error."""
     sys.stdout.flush()
     with os.fdopen(os.dup(1), "wb", buffering=1 << 20) as records:
         os.dup2(2, 1)
         try:
             yield records
         except (BrokenPipeError, KeyboardInterrupt, SystemExit):
-            # The reader has enough, or may never read on: what is still buffered goes nowhere.
+            # The reader has gone or may never read on: drop what is still buffered.
             os.dup2(os.open(os.devnull, os.O_WRONLY), records.fileno())
             raise

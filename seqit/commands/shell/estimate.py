@@ -1,4 +1,4 @@
-"""--dry-run: what a run would ask for and cost, without asking anything."""
+"""--dry-run: what a run would request and cost, without sending a request."""
 
 import sys
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ THOUGHT, ANSWER = 80, 400
 
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
-    """One kind of request: how many a row, and of how many tokens beside the row's own text.
+    """One kind of request: how many per row, and its tokens besides the row's own text.
 
-    `echo` is how often the completion repeats the row's text.
+    echo: how often the completion repeats the row's text.
     """
 
     name: str
@@ -35,7 +35,7 @@ class StageEstimate:
 
 
 class StageTotal(NamedTuple):
-    """What one stage takes over all rows."""
+    """The requests and tokens of one stage over all rows."""
 
     name: str
     requests: float
@@ -44,7 +44,7 @@ class StageTotal(NamedTuple):
 
 
 def stages_of(method: str, given: dict[str, Any]) -> Iterator[StageEstimate]:
-    """Yield the stages of a method, as often as a row meets them on average."""
+    """Yield the stages of a method, with the average number of requests per row."""
     rounds = given.get("iterations", 4 if method == "seqeval" else 1)
     if method == "seq-instruct":
         yield from _seq_instruct(rounds, given)
@@ -61,52 +61,52 @@ def stages_of(method: str, given: dict[str, Any]) -> Iterator[StageEstimate]:
 
 
 def _seq_instruct(iterations: int, given: dict[str, Any]) -> Iterator[StageEstimate]:
-    asked = 1.0
+    share = 1.0
     stages = {"classify": 0.0, "rewrite": 0.0}
     for number in range(iterations):
-        stages["classify"] += asked
-        asked *= 1 - KEPT[min(number, len(KEPT) - 1)]
-        stages["rewrite"] += asked
+        stages["classify"] += share
+        share *= 1 - KEPT[min(number, len(KEPT) - 1)]
+        stages["rewrite"] += share
     yield StageEstimate("classify", stages["classify"], "classify")
-    if given.get("until") == "classify":
+    if given.get("stop_after") == "classify":
         return
     chains = stages["rewrite"]
     yield StageEstimate("rewrite", chains, "prefix", THOUGHT + 40, 2.0)
     if not given.get("no_refine"):
         yield StageEstimate("refine", chains, "refine", THOUGHT)
-    if given.get("until") != "rewrite":
+    if given.get("stop_after") != "rewrite":
         yield StageEstimate("respond", chains, "", ANSWER)
 
 
 def estimate(
     job: Job, method: str, given: dict[str, Any], teacher: str, model: ModelOptions
 ) -> None:
-    """Read the rows, and print what the run would take, on standard error."""
+    """Read the rows, and print on standard error what the run would take."""
     from seqit.augment.prompt import load_prompt
-    from seqit.llm.chat import chat_of
-    from seqit.llm.scheduling.budget import CHARACTERS_A_TOKEN
+    from seqit.llm.chat import prompt_messages
+    from seqit.llm.scheduling.budget import CHARACTERS_PER_TOKEN
     from seqit.records.run_stats import RunStats
 
     rows, text = 0, 0.0
     for row in job.read_records(job.check(), RunStats("augment")):
         rows += 1
-        text += tokens_of(chat_of(row.value))
+        text += tokens_of(prompt_messages(row.value))
     lines: list[StageTotal] = []
     for stage in stages_of(method, given):
-        file = _size(load_prompt(stage.prompt)) / CHARACTERS_A_TOKEN if stage.prompt else 0.0
+        file = _size(load_prompt(stage.prompt)) / CHARACTERS_PER_TOKEN if stage.prompt else 0.0
         prompt = stage.share * (rows * file + text)
         completion = stage.share * (rows * stage.completion + text * stage.echo)
         lines.append(StageTotal(stage.name, stage.share * rows, prompt, completion))
-    tell_estimate(job, rows, teacher, model, lines)
+    print_estimate(job, rows, teacher, model, lines)
     sys.stderr.write(
-        "  Counted at 4 characters a token, the paper's shares of kept records and answers of 400\n"
-        "  tokens; retries come on top, and what the cache holds already is free.\n"
+        "  Assumes 4 characters per token, the paper's shares of kept records and answers of 400\n"
+        "  tokens; retries are extra, and what the cache has already is free.\n"
     )
 
 
 def tokens_of(messages: "list[Message]") -> float:
-    """Return about how many tokens a chat has."""
-    from seqit.llm.scheduling.budget import CHARACTERS_A_TOKEN, TOKENS_AN_IMAGE
+    """Return the approximate number of tokens of a chat."""
+    from seqit.llm.scheduling.budget import CHARACTERS_PER_TOKEN, TOKENS_PER_IMAGE
 
     characters = images = 0
     for message in messages:
@@ -114,14 +114,14 @@ def tokens_of(messages: "list[Message]") -> float:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         characters += sum(len(str(part.get("text", ""))) for part in parts)
         images += sum(part["type"] == "image" for part in parts)
-    return characters / CHARACTERS_A_TOKEN + images * TOKENS_AN_IMAGE
+    return characters / CHARACTERS_PER_TOKEN + images * TOKENS_PER_IMAGE
 
 
-def tell_estimate(
+def print_estimate(
     job: Job, rows: int, name: str, model: ModelOptions, lines: list[StageTotal]
 ) -> None:
-    """Print what asking the model KIND:MODEL about so many rows would take."""
-    say(job.context, f"an estimate for {rows:,} rows and {name}; nothing was asked")
+    """Print what calling the model KIND:MODEL for this many rows would take."""
+    say(job.context, f"an estimate for {rows:,} rows and {name}; no request was sent")
     if len(lines) > 1:
         _, *columns = zip(*lines, strict=True)
         lines = [*lines, StageTotal("all", *map(sum, columns))]
@@ -129,7 +129,7 @@ def tell_estimate(
 
 
 def _size(prompt: "Prompt") -> int:
-    """Return the characters of a prompt with its examples, without what is asked about."""
+    """Return the characters of a prompt with its examples, without the row's text."""
     values = sum(len(value) for example in prompt.examples for value in example.values())
     return len(prompt.task) + len(prompt.given) * (len(prompt.examples) + 1) + values
 

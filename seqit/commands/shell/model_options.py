@@ -1,4 +1,4 @@
-"""The options of every command that asks a model, and the model that they describe."""
+"""The options of every command that calls a model, and the client that they configure."""
 
 import functools
 from collections.abc import Callable, Collection, Iterator
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 64
 RETRIES = 8
-WINDOW, LARGEST_WINDOW = 32, 2048
-"""Rows under way, for each request in flight and at most: a row that takes long, because its
-request has to be sent again, does not hold back those after it."""
-BATCH = 50_000
-"""Rows under way with --batch: as many as the provider takes in one batch."""
+WINDOW, MAX_WINDOW = 32, 2048
+"""Rows in progress: per request in flight, and at most. A row whose request is retried does not
+block the rows after it."""
+BATCH_WINDOW = 50_000
+"""Rows in progress with --batch-api: as many as the provider accepts in one batch."""
 
 
 class JsonObject(click.ParamType[Any]):
-    """A JSON object given as text."""
+    """A JSON object, written as text."""
 
     name = "json"
 
@@ -53,13 +53,13 @@ def _option(section: str, name: str, **settings: Any) -> Callable[..., Any]:
     return click.option(name, cls=SectionOption, section=section, **settings)
 
 
-ANSWERS = functools.partial(_option, "Asking a model")
-LIMITS = functools.partial(_option, "Limits of asking")
-KEEPING = functools.partial(_option, "Keeping completions")
+MODEL = functools.partial(_option, "Model")
+LIMITS = functools.partial(_option, "Limits")
+STORAGE = functools.partial(_option, "Cache of completions")
 
 
 class SamplingDefaults(NamedTuple):
-    """How a command asks where nothing else was said, and which of its options names the model."""
+    """A command's sampling if no option sets it, and the option that names its model."""
 
     option: str
     temperature: float
@@ -70,143 +70,148 @@ class SamplingDefaults(NamedTuple):
         return self.temperature == 0
 
     @property
-    def told(self) -> tuple[str, str]:
-        """What --help says of the temperature and of top-p."""
+    def help_texts(self) -> tuple[str, str]:
+        """The help of --temperature and of --top-p."""
         if self.is_greedy:
-            return "Default 0, which is greedy.", f"Default {self.top_p:g}; greedy, nothing."
+            return "Default 0, which is greedy.", f"Default {self.top_p:g}; unused when greedy."
         return f"Default {self.temperature:g}; 0 is greedy.", f"Default {self.top_p:g}."
 
 
 TEACHER = SamplingDefaults("--teacher", 1.0, 0.9)
-"""The paper's way to write and answer chains."""
+"""The sampling of arXiv 2403.07794, for writing and for answering chains."""
 
 
 _OPTIONS = [
-    ANSWERS("--top-k", type=click.IntRange(1), metavar="N", help="Sample among N tokens; "
-                   "default 50 in process, not sent to servers."),
-    ANSWERS("--max-new-tokens", type=click.IntRange(1), metavar="N",
-                   help="Tokens of one completion; default 2048."),
-    ANSWERS("--no-structured", is_flag=True, help="Do not ask for answers by JSON Schema, "
-                   "which not every server has; they are read from tags."),
-    ANSWERS("--base-url", metavar="URL", help="openai: the server; default OPENAI_BASE_URL."),
-    ANSWERS("--extra-body", type=JsonObject(), metavar="JSON",
-                   help="openai: more keys of the request's body; null takes one out."),
-    ANSWERS("--engine", multiple=True, metavar="NAME=VALUE",
-                   help="vllm, transformers: such as tensor_parallel_size=4 or lora=PATH; "
-            "may be repeated."),
-    ANSWERS("--batch", is_flag=True, help="openai: by the provider's Batch API, which costs less: "
-            "submit and leave; the same command again collects and goes on."),
-    ANSWERS("--wait", is_flag=True, help="With --batch: stay until all is collected."),
+    MODEL("--top-k", type=click.IntRange(1), metavar="N", help="Sample among the N likeliest "
+          "tokens; default 50 in process, not sent to servers."),
+    MODEL("--max-new-tokens", type=click.IntRange(1), metavar="N",
+          help="Tokens of one completion; default 2048."),
+    MODEL("--no-structured", is_flag=True, help="Do not request answers by JSON Schema, which "
+          "not every server supports; they are parsed from tags."),
+    MODEL("--base-url", metavar="URL", help="openai: the server; default OPENAI_BASE_URL."),
+    MODEL("--extra-body", type=JsonObject(), metavar="JSON",
+          help="openai: more keys of the request's body; null removes one."),
+    MODEL("--engine-arg", multiple=True, metavar="NAME=VALUE",
+          help="vllm, transformers: such as tensor_parallel_size=4 or lora=PATH; repeatable."),
+    MODEL("--batch-api", is_flag=True, help="openai: use the provider's Batch API, which costs "
+          "less: submit and exit; the same command again collects the results and goes on."),
+    MODEL("--wait", is_flag=True, help="With --batch-api: wait until all results are collected."),
     LIMITS("--max-concurrency", type=click.IntRange(1, 4096), metavar="N",
-                  help=f"openai: requests in flight; default {CONCURRENCY}. Fewer while the server "
-                  "says that it has too many."),
-    LIMITS("--rpm", type=click.IntRange(1), metavar="N", help="Requests a minute."),
-    LIMITS("--tpm", type=click.IntRange(1), metavar="N", help="Tokens a minute."),
+           help=f"openai: requests in flight; default {CONCURRENCY}. Fewer while the server "
+           "reports that it is overloaded."),
+    LIMITS("--rpm", type=click.IntRange(1), metavar="N", help="Requests per minute."),
+    LIMITS("--tpm", type=click.IntRange(1), metavar="N", help="Tokens per minute."),
     LIMITS("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
-                  help="openai: of one request; default 600."),
+           help="openai: of one request; default 600."),
     LIMITS("--retries", type=click.IntRange(0, 100), metavar="N",
-                  help=f"After a failure that may pass (429, 5xx, connection); default {RETRIES}."),
+           help=f"After a transient failure (429, 5xx, connection); default {RETRIES}."),
     LIMITS("--max-cost", type=click.FloatRange(0, min_open=True), metavar="USD",
-                  help="Ask no more once the run has cost so much; exit code 3."),
-    LIMITS("--max-tokens", type=click.IntRange(1), metavar="N",
-                  help="Ask no more once the run has used so many tokens; exit code 3."),
+           help="Send no more requests once the run has cost this much; exit code 3."),
+    LIMITS("--max-total-tokens", type=click.IntRange(1), metavar="N",
+           help="Send no more requests once the run has used N tokens; exit code 3."),
     LIMITS("--prices", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
-                  help="A price table of your own."),
-    LIMITS("--dry-run", is_flag=True, help="Print an estimate of requests, tokens and cost, "
-                  "and ask nothing."),
-    KEEPING("--cache", metavar="FILE", help="Where completions are kept; default "
-                   "~/.cache/seqit/completions.sqlite."),
-    KEEPING("--no-cache", is_flag=True, help="Keep no completions: a killed run is lost."),
+           help="Your own price table."),
+    LIMITS("--dry-run", is_flag=True, help="Print an estimate of requests, tokens and cost; "
+           "send no request."),
+    STORAGE("--cache", metavar="FILE", help="Where completions are cached; default "
+            "~/.cache/seqit/completions.sqlite."),
+    STORAGE("--no-cache", is_flag=True, help="Cache nothing: a killed run starts from zero."),
 ]  # fmt: skip
 
 
-def _options(manner: SamplingDefaults) -> list[Callable[..., Any]]:
-    temperature, top_p = manner.told
+def _options(defaults: SamplingDefaults) -> list[Callable[..., Any]]:
+    temperature, top_p = defaults.help_texts
     return [
-        ANSWERS("--temperature", type=click.FloatRange(0), help=temperature),
-        ANSWERS("--top-p", type=click.FloatRange(0, 1), help=top_p),
+        MODEL("--temperature", type=click.FloatRange(0), help=temperature),
+        MODEL("--top-p", type=click.FloatRange(0, 1), help=top_p),
         *_OPTIONS,
-        KEEPING("--record", metavar="FILE", help="Write all requests and completions of the run "
-                f"to FILE; {manner.option} replay:FILE answers from it."),
+        STORAGE("--record", metavar="FILE", help="Write all requests and completions of the run "
+                f"to FILE; {defaults.option} replay:FILE answers from it."),
     ]  # fmt: skip
 
 
-def asking_options(
-    manner: SamplingDefaults,
+def model_options_with(
+    defaults: SamplingDefaults,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of asking a model; it gets them as `model`, a ModelOptions."""
+    """Add the options of calling a model to a command, which gets them as `model: ModelOptions`."""
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(body)
         def command(*args: Any, **options: Any) -> None:
             given = {name: options.pop(name) for name in _NAMES}
-            body(*args, model=ModelOptions(given, manner), **options)
+            body(*args, model=ModelOptions(given, defaults), **options)
 
-        for option in reversed(_options(manner)):
+        for option in reversed(_options(defaults)):
             command = option(command)
         return command
 
     return decorate
 
 
-model_options = asking_options(TEACHER)
+model_options = model_options_with(TEACHER)
 
 
 _NAMES = (
     *("temperature", "top_p", "top_k", "max_new_tokens", "no_structured", "base_url"),
-    *("extra_body", "engine", "batch", "wait", "max_concurrency", "rpm", "tpm", "timeout"),
-    *("retries", "max_cost", "max_tokens", "prices", "dry_run", "cache", "no_cache", "record"),
+    *("extra_body", "engine_arg", "batch_api", "wait", "max_concurrency", "rpm", "tpm"),
+    *("timeout", "retries", "max_cost", "max_total_tokens", "prices", "dry_run", "cache"),
+    *("no_cache", "record"),
 )
-_KINDS = {
+_BACKENDS = {
     "base_url": ("openai",),
     "extra_body": ("openai",),
     "timeout": ("openai",),
-    "batch": ("openai",),
+    "batch_api": ("openai",),
     "wait": ("openai",),
     "max_concurrency": ("openai", "replay"),
-    "engine": ("vllm", "transformers"),
+    "engine_arg": ("vllm", "transformers"),
 }
-"""Options that not every kind of backend takes."""
-_CONTRADICTIONS = (
+"""Options that only some backends take."""
+_EXCLUSIVE = (
     ("cache", "no_cache"),
-    ("batch", "no_cache"),  # what was submitted is kept beside the completions
-    ("batch", "rpm"),
-    ("batch", "tpm"),
-    ("batch", "max_concurrency"),
+    ("batch_api", "no_cache"),  # submitted batches are stored beside the completions
+    ("batch_api", "rpm"),
+    ("batch_api", "tpm"),
+    ("batch_api", "max_concurrency"),
 )
+
+
+def _as_option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How a model is asked: what the command line says of it."""
+    """How to call a model, as the command line says."""
 
-    given: dict[str, Any]  # by parameter name; what was not given is None, False or ()
-    manner: SamplingDefaults = TEACHER
+    given: dict[str, Any]  # by parameter name; None, False or () if it was not given
+    defaults: SamplingDefaults = TEACHER
 
     def of_kind(self, kind: str, others: Collection[str]) -> "ModelOptions":
-        """Return the options for a model of one kind, without those for the `others` alone."""
+        """Return the options for one kind of backend, without those that only `others` take."""
         given = dict(self.given)
-        for option, kinds in _KINDS.items():
+        for option, kinds in _BACKENDS.items():
             if kind not in kinds and not set(kinds).isdisjoint(others):
-                given[option] = () if option == "engine" else None
-        return ModelOptions(given, self.manner)
+                given[option] = () if option == "engine_arg" else None
+        return ModelOptions(given, self.defaults)
 
     @property
     def names(self) -> list[str]:
-        """The options that were given on the command line, as they are written.
+        """The options given on the command line, as they are written.
 
-        Those of the environment stand there for all runs, also for those that ask no model.
+        Those set in the environment are not listed: they apply to all runs, also to runs that
+        call no model.
         """
-        return [f"--{name.replace('_', '-')}" for name in _NAMES if was_typed(name)]
+        return [_as_option(name) for name in _NAMES if was_typed(name)]
 
     @contextmanager
     def open(
-        self, name: str, tell: Callable[[str], None]
+        self, name: str, notify: Callable[[str], None]
     ) -> Iterator[tuple["ModelClient", "Scheduler"]]:
-        """Give the model KIND:MODEL, ready to be asked, and its dispatcher.
+        """Yield a client for the model KIND:MODEL, and its scheduler.
 
-        `tell` is told what a person should know while it works. Raises UsageError for options
-        that do not go together.
+        `notify` receives what a person should know while the model works. Raises UsageError for
+        options that exclude each other.
         """
         from seqit.llm.client import ModelClient
         from seqit.llm.scheduling.budget import Budget
@@ -216,79 +221,85 @@ class ModelOptions:
 
         given = self.given
         self._check(name)
-        backend = self._backend(name, tell)
-        most = backend.capacity or given["max_concurrency"] or CONCURRENCY
-        most = BATCH if given["batch"] else most
+        backend = self._backend(name, notify)
+        concurrency = backend.capacity or given["max_concurrency"] or CONCURRENCY
+        window = min(WINDOW * concurrency, MAX_WINDOW)
+        if given["batch_api"]:
+            concurrency = window = BATCH_WINDOW
         price = self.price(name)
-        budget = Budget(given["max_cost"], given["max_tokens"], price, name.partition(":")[2])
-        pace = RateLimiter(most, given["rpm"], given["tpm"])
-        with self._recording() as record:
+        budget = Budget(given["max_cost"], given["max_total_tokens"], price, name.partition(":")[2])
+        rate_limiter = RateLimiter(concurrency, given["rpm"], given["tpm"])
+        with self._recording() as on_completion:
             cache = self._cache(backend.identity())
             retries = RETRIES if given["retries"] is None else given["retries"]
             sender: Sender[Any] = Sender(
-                backend, cache=cache, pace=pace, budget=budget, retries=retries, record=record
+                backend,
+                cache=cache,
+                rate_limiter=rate_limiter,
+                budget=budget,
+                retries=retries,
+                on_completion=on_completion,
             )
-            window = BATCH if given["batch"] else min(WINDOW * most, LARGEST_WINDOW)
-            with Scheduler(sender, window, gather=given["batch"]) as scheduler:
+            with Scheduler(sender, window, fill_window=given["batch_api"]) as scheduler:
                 structured = backend.structured and not given["no_structured"]
                 yield ModelClient(backend.name, structured, self.sampling, scheduler), scheduler
 
     @property
     def sampling(self) -> "Sampling":
-        """How answers are drawn; the paper's way where nothing else was said."""
+        """The sampling of completions: the command's defaults, and the options over them."""
         from seqit.llm.request import Sampling
 
         names = ("temperature", "top_p", "top_k", "max_new_tokens")
         given = {k: self.given[k] for k in names if self.given[k] is not None}
-        temperature = given.get("temperature", self.manner.temperature)
-        chosen: dict[str, Any] = {"temperature": temperature, "top_p": self.manner.top_p}
-        if self.manner.is_greedy and temperature == 0:
-            chosen["top_p"] = None  # there is nothing to cut
+        temperature = given.get("temperature", self.defaults.temperature)
+        chosen: dict[str, Any] = {"temperature": temperature, "top_p": self.defaults.top_p}
+        if self.defaults.is_greedy and temperature == 0:
+            chosen["top_p"] = None  # not used when greedy
         return Sampling(**chosen | given)
 
     def _check(self, name: str) -> None:
         kind = name.partition(":")[0]
-        for option, kinds in _KINDS.items():
+        for option, kinds in _BACKENDS.items():
             if was_given(self.given[option]) and kind not in kinds:
-                shown = option.replace("_", "-")
-                raise UsageError(f"--{shown} belongs to {' and '.join(kinds)}, not to {kind}")
-        for one, other in _CONTRADICTIONS:
+                raise UsageError(f"{_as_option(option)} is for {' and '.join(kinds)}, not {kind}")
+        for one, other in _EXCLUSIVE:
             if self.given[one] and self.given[other]:
-                raise UsageError(f"--{one} and --{other.replace('_', '-')} contradict each other")
-        if self.given["wait"] and not self.given["batch"]:
-            raise UsageError("--wait waits for the provider's batches: it goes with --batch")
+                raise UsageError(f"{_as_option(one)} and {_as_option(other)} exclude each other")
+        if self.given["wait"] and not self.given["batch_api"]:
+            raise UsageError("--wait waits for the provider's batches: give --batch-api too")
 
-    def _backend(self, name: str, tell: Callable[[str], None]) -> "Backend":
+    def _backend(self, name: str, notify: Callable[[str], None]) -> "Backend":
         from seqit.llm.registry import make_backend
 
         options = {k: self.given[k] for k in ("base_url", "extra_body", "timeout") if self.given[k]}
         if name.startswith("openai:"):
             options["structured"] = not self.given["no_structured"]
-        if self.given["batch"]:
-            options |= {"cache": self._cache_path(), "stay": self.given["wait"], "tell": tell}
-        options |= self._engine(name.partition(":")[0])
-        return make_backend(name, options, batch=self.given["batch"])
+        if self.given["batch_api"]:
+            options |= {"cache": self._cache_path(), "block": self.given["wait"]}
+            options["notify"] = notify
+        options |= self._engine_args(name.partition(":")[0])
+        return make_backend(name, options, batch=self.given["batch_api"])
 
-    def _engine(self, kind: str) -> dict[str, Any]:
-        from seqit.llm.registry import engine_options
+    def _engine_args(self, kind: str) -> dict[str, Any]:
+        from seqit.llm.registry import parse_engine_args
 
-        if not self.given["engine"]:
+        if not self.given["engine_arg"]:
             return {}
-        pairs = [text.partition("=") for text in self.given["engine"]]
-        return engine_options(kind, {key.strip(): value.strip() for key, _, value in pairs})
+        pairs = [text.partition("=") for text in self.given["engine_arg"]]
+        return parse_engine_args(kind, {key.strip(): value.strip() for key, _, value in pairs})
 
     def price(self, name: str) -> "Price | None":
-        """Return what the tokens of KIND:MODEL cost, where the table tells."""
+        """Return the price of KIND:MODEL's tokens; None if the table does not list it."""
         from seqit.llm.scheduling.prices import Prices
 
         path = self.given["prices"]
         price = Prices.load(Path(path) if path else None).price_of(name.partition(":")[2])
-        return price.halved() if price and self.given["batch"] else price
+        return price.halved() if price and self.given["batch_api"] else price
 
     def _cache_path(self) -> Path:
-        from seqit.llm.cache.cache import default_path
+        from seqit.llm.cache.cache import default_cache_path
 
-        return Path(self.given["cache"]) if self.given["cache"] else default_path()
+        return Path(self.given["cache"]) if self.given["cache"] else default_cache_path()
 
     def _cache(self, identity: dict[str, Any]) -> "Cache | None":
         from seqit.llm.cache.cache import Cache
@@ -297,18 +308,18 @@ class ModelOptions:
 
     @contextmanager
     def _recording(self) -> Iterator["Callable[[Request, Completion], None] | None"]:
-        """Give what writes each completion to the file of --record."""
+        """Yield a function that writes a completion to the file of --record; None without it."""
         import orjson
 
-        from seqit.llm.providers.recording import recording
-        from seqit.stores.targets import whole_file
+        from seqit.llm.providers.recording import recording_row
+        from seqit.stores.targets import atomic_file
 
         if not self.given["record"]:
             yield None
             return
-        with whole_file(self.given["record"]) as file:
+        with atomic_file(self.given["record"]) as file:
 
             def record(request: "Request", completion: "Completion") -> None:
-                file.write(orjson.dumps(recording(request, completion)) + b"\n")
+                file.write(orjson.dumps(recording_row(request, completion)) + b"\n")
 
             yield record

@@ -1,4 +1,4 @@
-"""The options that commands over rows share."""
+"""The options that all commands over rows share."""
 
 import functools
 from collections.abc import Callable
@@ -6,31 +6,44 @@ from typing import Any
 
 import click
 
-from seqit.commands.shell.job import MOST_WORKERS, Job
+from seqit.commands.shell.job import MAX_WORKERS, Job
 
 workers_option = click.option(
     "--workers",
     type=click.IntRange(1, 256),
     metavar="N",
-    help=f"Work in N processes; the result is the same. Default: one a CPU, at most {MOST_WORKERS}."
-    " Small sources and Parquet, in or out, take one.",
+    help=f"Use N processes; the result is the same. Default: one per CPU, at most {MAX_WORKERS}. "
+    "Small sources and Parquet, in or out, use one.",
 )
 
 
+def list_option(render: Callable[[], str], help_text: str) -> Callable[..., Any]:
+    """Return the option --list, which prints what `render` returns, and ends the command."""
+
+    def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            click.echo(render())
+            ctx.exit()
+
+    return click.option(
+        "--list", is_flag=True, is_eager=True, expose_value=False, callback=show, help=help_text
+    )
+
+
 def data_options(body: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that all commands over rows share; it gets a Job first."""
+    """Add the options that all commands over rows share; the command gets a Job first."""
     return click.argument("sources", nargs=-1, metavar="[SOURCE]...")(output_options(body))
 
 
 def output_options(body: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the same without SOURCEs: it makes its rows itself."""
+    """Add the same options without SOURCEs, to a command that makes its rows itself."""
 
     @click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all; "
                   "its ending may be .jsonl, .jsonl.gz, .jsonl.zst or .parquet.")  # fmt: skip
     @click.option("--rejects", metavar="FILE", help="Keep every row not written, with the reason.")
-    @click.option("--manifest", metavar="FILE", help="Write the account of the run as JSON.")
+    @click.option("--manifest", metavar="FILE", help="Write the statistics of the run as JSON.")
     @click.option("--strict", is_flag=True, help="Stop at the first row that fails.")
-    @click.option("-q", "--quiet", is_flag=True, help="No progress and no closing account.")
+    @click.option("-q", "--quiet", is_flag=True, help="No progress and no closing statistics.")
     @click.pass_context
     @functools.wraps(body)
     def command(

@@ -1,4 +1,4 @@
-"""A command's place in a pipe of one process: who hands rows to it, and to whom it hands them."""
+"""A command's place in a pipe of one process: what it reads from, and what it passes rows to."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def _nothing() -> None:
-    """Do nothing: nothing that was written waits to go on."""
+    """Do nothing: there is no output to flush."""
 
 
 class RowLink:
     """The rows between two commands, as the second would read what the first one writes.
 
-    Each is what a line of standard input would be: decoded, with its bytes. Those of a command
-    that writes records need no second look, others are adopted as a reader does.
+    Each is what a line of standard input would be: decoded, with its bytes. Rows of a command
+    that writes records are not validated again; others are normalized as a reader does.
     """
 
     def __init__(self, are_records: bool) -> None:
@@ -31,12 +31,12 @@ class RowLink:
         self._flush = _nothing
 
     def flush(self) -> None:
-        """Pass on what the commands behind have written, before a read that may wait."""
+        """Flush the output of the commands behind, before a read that may block."""
         self._flush()
 
     def read(self, stats: "RunStats", before_read: Callable[[], None] | None) -> "Iterator[Row]":
-        """Yield the rows, counted by the command that reads them."""
-        from seqit.records.readers.split import MAX_ROW, too_long
+        """Yield the rows; they are counted by the command that reads them."""
+        from seqit.records.readers.split import MAX_ROW, row_too_long
         from seqit.records.run_stats import Row
         from seqit.stores.sources import STDIN_NAME
 
@@ -44,7 +44,7 @@ class RowLink:
         for number, (row, line) in enumerate(self.rows, start=1):
             stats.read += 1
             if len(line) > MAX_ROW:
-                message = str(too_long(len(line)))
+                message = str(row_too_long(len(line)))
                 stats.fail(Row(None, STDIN_NAME, number), "read", "too-long", message)
             else:
                 yield Row(row.value, STDIN_NAME, number, line)
@@ -52,18 +52,18 @@ class RowLink:
 
 @dataclass
 class PipelineSlot:
-    """A command's place; alone, it has nobody before and nobody behind."""
+    """A command's place; on its own, it has no command before it and none behind it."""
 
     link: RowLink | None = None
-    """What the command before hands on."""
-    go_on: Callable[[RowLink], None] | None = None
-    """Runs the command behind, until it has taken all rows."""
+    """The rows of the command before."""
+    run_next: Callable[[RowLink], None] | None = None
+    """Runs the command behind, until it has read all rows."""
     some_failed: bool = False
-    """Whether rows failed; the commands around it go on, and the pipe's exit code says so."""
+    """Whether rows failed; the other commands go on, and the pipe's exit code is 3."""
 
     @property
     def is_alone(self) -> bool:
-        return self.link is None and self.go_on is None
+        return self.link is None and self.run_next is None
 
     @classmethod
     def of(cls, ctx: click.Context) -> "PipelineSlot":
@@ -78,18 +78,18 @@ def pass_on_rows(
     *,
     schema: "Schema | None",
     sink: "Sink",
-    end: Callable[[], None],
+    finish: Callable[[], None],
 ) -> "Iterator[tuple[Row, bytes]]":
-    """Yield the rows that a command writes, with their bytes; `end` is called after the last.
+    """Yield the rows that a command writes, with their bytes; call `finish` after the last.
 
-    What goes wrong while another command takes them is said in this command's name.
+    An error raised while another command reads them is reported in this command's name.
     """
-    from seqit.records.writers.sink import with_lines
+    from seqit.records.writers.sink import encode_rows
 
     with error_boundary(ctx):
-        for row, line in with_lines(rows, stats, schema):
+        for row, line in encode_rows(rows, stats, schema):
             sink.write(line, row.value)
             stats.written += 1
             yield row, line
         stats.close()
-        end()
+        finish()

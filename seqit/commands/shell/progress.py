@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 INTERVAL = 0.2  # seconds
 CLEAR = "\r\x1b[K"
-"""To the line's start, and erase it."""
+"""Carriage return, and erase the line."""
 
 
 def track(rows: Iterator[T], name: str) -> Iterator[T]:
-    """Pass the rows on; shows how many and how fast, five times a second."""
+    """Yield the rows; show their number and rate five times a second."""
     start = last = time.monotonic()
     count = 0
     try:
@@ -33,18 +33,20 @@ def track(rows: Iterator[T], name: str) -> Iterator[T]:
             _show("")
 
 
-def watch_model(name: str, sources: tuple[str, ...], each: int = 1) -> Callable[["Progress"], None]:
-    """Return what shows a dispatcher's progress: rows, tokens, cost, and the time left.
+def model_progress(
+    name: str, sources: tuple[str, ...], items_per_row: int = 1
+) -> Callable[["Progress"], None]:
+    """Return a function that shows a scheduler's progress: rows, tokens, cost, time left.
 
-    The time left is known where all sources are plain files of lines; `each` row is so many of
-    the dispatcher's items.
+    The time left is known if all sources are plain files of lines. A row is `items_per_row` items
+    of the scheduler.
     """
     start = time.monotonic()
     total = _count_lines(sources)
 
     def show(progress: "Progress") -> None:
         seconds = max(time.monotonic() - start, 0.001)
-        done = progress.items // each
+        done = progress.items // items_per_row
         tokens = progress.prompt_tokens + progress.completion_tokens
         rows = f"{done:,}" if total is None else f"{done:,} of {total:,}"
         text = f"{name}: {rows} rows, {done / seconds:,.1f} rows/s"
@@ -59,7 +61,7 @@ def watch_model(name: str, sources: tuple[str, ...], each: int = 1) -> Callable[
     return show
 
 
-def describe_asking(progress: "Progress") -> str:
+def model_summary(progress: "Progress") -> str:
     """Return the closing line about a model: requests, tokens and cost."""
     parts = [f"requests {progress.requests:,}"]
     if progress.cached:
@@ -74,7 +76,7 @@ def describe_asking(progress: "Progress") -> str:
 
 
 def _count_lines(sources: tuple[str, ...]) -> int | None:
-    """Return how many lines the sources have; None where one is no plain file of lines."""
+    """Return the number of lines of the sources; None if one is not a plain file of lines."""
     total = 0
     for source in sources:
         path = Path(source)

@@ -1,4 +1,4 @@
-"""What a run tells: the rows that it did not write, its closing lines, and its manifest."""
+"""The report of a run: the rows that were not written, the closing lines, and the manifest."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,19 +9,22 @@ import click
 
 from seqit import __version__
 from seqit.commands.shell.command import say
-from seqit.commands.shell.progress import describe_asking
+from seqit.commands.shell.progress import model_summary
 from seqit.errors import RowError
 
 if TYPE_CHECKING:
     from seqit.llm.scheduling.scheduler import Scheduler
     from seqit.records.run_stats import RunStats
-    from seqit.records.writers.sink import Hashed
+    from seqit.records.writers.sink import HashingSink
 
-SHOWN_FAILURES = 5
+MAX_SHOWN_FAILURES = 5
 
 
 class RunReport:
-    """Writes the manifest and the closing lines of a run, once: where it is done or breaks off."""
+    """Writes the manifest and the closing lines of a run, once: at its end or when it breaks off.
+
+    hashed: the sink that computes the output's hash, for the manifest.
+    """
 
     def __init__(
         self,
@@ -36,7 +39,7 @@ class RunReport:
         sources: Sequence[str],
         output: str | None,
     ) -> None:
-        self.hashed: Hashed | None = None
+        self.hashed: HashingSink | None = None
         self._context = context
         self._stats = stats
         self._scheduler = scheduler
@@ -46,32 +49,32 @@ class RunReport:
         self._options = options
         self._sources = sources
         self._output = output
-        self._told = False
+        self._is_written = False
 
-    def __call__(self) -> None:
-        """Close a complete run."""
-        self._tell(complete=True)
+    def finish(self) -> None:
+        """Report a complete run."""
+        self._write_manifest(complete=True)
         if self._quiet:
             return
         lines = [self._stats.summary()]
         if self._remarks:
             lines += self._remarks(self._stats)
         if self._scheduler:
-            lines.append(describe_asking(self._scheduler.progress))
+            lines.append(model_summary(self._scheduler.progress))
         for line in lines:
             say(self._context, line)
 
-    def broken_off(self) -> None:
-        """Write the manifest of a run that is not complete; does nothing where it was."""
-        if not self._told:
-            self._tell(complete=False)
+    def abort(self) -> None:
+        """Write the manifest of an incomplete run; does nothing after `finish`."""
+        if not self._is_written:
+            self._write_manifest(complete=False)
 
-    def _tell(self, complete: bool) -> None:
+    def _write_manifest(self, complete: bool) -> None:
         from seqit.records.validation import schema
         from seqit.records.writers.sink import encode
-        from seqit.stores.targets import whole_file
+        from seqit.stores.targets import atomic_file
 
-        self._told = True
+        self._is_written = True
         if self._scheduler:
             self._stats.results["model"] = asdict(self._scheduler.progress)
         if not self._manifest:
@@ -84,12 +87,12 @@ class RunReport:
         }
         if self.hashed and complete:
             manifest["output"] = {"name": self._output or "-", "sha256": self.hashed.sha256}
-        with whole_file(self._manifest) as file:
+        with atomic_file(self._manifest) as file:
             file.write(encode(manifest, schema("manifest")) + b"\n")
 
 
 class RejectWriter:
-    """Keeps each row that was not written in the rejects file, and says the first failures."""
+    """Writes each row that was not written to the rejects file, and prints the first failures."""
 
     def __init__(self, ctx: click.Context, file: IO[bytes] | None) -> None:
         self._ctx = ctx
@@ -103,12 +106,12 @@ class RejectWriter:
         if reject["outcome"] != "failed" or self._ctx.params.get("strict"):
             return
         self._failures += 1
-        if self._failures <= SHOWN_FAILURES:
+        if self._failures <= MAX_SHOWN_FAILURES:
             line = f":{reject['line']}" if reject["line"] else ""
             say(self._ctx, f"{reject['source']}{line}: {reject['message']}")
-        elif self._failures == SHOWN_FAILURES + 1:
-            keeper = self._ctx.params.get("rejects") or "--rejects FILE"
-            say(self._ctx, f"… further rows failed; {keeper} keeps them all")
+        elif self._failures == MAX_SHOWN_FAILURES + 1:
+            file = self._ctx.params.get("rejects") or "--rejects FILE"
+            say(self._ctx, f"… further rows failed; {file} keeps them all")
 
 
 def _line(reject: dict[str, Any]) -> bytes:
@@ -116,6 +119,6 @@ def _line(reject: dict[str, Any]) -> bytes:
 
     try:
         return encode(reject) + b"\n"
-    except RowError:  # too deep to stand one level deeper: the row is kept as text
+    except RowError:  # too deep for one more level: the row is kept as text
         row = reject.pop("row")
         return encode(reject | {"raw": json.dumps(row)}) + b"\n"

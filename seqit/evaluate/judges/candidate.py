@@ -1,12 +1,12 @@
-"""A response before the judges, and the rows that say what they measured."""
+"""A response that is being judged, and the score rows that judges add to it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from seqit.checks.measures import words
+from seqit.checks.text_units import words
 from seqit.llm.model_call import CompletionFailed
-from seqit.records.formats.chat import question_of
+from seqit.records.formats.chat import prompt_text
 from seqit.records.record import Record
 from seqit.records.run_stats import Row
 
@@ -15,20 +15,20 @@ Score = dict[str, Any]
 """One row of schemas/score.schema.json."""
 
 CONTROL_MODEL = "control"
-"""Whose response a planted one is: no model's, so that none is blamed for it."""
+"""The model name of control items, so that their scores count for no real model."""
 
-_UNREAD = ("unparseable", "truncated", "empty", "placeholder")
+_UNPARSEABLE = ("unparseable", "truncated", "empty", "placeholder")
 
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """One response, and the scores that it was given so far.
+    """One response, and the scores that it has so far.
 
-    `control` says what was planted, `dropped` which of the steps it lacks (from 1); no judge sees
-    either. `against` is the other model's response, where two are compared.
+    `control` is the kind of a control item, `dropped` the step that it lacks (from 1); judges see
+    neither. `against` is the other model's response in a pairwise comparison.
     """
 
-    row: Row  # where it was read
+    row: Row  # the row it was read from
     response: dict[str, Any]  # schemas/response.schema.json
     control: Control | None = None
     dropped: int = 0
@@ -47,25 +47,25 @@ class Candidate:
 
     @property
     def chain(self) -> list[str]:
-        """The tasks of the item, in order; empty where it does not tell."""
+        """The tasks of the item, in order; empty if it has no steps."""
         return [step["instruction"] for step in self.item.get("steps", [])]
 
     @property
     def key(self) -> str:
-        """What tells this response from all others, for the lots that are drawn for it."""
+        """A key that is unique to this candidate; the seeds of its requests depend on it."""
         other = self.against["model"] if self.against else ""
         parts = (self.response["id"], self.response["model"], str(self.response["sample"]))
         return "\n".join((*parts, self.control or "", other))
 
-    def score(self, metric: str, judge: str, value: float | None, **more: Any) -> None:
-        """Add a score; `status` and whatever else the row holds come by name."""
+    def add_score(self, metric: str, judge: str, value: float | None, **fields: Any) -> None:
+        """Add a score row; `fields` are `status` and the optional fields of the row by name."""
         response, lineage = self.response, self.response["lineage"]
         row: Score = {"id": response["id"], "model": response["model"]}
         row |= {name: response[name] for name in ("benchmark",) if name in response}
         row |= {"sample": response["sample"], "metric": metric, "value": value}
-        row |= {"status": more.pop("status", "scored"), "judge": judge}
-        named = ("vote", "position", "chain")
-        row |= {name: more.pop(name) for name in named if more.get(name)}
+        row |= {"status": fields.pop("status", "scored"), "judge": judge}
+        optional = ("vote", "position", "chain")
+        row |= {name: fields.pop(name) for name in optional if fields.get(name)}
         row |= {name: lineage[name] for name in ("iteration", "operation") if name in lineage}
         row["root"] = lineage["root"]
         row |= {"teacher": lineage["teacher"]} if lineage.get("teacher") else {}
@@ -76,21 +76,24 @@ class Candidate:
         if self.control:
             row["control"] = self.control
         if self.dropped:
-            more["evidence"] = {**more.get("evidence", {}), "dropped": self.dropped}
-        row |= {name: more[name] for name in ("reason", "evidence") if more.get(name)}
+            fields["evidence"] = {**fields.get("evidence", {}), "dropped": self.dropped}
+        row |= {name: fields[name] for name in ("reason", "evidence") if fields.get(name)}
         self.scores.append(row)
 
-    def unscored(self, metric: str, judge: str, why: CompletionFailed, **more: Any) -> None:
-        """Add a score without a number: there is no verdict, or none that can be read."""
-        status = why.reason if why.reason == "refused" else "failed"
-        if why.reason in _UNREAD:
+    def add_unscored(
+        self, metric: str, judge: str, failure: CompletionFailed, **fields: Any
+    ) -> None:
+        """Add a score row without a value: there is no judgement, or it cannot be parsed."""
+        status = failure.reason if failure.reason == "refused" else "failed"
+        if failure.reason in _UNPARSEABLE:
             status = "unparseable"
-        evidence = {"problem": why.reason, **why.evidence}
-        self.score(metric, judge, None, status=status, reason=str(why), evidence=evidence, **more)
+        evidence = {"problem": failure.reason, **failure.evidence}
+        fields |= {"status": status, "reason": str(failure), "evidence": evidence}
+        self.add_score(metric, judge, None, **fields)
 
 
 class Judge(Protocol):
-    """Measures responses; `name` goes to the scores."""
+    """Scores responses; `name` goes into the scores."""
 
     @property
     def name(self) -> str: ...
@@ -100,17 +103,17 @@ class Judge(Protocol):
         ...
 
 
-def instruction_of(item: Record) -> str:
-    """Return all that was asked, as one text: earlier turns and the system message, too."""
+def full_instruction(item: Record) -> str:
+    """Return the whole prompt as one text, including the system message and earlier turns."""
     turns = [("System", item["system"])] if item.get("system") else []
-    for asked, answered in item.get("history", []):
-        turns += [("User", asked), ("Assistant", answered)]
+    for user, assistant in item.get("history", []):
+        turns += [("User", user), ("Assistant", assistant)]
     if not turns:
-        return question_of(item)
-    turns.append(("User", question_of(item)))
-    return "\n\n".join(f"{who}: {text}" for who, text in turns)
+        return prompt_text(item)
+    turns.append(("User", prompt_text(item)))
+    return "\n\n".join(f"{role}: {text}" for role, text in turns)
 
 
-def numbered(tasks: list[str]) -> str:
-    """Return the tasks, one numbered line each."""
+def numbered_list(tasks: list[str]) -> str:
+    """Return the tasks as a numbered list, one task per line."""
     return "\n".join(f"{n}. {' '.join(task.split())}" for n, task in enumerate(tasks, 1))

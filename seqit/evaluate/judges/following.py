@@ -1,7 +1,12 @@
 """Following: whether an answer attempts every task of a chain, in order; yes or no."""
 
 from seqit.evaluate.judges.candidate import Candidate
-from seqit.evaluate.judges.metric import AddScore, JudgeContext, ask_judge, material
+from seqit.evaluate.judges.metric import (
+    AddScore,
+    JudgeContext,
+    complete_judgement,
+    instruction_texts,
+)
 from seqit.evaluate.judges.output_form import JudgeField, JudgeOutputForm
 from seqit.evaluate.judges.prompt import load_prompt
 from seqit.llm.model_call import CompletionFailed, ModelCall
@@ -10,30 +15,32 @@ FORM = JudgeOutputForm((JudgeField("followed", "Followed", ("yes", "no")),))
 
 
 class Following:
-    """Asks once for the whole chain, as the paper does."""
+    """Asks the judge once about the whole chain, as the paper does."""
 
     metric = "following"
 
-    def ask(self, bench: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
-        """Ask whether an answer follows its instruction."""
-        texts = {**material(bench, candidate), "answer": candidate.answer}
-        texts.pop("reference", None)  # how good it is does not matter here
-        verdict, _ = yield from ask_judge(bench, candidate, self.metric, FORM, texts)
+    def judge(self, context: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
+        """Ask whether the answer follows its instruction."""
+        texts = {**instruction_texts(context, candidate), "answer": candidate.answer}
+        texts.pop("reference", None)  # the quality of the answer does not matter here
+        output, _ = yield from complete_judgement(context, candidate, self.metric, FORM, texts)
 
-        def mark(candidate: Candidate) -> None:
-            candidate.score(
+        def add_score(candidate: Candidate) -> None:
+            candidate.add_score(
                 self.metric,
-                bench.model.name,
-                int(verdict.values["followed"] == "yes"),
+                context.model.name,
+                int(output.values["followed"] == "yes"),
                 chain=len(candidate.chain),
-                reason=verdict.reason,
+                reason=output.reason,
                 evidence={"prompt": load_prompt(self.metric).version},
-                **bench.about,
+                **context.score_fields,
             )
 
-        return mark
+        return add_score
 
-    def unscored(self, bench: JudgeContext, candidate: Candidate, why: CompletionFailed) -> None:
-        """Add to the candidate that nobody knows whether it follows."""
-        chain = len(candidate.chain)
-        candidate.unscored(self.metric, bench.model.name, why, chain=chain, **bench.about)
+    def add_unscored(
+        self, context: JudgeContext, candidate: Candidate, failure: CompletionFailed
+    ) -> None:
+        """Add a score row without a value."""
+        fields = {"chain": len(candidate.chain), **context.score_fields}
+        candidate.add_unscored(self.metric, context.model.name, failure, **fields)

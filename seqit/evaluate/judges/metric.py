@@ -1,11 +1,11 @@
-"""What a judge is asked about one response: one prompt, one form, one reading of it each."""
+"""What an LLM judge is asked about one response: each metric has a prompt, a form and a parser."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from seqit.evaluate.judges.candidate import Candidate, instruction_of, numbered
-from seqit.evaluate.judges.output_form import JudgeOutputForm
+from seqit.evaluate.judges.candidate import Candidate, full_instruction, numbered_list
+from seqit.evaluate.judges.output_form import JudgeOutput, JudgeOutputForm
 from seqit.evaluate.judges.prompt import load_prompt
 from seqit.llm.client import ModelClient
 from seqit.llm.model_call import CompletionFailed, ModelCall
@@ -14,112 +14,121 @@ from seqit.records.record import Record
 
 T = TypeVar("T")
 AddScore = Callable[[Candidate], None]
-"""Adds to a candidate the scores of one verdict."""
+"""Adds the scores of one judgement to a candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeContext:
-    """Where a judge sits: the model that judges, the run's seed, and which vote this is."""
+    """The judge model, the seed of the run, and which vote this is."""
 
     model: ModelClient
     seed: int
-    vote: int = 0  # from 1; 0 where there is one alone
-    references: bool = True  # whether the judge is shown the item's own answer
-    weighted: bool = False  # whether the chances of the score are wanted too
+    vote: int = 0  # from 1; 0 if there is only one
+    references: bool = True  # whether the judge is shown the item's reference answer
+    weighted: bool = False  # whether the probabilities of the score are requested too
 
     @property
-    def about(self) -> dict[str, Any]:
-        """What every score of this vote says."""
+    def score_fields(self) -> dict[str, Any]:
+        """Fields of every score of this vote."""
         return {"vote": self.vote}
 
 
 class JudgeMetric(Protocol):
-    """One thing to measure; `metric` is what its scores are called."""
+    """A metric that an LLM judge scores; `metric` is its name in the scores."""
 
     @property
     def metric(self) -> str: ...
 
-    def ask(self, bench: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
-        """Ask the judge; raises CompletionFailed where it gives no verdict."""
+    def judge(self, context: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
+        """Ask the judge; raises CompletionFailed if it gives no judgement."""
         ...
 
-    def unscored(self, bench: JudgeContext, candidate: Candidate, why: CompletionFailed) -> None:
-        """Add to the candidate that there is no verdict."""
+    def add_unscored(
+        self, context: JudgeContext, candidate: Candidate, failure: CompletionFailed
+    ) -> None:
+        """Add to the candidate the score rows for a missing judgement."""
         ...
 
 
-def material(bench: JudgeContext, candidate: Candidate) -> dict[str, str]:
-    """Return the texts that belong to the instruction: tasks and reference where there are any."""
+def instruction_texts(context: JudgeContext, candidate: Candidate) -> dict[str, str]:
+    """Return the instruction, and its tasks and reference if there are any, by slot name."""
     item = candidate.item
-    texts = {"instruction": instruction_of(item)}
+    texts = {"instruction": full_instruction(item)}
     if len(candidate.chain) > 1:
-        texts["tasks"] = numbered(candidate.chain)
-    if bench.references and item["output"].strip():
+        texts["tasks"] = numbered_list(candidate.chain)
+    if context.references and item["output"].strip():
         texts["reference"] = item["output"]
     return texts
 
 
-def ask_judge(
-    bench: JudgeContext,
+def complete_judgement(
+    context: JudgeContext,
     candidate: Candidate,
     stage: str,
     form: JudgeOutputForm,
     texts: Mapping[str, str],
     *,
-    words: Mapping[str, str] | None = None,
+    unframed: Mapping[str, str] | None = None,
     logprobs: int = 0,
-) -> ModelCall[tuple[Any, Completion]]:
-    """Ask the prompt of this name about the texts; return the verdict and how it was said."""
-    model = bench.model
-    prompt = load_prompt(stage)
-    messages = prompt.messages(
+) -> ModelCall[tuple[JudgeOutput, Completion]]:
+    """Ask the judge with the prompt named `stage`; return its parsed output and the completion.
+
+    texts, unframed: values of the prompt's slots, see JudgePrompt.render.
+    """
+    messages = load_prompt(stage).render(
         texts,
-        form.guidance(model.structured),
+        form.instructions(context.model.structured),
         images=candidate.item.get("images", ()),
-        words=words,
+        unframed=unframed,
     )
-    asking = ask_text(
-        bench,
+    call = complete_for_item(
+        context,
         stage,
         messages,
-        form.read,
+        form.parse,
         key=candidate.key,
         item=candidate.item,
         schema=form.schema,
         logprobs=logprobs,
     )
-    return (yield from observed(asking))
+    return (yield from with_completion(call))
 
 
-def ask_text(
-    bench: JudgeContext,
+def complete_for_item(
+    context: JudgeContext,
     stage: str,
     messages: list[Message],
-    read: Callable[[str], T],
+    parse: Callable[[str], T],
     *,
     key: str,
     item: Record,
     schema: dict[str, Any],
     logprobs: int = 0,
 ) -> ModelCall[T]:
-    """Ask a judge about something that `key` names; it draws its seeds by that and the vote."""
-    named = cast(Record, {"id": key, "lineage": item["lineage"]})
-    vote = f"{stage} {bench.vote}" if bench.vote > 1 else stage
+    """Complete messages about an item; the seeds depend on `key`, the stage and the vote."""
+    record = cast(Record, {"id": key, "lineage": item["lineage"]})
+    stage_of_vote = f"{stage} {context.vote}" if context.vote > 1 else stage
     return (
-        yield from bench.model.complete(
-            named, vote, messages, read, seed=bench.seed, schema=schema, logprobs=logprobs
+        yield from context.model.complete(
+            record,
+            stage_of_vote,
+            messages,
+            parse,
+            seed=context.seed,
+            schema=schema,
+            logprobs=logprobs,
         )
     )
 
 
-def observed(asking: ModelCall[T]) -> ModelCall[tuple[T, Completion]]:
-    """Return what an asking returns, and the completion that it was read from."""
-    answer: RequestOutcome | None = None
+def with_completion(call: ModelCall[T]) -> ModelCall[tuple[T, Completion]]:
+    """Return the result of a call, and the completion that it was parsed from."""
+    outcome: RequestOutcome | None = None
     try:
-        request = next(asking)
+        request = next(call)
         while True:
-            answer = yield request
-            request = asking.send(answer)
+            outcome = yield request
+            request = call.send(outcome)
     except StopIteration as end:
-        assert isinstance(answer, Completion)
-        return end.value, answer
+        assert isinstance(outcome, Completion)
+        return end.value, outcome

@@ -1,19 +1,18 @@
-"""The judge that is a program: it verifies the checks of a chain, and needs no model."""
+"""The program judge: verifies the checks of a chain without a model."""
 
 from collections.abc import Iterator
 
 from seqit.checks.alignment.align import AlignedStep, align
-from seqit.checks.kinds import KINDS
+from seqit.checks.kinds import CHECK_KINDS
 from seqit.evaluate.judges.candidate import Candidate
 
 
 class ProgramJudge:
     """Verifies every step that has a check, and whether the chain is followed.
 
-    A step is right where some part of the answer passes its check, and the parts of the steps
-    stand in the answer in their order. The chain is followed where that holds for every step with
-    a check and something is said for each of the others. Chains without a check, and answers in
-    more parts than can be told apart, are not judged.
+    A step is right if a part of the answer passes its check, and the parts of the steps are in
+    order. The chain is followed if all steps with a check are right and every other step has a
+    part of the answer. Chains without a check are not judged.
     """
 
     name = "program"
@@ -23,28 +22,28 @@ class ProgramJudge:
         for candidate in candidates:
             steps = candidate.item.get("steps", [])
             if any("check" in step for step in steps):
-                self._score(candidate, align(steps, candidate.answer))
+                self._add_scores(candidate, align(steps, candidate.answer))
             yield candidate
 
-    def _score(self, candidate: Candidate, assigned: list[AlignedStep]) -> None:
+    def _add_scores(self, candidate: Candidate, aligned: list[AlignedStep]) -> None:
         steps = candidate.item["steps"]
-        for position, (step, found) in enumerate(zip(steps, assigned, strict=True), 1):
+        for position, (step, found) in enumerate(zip(steps, aligned, strict=True), 1):
             if "check" not in step:
                 continue
             kind = step["check"]["kind"]
-            verdict = "misplaced" if found.elsewhere else "omitted" if found.problem else "done"
-            evidence = {"verdict": verdict, "task": step["instruction"], "check": kind}
+            state = "misplaced" if found.misplaced else "omitted" if found.problem else "done"
+            evidence = {"verdict": state, "task": step["instruction"], "check": kind}
             if "name" in step:
                 evidence["name"] = step["name"]
             reason = ""
-            if found.elsewhere:
+            if found.misplaced:
                 reason = "a part of the answer passes, but not in its turn"
             elif found.problem:
-                what = KINDS[kind].description if kind in KINDS else kind
+                what = CHECK_KINDS[kind].description if kind in CHECK_KINDS else kind
                 reason = f"no part of the answer {what}: {found.problem}"
             else:
                 evidence["part"] = found.part
-            candidate.score(
+            candidate.add_score(
                 "step",
                 self.name,
                 int(not found.problem),
@@ -53,10 +52,10 @@ class ProgramJudge:
                 reason=reason,
                 evidence=evidence,
             )
-        candidate.score(
+        candidate.add_score(
             "following",
             self.name,
-            int(all(not found.problem and found.part.strip() for found in assigned)),
+            int(all(not found.problem and found.part.strip() for found in aligned)),
             chain=len(steps),
             evidence={"verified": sum("check" in step for step in steps)},
         )

@@ -1,7 +1,7 @@
-"""The judge's prompts: one text file each in prompts/, and the frames that texts stand in.
+"""Judge prompts: one text file each in prompts/, and the delimited frames around inserted texts.
 
-A file has two sections, each begun by a line `%% NAME`: `task` tells the judge what to do, `given`
-is the question with its {slots}. The version of a prompt is its file's hash.
+A file has two sections, each started by a line `%% NAME`: `task` is the system message, `given`
+the user message; both have {slots}. The version of a prompt is the hash of its file.
 """
 
 import re
@@ -18,8 +18,8 @@ from seqit.llm.request import ImagePart, Message, TextPart
 _SECTION = re.compile(r"^%% (\w+)\n", re.MULTILINE)
 _SLOT = re.compile(r"\{(\w+)\}")
 _LETTERS = "bcdfghjkmnpqrstvwxz"
-# What a chat template or a tokenizer may take for its own: <|im_end|>, <｜User｜>, [INST], </s>.
-_CONTROL = re.compile(
+# Control tokens of chat templates and tokenizers: <|im_end|>, <｜User｜>, [INST], </s>.
+_CONTROL_TOKEN = re.compile(
     r"<(?=[|｜]|/?s>|<SYS>>|</SYS>>|/?(?:bos|eos|unk|pad|think)>|(?:start|end)_of_turn>|(?:image|video|audio)>)"
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
     re.IGNORECASE,
@@ -28,32 +28,32 @@ _CONTROL = re.compile(
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """What a judge is told and asked."""
+    """The prompt of a judge: templates of the system and the user message."""
 
     name: str
-    version: str  # 16 hexadecimal digits over the file
+    version: str  # 16 hexadecimal digits, the hash of the file
     task: str
-    given: str
+    question: str
 
-    def messages(
+    def render(
         self,
         texts: Mapping[str, str],
-        guidance: str,
+        instructions: str,
         *,
         images: Sequence[str] = (),
-        words: Mapping[str, str] | None = None,
+        unframed: Mapping[str, str] | None = None,
     ) -> list[Message]:
-        """Return the chat that asks for a verdict on the texts.
+        """Return the chat messages that ask for a judgement of the texts.
 
-        Each text stands in a frame of its own, whose marks do not occur in any of them; where a
-        text is not given, its paragraph of the prompt goes. `words` stand without a frame.
-        `guidance` says what form the verdict has.
+        texts: slot → text; each is put into a frame whose delimiter occurs in none of them. A
+        paragraph of the prompt is left out if its text is missing. instructions: the output
+        format. unframed: slot → text that is inserted without a frame.
         """
-        mark = mark_for(texts.values())
-        framed = {name: _framed(name, text, mark) for name, text in texts.items()}
-        values = {"mark": mark, **(words or {}), **framed}
-        system = f"{_fill(self.task, values)}\n\n{guidance}"
-        question = _fill(self.given, values)
+        delimiter = delimiter_for(texts.values())
+        framed = {name: _frame(name, text, delimiter) for name, text in texts.items()}
+        values = {"mark": delimiter, **(unframed or {}), **framed}
+        system = f"{_fill_slots(self.task, values)}\n\n{instructions}"
+        question = _fill_slots(self.question, values)
         content: str | list[TextPart | ImagePart] = question
         if images:
             parts: list[TextPart | ImagePart] = [
@@ -63,31 +63,34 @@ class JudgePrompt:
         return [{"role": "system", "content": system}, {"role": "user", "content": content}]
 
 
-def mark_for(texts: Iterable[str]) -> str:
-    """Return six letters that occur in none of the texts and that none of them can foresee."""
-    whole = "\0".join(texts)
+def delimiter_for(texts: Iterable[str]) -> str:
+    """Return six letters that occur in none of the texts, and that no text can predict.
+
+    They are derived from a hash of all texts.
+    """
+    joined = "\0".join(texts)
     number = 0
     while True:
-        digest = blake2b(f"{number}\0{whole}".encode("utf-8", "surrogatepass"), digest_size=6)
-        mark = "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest.digest())
-        if mark not in whole.casefold():
-            return mark
+        digest = blake2b(f"{number}\0{joined}".encode("utf-8", "surrogatepass"), digest_size=6)
+        delimiter = "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest.digest())
+        if delimiter not in joined.casefold():
+            return delimiter
         number += 1
 
 
-def harmless(text: str) -> str:
-    """Return the text with a blank within whatever a chat template might take for its own."""
-    return _CONTROL.sub(lambda match: f"{match[0]} ", text)
+def neutralize_control_tokens(text: str) -> str:
+    """Return the text with a space inside every control token, so that it has no effect."""
+    return _CONTROL_TOKEN.sub(lambda match: f"{match[0]} ", text)
 
 
-def _framed(name: str, text: str, mark: str) -> str:
-    return f"<{name}-{mark}>\n{harmless(text)}\n</{name}-{mark}>"
+def _frame(name: str, text: str, delimiter: str) -> str:
+    return f"<{name}-{delimiter}>\n{neutralize_control_tokens(text)}\n</{name}-{delimiter}>"
 
 
-def _fill(template: str, values: Mapping[str, str]) -> str:
-    """Put the values into their {slots}, once: braces within a value are text.
+def _fill_slots(template: str, values: Mapping[str, str]) -> str:
+    """Replace each {slot} by its value; braces in values are not slots.
 
-    A paragraph with a slot that has no value goes.
+    A paragraph with a slot that has no value is left out.
     """
     paragraphs = [
         paragraph
@@ -99,7 +102,7 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 
 @cache
 def load_prompt(name: str) -> JudgePrompt:
-    """Return the prompt of prompts/NAME.txt."""
+    """Load the prompt prompts/NAME.txt."""
     text = resources.files("seqit.evaluate").joinpath("prompts", f"{name}.txt").read_text("utf-8")
     _, *pieces = _SECTION.split(text)
     sections = dict(zip(pieces[::2], (piece.strip("\n") for piece in pieces[1::2]), strict=True))
@@ -107,6 +110,6 @@ def load_prompt(name: str) -> JudgePrompt:
 
 
 def prompts_version(*names: str) -> str:
-    """Return the version of several prompts together: 16 hexadecimal digits."""
+    """Return one version for several prompts: 16 hexadecimal digits."""
     versions = (f"{name} {load_prompt(name).version}" for name in names)
     return xxh3_64_hexdigest("\n".join(versions).encode())

@@ -4,7 +4,12 @@ import math
 from typing import Any, NamedTuple
 
 from seqit.evaluate.judges.candidate import Candidate
-from seqit.evaluate.judges.metric import AddScore, JudgeContext, ask_judge, material
+from seqit.evaluate.judges.metric import (
+    AddScore,
+    JudgeContext,
+    complete_judgement,
+    instruction_texts,
+)
 from seqit.evaluate.judges.output_form import JudgeField, JudgeOutput, JudgeOutputForm
 from seqit.evaluate.judges.prompt import load_prompt
 from seqit.llm.model_call import CompletionFailed, ModelCall
@@ -13,94 +18,94 @@ from seqit.llm.request import Completion
 SCALE = ("1", "2", "3", "4", "5")
 FORM = JudgeOutputForm((JudgeField("score", "Score", SCALE),))
 WEIGHTED = "quality_weighted"
-"""The mean of the scale under the judge's own chances for the score's token."""
+"""The metric: the mean of the scale under the judge's probabilities for the score's token."""
 
-_ALTERNATIVES = 20  # the most that OpenAI and vLLM give
-_LEAST_MASS = 0.5  # of the alternatives that are scores: with less, another token was likelier
+_TOP_LOGPROBS = 20  # the maximum of OpenAI and vLLM
+_MIN_MASS = 0.5  # probability of all scores together; with less, another token was likelier
 
 
 class Quality:
-    """Asks for a score and its reason."""
+    """Asks the judge for a score and its reason."""
 
     metric = "quality"
 
-    def ask(self, bench: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
-        """Ask for the score of an answer."""
-        texts = {**material(bench, candidate), "answer": candidate.answer}
-        verdict, said = yield from ask_judge(
-            bench, candidate, self.metric, FORM, texts,
-            logprobs=_ALTERNATIVES if bench.weighted else 0,
-        )  # fmt: skip
+    def judge(self, context: JudgeContext, candidate: Candidate) -> ModelCall[AddScore]:
+        """Ask for the score of the answer."""
+        texts = {**instruction_texts(context, candidate), "answer": candidate.answer}
+        logprobs = _TOP_LOGPROBS if context.weighted else 0
+        output, completion = yield from complete_judgement(
+            context, candidate, self.metric, FORM, texts, logprobs=logprobs
+        )
 
-        def mark(candidate: Candidate) -> None:
-            _mark(bench, candidate, verdict, said)
+        def add_scores(candidate: Candidate) -> None:
+            _add_scores(context, candidate, output, completion)
 
-        return mark
+        return add_scores
 
-    def unscored(self, bench: JudgeContext, candidate: Candidate, why: CompletionFailed) -> None:
-        """Add to the candidate that there is no score."""
-        for metric in (self.metric, WEIGHTED) if bench.weighted else (self.metric,):
-            candidate.unscored(metric, bench.model.name, why, **bench.about)
+    def add_unscored(
+        self, context: JudgeContext, candidate: Candidate, failure: CompletionFailed
+    ) -> None:
+        """Add a score row without a value for each metric."""
+        for metric in (self.metric, WEIGHTED) if context.weighted else (self.metric,):
+            candidate.add_unscored(metric, context.model.name, failure, **context.score_fields)
 
 
-def _mark(
-    bench: JudgeContext, candidate: Candidate, verdict: JudgeOutput, said: Completion
+def _add_scores(
+    context: JudgeContext, candidate: Candidate, output: JudgeOutput, completion: Completion
 ) -> None:
-    judge, version = bench.model.name, {"prompt": load_prompt("quality").version}
-    value = int(verdict.values["score"])
-    reason = verdict.reason
-    candidate.score("quality", judge, value, reason=reason, evidence=version, **bench.about)
-    if not bench.weighted:
+    judge, version = context.model.name, {"prompt": load_prompt("quality").version}
+    vote = context.score_fields
+    value, reason = int(output.values["score"]), output.reason
+    candidate.add_score("quality", judge, value, reason=reason, evidence=version, **vote)
+    if not context.weighted:
         return
-    weights = chances(said, verdict.place)
-    if weights is None:
+    probabilities = score_probabilities(completion, output.offset)
+    if probabilities is None:
         message = "the backend gave no log probabilities for the token of the score"
-        why = CompletionFailed("quality", "no-logprobs", message)
-        candidate.unscored(WEIGHTED, judge, why, **bench.about)
+        failure = CompletionFailed("quality", "no-logprobs", message)
+        candidate.add_unscored(WEIGHTED, judge, failure, **vote)
         return
-    mean = sum(int(score) * rng for score, rng in weights.items())
-    evidence = {**version, "chances": {score: round(c, 6) for score, c in weights.items()}}
-    candidate.score(WEIGHTED, judge, round(mean, 6), evidence=evidence, **bench.about)
+    mean = sum(int(score) * probability for score, probability in probabilities.items())
+    rounded = {score: round(probability, 6) for score, probability in probabilities.items()}
+    evidence = {**version, "chances": rounded}
+    candidate.add_score(WEIGHTED, judge, round(mean, 6), evidence=evidence, **vote)
 
 
 class _Token(NamedTuple):
-    start: int
-    item: dict[str, Any]
+    start: int  # offset in the completion's text
+    logprob: dict[str, Any]  # an entry of Completion.logprobs
 
 
-def chances(said: Completion, place: int) -> dict[str, float] | None:
-    """Return score → probability at the token that stands at `place` in the completion's text.
+def score_probabilities(completion: Completion, offset: int) -> dict[str, float] | None:
+    """Return score → probability for the token at `offset` in the completion's text.
 
-    Taken are the alternatives that are scores of the scale; their chances are made to add up to
-    1. None where the backend gave none, where the tokens do not make up the text, or where most of
-    the probability is with tokens that are no score.
+    Only alternatives that are scores of the scale count; their probabilities are normalized to a
+    sum of 1. None if the backend returned no log probabilities, if the tokens do not join to the
+    text, or if most of the probability belongs to tokens that are not scores.
     """
-    token = _token_at(said, place)
+    token = _token_at(completion, offset)
     if token is None:
         return None
-    own, column = token.item["token"], place - token.start
+    own, column = token.logprob["token"], offset - token.start
     before, after = own[:column], own[column + 1 :]
-    found: dict[str, float] = {}
-    for text, logprob in token.item.get("top", {}).items():
+    probabilities: dict[str, float] = {}
+    for text, logprob in token.logprob.get("top", {}).items():
         core = text.removeprefix(before).removesuffix(after) if before or after else text.strip()
         if core in SCALE:
-            found[core] = found.get(core, 0.0) + math.exp(logprob)
-    mass = sum(found.values())
-    if mass < _LEAST_MASS:
+            probabilities[core] = probabilities.get(core, 0.0) + math.exp(logprob)
+    mass = sum(probabilities.values())
+    if mass < _MIN_MASS:
         return None
-    return {score: found[score] / mass for score in SCALE if score in found}
+    return {score: probabilities[score] / mass for score in SCALE if score in probabilities}
 
 
-def _token_at(said: Completion, place: int) -> _Token | None:
-    text, start = said.text, 0
-    if "".join(each["token"] for each in said.logprobs[:-1]) != text[: _length(said.logprobs[:-1])]:
+def _token_at(completion: Completion, offset: int) -> _Token | None:
+    all_but_last = "".join(logprob["token"] for logprob in completion.logprobs[:-1])
+    if all_but_last != completion.text[: len(all_but_last)]:
         return None
-    for each in said.logprobs:
-        if start <= place < start + len(each["token"]):
-            return _Token(start, each)
-        start += len(each["token"])
+    start = 0
+    for logprob in completion.logprobs:
+        if start <= offset < start + len(logprob["token"]):
+            return _Token(start, logprob)
+        start += len(logprob["token"])
     return None
-
-
-def _length(tokens: list[dict[str, Any]]) -> int:
-    return sum(len(each["token"]) for each in tokens)

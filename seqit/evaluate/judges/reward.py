@@ -1,4 +1,4 @@
-"""A reward model as judge: a sequence classification head gives each answer one number."""
+"""Judge with a reward model: a sequence classification head gives each answer one number."""
 
 import math
 from collections.abc import Iterator
@@ -8,17 +8,19 @@ from typing import Any
 from seqit.errors import SeqitError
 from seqit.evaluate.judges.candidate import Candidate
 from seqit.evaluate.judges.controls import REWARD as METRIC
-from seqit.llm.chat import chat_of
+from seqit.llm.chat import prompt_messages
 from seqit.llm.model_call import CompletionFailed
-from seqit.llm.providers.local.model_files import find_model, installed_version, silence_libraries
+from seqit.llm.providers.local.libraries import installed_version, silence_libraries
+from seqit.llm.providers.local.model_files import find_model
 
 
 class RewardJudge:
-    """Scores conversations with a model of one output; the number has no fixed scale.
+    """Scores conversations with a model that has one output; the number has no fixed scale.
 
-    path: a folder or a hub name; no code of theirs is run. The chat is put as the model's own
-    template puts it; without one, question and answer go in as a pair of texts. What is longer
-    than the model takes is not cut: it has no reward. Raises SeqitError where it cannot be loaded.
+    path: a folder or a hub name; remote code is never run. The model's chat template is applied;
+    if it has none, question and answer are encoded as a text pair. A conversation that is longer
+    than the model's context is not truncated: it has no reward. Raises SeqitError if the model
+    cannot be loaded.
     """
 
     def __init__(self, path: str, *, batch_size: int = 8) -> None:
@@ -30,7 +32,7 @@ class RewardJudge:
         self._pad: int | None = None
 
     def run(self, candidates: Iterator[Candidate]) -> Iterator[Candidate]:
-        """Yield each candidate with its reward added; they are read by the batch."""
+        """Yield each candidate with its reward added, batch by batch."""
         while batch := list(islice(candidates, self._batch_size)):
             self._load()
             self._score(batch)
@@ -52,7 +54,7 @@ class RewardJudge:
             model = AutoModelForSequenceClassification.from_pretrained(
                 folder, trust_remote_code=False, dtype="auto"
             )
-        except Exception as error:  # whatever the files are wrong in
+        except Exception as error:  # broken files raise many kinds of errors
             raise SeqitError(f"{self._path} cannot be loaded as a reward model: {error}") from error
         if model.config.num_labels != 1:
             raise SeqitError(
@@ -65,28 +67,29 @@ class RewardJudge:
         import torch
 
         limit = getattr(self._model.config, "max_position_embeddings", None) or 1 << 30
-        ids = [self._ids(candidate) for candidate in batch]
-        fit = [number for number, each in enumerate(ids) if len(each["input_ids"]) <= limit]
+        encoded = [self._encode(candidate) for candidate in batch]
+        lengths = [len(row["input_ids"]) for row in encoded]
+        fit = [number for number, length in enumerate(lengths) if length <= limit]
         rewards: dict[int, float] = {}
         if fit:
             with torch.inference_mode():
-                logits = self._model(**self._padded([ids[n] for n in fit])).logits
+                logits = self._model(**self._pad_batch([encoded[n] for n in fit])).logits
             rewards = dict(zip(fit, logits[:, 0].float().tolist(), strict=True))
         for number, candidate in enumerate(batch):
             reward = rewards.get(number)
             if reward is not None and math.isfinite(reward):
-                candidate.score(METRIC, self.name, round(reward, 6))
+                candidate.add_score(METRIC, self.name, round(reward, 6))
                 continue
-            why = f"{len(ids[number]['input_ids'])} tokens are more than the model takes ({limit})"
-            message = why if reward is None else f"the model's output is {reward}, no number"
+            too_long = f"{lengths[number]} tokens are more than the model takes ({limit})"
+            message = too_long if reward is None else f"the model's output is {reward}, no number"
             reason = "too-long" if reward is None else "not-a-number"
-            candidate.unscored(METRIC, self.name, CompletionFailed(METRIC, reason, message))
+            candidate.add_unscored(METRIC, self.name, CompletionFailed(METRIC, reason, message))
 
-    def _padded(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
-        """Return the batch as tensors (rows, longest), padded on the right.
+    def _pad_batch(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+        """Return the batch as tensors of shape (rows, longest row), padded on the right.
 
-        The head reads the last token that is not the padding. Where the model names none, that is
-        one which no row has: an end token would hide the end of a row that has it, too.
+        The head reads the last token that is not padding. If the model names no padding token, one
+        that occurs in no row is used: with the end token, a row's own end would count as padding.
         """
         import torch
 
@@ -106,9 +109,9 @@ class RewardJudge:
             for name in rows[0]
         }
 
-    def _ids(self, candidate: Candidate) -> dict[str, list[int]]:
-        """Return the tokens of the conversation, special ones included once."""
-        chat: list[Any] = [*chat_of(candidate.item)]
+    def _encode(self, candidate: Candidate) -> dict[str, list[int]]:
+        """Return the token ids of the conversation, with special tokens added exactly once."""
+        chat: list[Any] = [*prompt_messages(candidate.item)]
         for turn in chat:
             if not isinstance(turn["content"], str):
                 raise SeqitError(
@@ -117,9 +120,9 @@ class RewardJudge:
         if self._tokenizer.chat_template:
             chat.append({"role": "assistant", "content": candidate.answer})
             text = self._tokenizer.apply_chat_template(chat, tokenize=False)
-            found = self._tokenizer(text, add_special_tokens=False)
+            encoded = self._tokenizer(text, add_special_tokens=False)
         else:
-            asked = "\n\n".join(turn["content"] for turn in chat)
-            found = self._tokenizer(asked, candidate.answer)
-        kept = ("input_ids", "attention_mask", "token_type_ids")
-        return {name: found[name] for name in kept if name in found}
+            question = "\n\n".join(turn["content"] for turn in chat)
+            encoded = self._tokenizer(question, candidate.answer)
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        return {name: encoded[name] for name in names if name in encoded}

@@ -1,4 +1,4 @@
-"""What lm-evaluation-harness says as it works: warnings counted, errors in a line."""
+"""Log messages of lm-evaluation-harness: count warnings, and put an error into one line."""
 
 import contextlib
 import logging
@@ -7,21 +7,21 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def counted(warned: Counter[str]) -> Iterator[None]:
-    """Count what the harness warns of, in place of showing it each time."""
+def count_warnings(counter: Counter[str]) -> Iterator[None]:
+    """Count the warnings of the harness by their first line, instead of printing them."""
     logger = logging.getLogger("lm_eval")
-    handler = _Counting(warned)
-    passes = logger.propagate
+    handler = _WarningCounter(counter)
+    propagate = logger.propagate
     logger.addHandler(handler)
     logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.propagate = passes
+        logger.propagate = propagate
 
 
-class _Counting(logging.Handler):
+class _WarningCounter(logging.Handler):
     """Counts warnings by their first line."""
 
     def __init__(self, counter: Counter[str]) -> None:
@@ -32,7 +32,7 @@ class _Counting(logging.Handler):
         self._counter[record.getMessage().strip().partition("\n")[0]] += 1
 
 
-def first_line(error: Exception) -> str:
-    """Return the kind of an error and the first line of what it says."""
+def summarize_error(error: Exception) -> str:
+    """Return the type of an error and the first line of its message."""
     text = str(error).strip().partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

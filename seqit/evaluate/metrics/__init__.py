@@ -1,4 +1,8 @@
-"""The scorers by the name of their benchmark, and which one an item asks for."""
+"""Reference metrics: one module for each scorer, and the registry of scorers by benchmark name.
+
+A module defines SCORER (see base.py) and is imported when it is first used. Judges are in
+evaluate/judges.
+"""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -28,11 +32,14 @@ ALIASES = {
     "ifeval": "checks",
     "seqeval": "checks",
 }
-"""Other names of benchmarks, and whose scorer is theirs."""
+"""Other names of benchmarks → the scorer that they use."""
 
 
-def find(name: str) -> str | None:
-    """Return the scorer of a benchmark: by its name, its alias, or the part before a language."""
+def find_scorer(name: str) -> str | None:
+    """Return the scorer of a benchmark by its name, its alias, or the part before a language.
+
+    None if there is none.
+    """
     plain = name.casefold().replace("_", "-")
     plain = ALIASES.get(plain, plain)
     if plain in SCORERS:
@@ -42,36 +49,37 @@ def find(name: str) -> str | None:
     return family if family in SCORERS else None
 
 
-def named(name: str) -> str:
-    """Return the scorer of this name; raises UsageError."""
-    if found := find(name):
+def resolve_scorer(name: str) -> str:
+    """Return the scorer of a benchmark as find_scorer does; raises UsageError if there is none."""
+    if found := find_scorer(name):
         return found
     hint = did_you_mean(name, [*SCORERS, *ALIASES])
     raise UsageError(f"there is no scorer {name!r}{hint}; there are {', '.join(SCORERS)}")
 
 
-def load(name: str) -> Scorer:
-    """Return a scorer of SCORERS other than CODE."""
+def load_scorer(name: str) -> Scorer:
+    """Return the scorer of this name, one of SCORERS except CODE."""
     return cast(Scorer, import_module(f"seqit.evaluate.metrics.{name}").SCORER)
 
 
-def guess(response: Mapping[str, Any]) -> str:
-    """Return the scorer that a response asks for; raises Unscorable.
+def scorer_for(response: Mapping[str, Any]) -> str:
+    """Return the name of the scorer for a response; raises Unscorable if none fits.
 
-    That is its own benchmark's, or that of the format from which its item was read. A question on
-    an image with the answers of several people is VQA's, one with a single answer GQA's.
+    The response's own benchmark decides, or else the format from which its item was read. A
+    question on an image with answers of several people is scored as VQA, one with a single
+    answer as GQA.
     """
     item: Record = response["item"]
     benchmark = response.get("benchmark", "")
-    if found := find(benchmark):
+    if found := find_scorer(benchmark):
         return found
     read_as = item.get("source", {}).get("format", "")
     if read_as == "vqa":
         return "vqa" if len(item.get("metadata", {}).get("answers") or ()) > 1 else "gqa"
-    if found := find(read_as):
+    if found := find_scorer(read_as):
         return found
     if any("check" in step for step in item.get("steps", ())):
         return "checks"
-    said = f"benchmark {benchmark!r} and format {read_as!r}" if benchmark else f"{read_as!r}"
-    message = f"no scorer fits the item ({said}); name one with --benchmark, or use seqit judge"
+    origin = f"benchmark {benchmark!r} and format {read_as!r}" if benchmark else f"{read_as!r}"
+    message = f"no scorer fits the item ({origin}); name one with --benchmark, or use seqit judge"
     raise Unscorable("no-scorer", message)

@@ -1,4 +1,4 @@
-"""What a scorer is: a function from an answer and its item to measures."""
+"""The interface of a scorer: a function from an answer and its item to metric values."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 from seqit.errors import RowError
 from seqit.records.record import Record
-from seqit.records.text.reasoning import without_reasoning
+from seqit.records.text.reasoning import strip_reasoning
 
 EMPTY = "empty"
-"""The reason of every answer without a text: it is wrong."""
+"""The reason code of answers without text; they count as wrong."""
 
 
 class Unscorable(RowError):
-    """The item cannot be scored, whatever the answer; `reason` is for the account."""
+    """Raised when an item cannot be scored, whatever the answer; `reason` is the reject reason."""
 
     def __init__(self, reason: str, message: str, field: str = "") -> None:
         super().__init__(message, field)
@@ -21,7 +21,7 @@ class Unscorable(RowError):
 
 
 class MetricValue(NamedTuple):
-    """One number about one answer; `position` and `chain` where it is about a step."""
+    """One metric of one answer; `position` and `chain` are set if it is about a step."""
 
     metric: str
     value: float
@@ -32,10 +32,10 @@ class MetricValue(NamedTuple):
 
 
 class Scorer(NamedTuple):
-    """One benchmark's measures of an answer; `score` raises Unscorable.
+    """The metrics of one benchmark; `score` raises Unscorable.
 
-    The answer is stripped, and of a chain that labels its result it is this alone, unless the
-    scorer looks at the `whole`.
+    `score` gets the stripped answer. If a chain labels its final answer, it gets only that part,
+    unless `whole` is set.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Scorer(NamedTuple):
     whole: bool = False
 
 
-def answer_in(output: str) -> str:
-    """Return what a model answered: without the reasoning before it, empty where that is all."""
-    return without_reasoning(output) or ""
+def answer_text(output: str) -> str:
+    """Return the answer without the reasoning before it; empty if there is nothing after it."""
+    return strip_reasoning(output) or ""
 
 
 def reference_of(item: Record) -> str:
-    """Return the item's right answer, of a chain that of its last step; raises Unscorable."""
+    """Return the item's reference answer, for a chain that of its last step; raises Unscorable."""
     output = item["steps"][-1].get("output", "") if _labels_result(item) else item["output"]
     if reference := output.strip():
         return reference
@@ -58,16 +58,16 @@ def reference_of(item: Record) -> str:
 
 
 def reference_texts(item: Record) -> list[str]:
-    """Return the texts that are right: those of `metadata.answers`, else the item's answer.
+    """Return the reference answers: those of `metadata.answers`, else the item's answer.
 
-    The list holds texts, or objects with a `text` (SQuAD) or an `answer` (VQA). It is that of the
-    seed: where the item's own answer is none of them, as in another language, they do not count.
-    Raises Unscorable.
+    The list has texts, or objects with a `text` (SQuAD) or an `answer` (VQA). It comes from the
+    seed row: if a translated item's own answer is not among them, only that answer counts. Raises
+    Unscorable.
     """
     listed = item.get("metadata", {}).get("answers")
     if not listed:
         return [reference_of(item)]
-    texts = [_text(each) for each in listed] if isinstance(listed, list) else [None]
+    texts = [_text(value) for value in listed] if isinstance(listed, list) else [None]
     found = [text for text in texts if text is not None]
     if len(found) < len(texts):
         message = "expected a list of texts, or of objects with a 'text' or an 'answer'"
@@ -87,27 +87,27 @@ _LANGUAGE = re.compile(r"[._-]([a-z]{2})(?=[._-]|$)")
 
 
 def language_of(item: Record) -> str:
-    """Return the code of the language in which the item is answered; empty where nothing says it.
+    """Return the two-letter code of the language of the item's answer; empty if unknown.
 
-    That is what a translation has for its answer, or `metadata.language`, or a part of the name
-    of its source, as in mgsm_de.tsv.
+    It comes from `metadata.translation.answer`, `metadata.language`, or the name of the source
+    file, as in mgsm_de.tsv.
     """
     metadata = item.get("metadata", {})
     translation = metadata.get("translation")
     answer = translation.get("answer") if isinstance(translation, dict) else None
-    for known in (answer, metadata.get("language")):
-        if isinstance(known, str) and known:
-            return known.casefold()[:2]
+    for language in (answer, metadata.get("language")):
+        if isinstance(language, str) and language:
+            return language.casefold()[:2]
     found = _LANGUAGE.findall(item.get("source", {}).get("name", ""))
     return found[-1] if found else ""
 
 
 def labelled_answer(text: str, item: Record) -> str:
-    """Return what a chain's answer gives as its result; any other answer as it is.
+    """Return the final answer of a chain that labels it; any other answer unchanged.
 
-    A chain that translates or describes first must say which part is the result: it is what
-    follows the last label "Answer:" at the beginning of a line. Empty where there is none, so
-    that a translation which holds the words of the answer is no answer.
+    A chain that translates or describes first must label its final answer: it is the text after
+    the last "Answer:" at the beginning of a line. Empty if there is no label, so that a
+    translation that contains the words of the answer does not count.
     """
     if not _labels_result(item):
         return text
@@ -116,8 +116,8 @@ def labelled_answer(text: str, item: Record) -> str:
 
 
 def _labels_result(item: Record) -> bool:
-    return item["lineage"]["operation"] in _CHAINS and len(item.get("steps", ())) > 1
+    return item["lineage"]["operation"] in _LABELLED_OPERATIONS and len(item.get("steps", ())) > 1
 
 
-_CHAINS = ("translate", "caption")
+_LABELLED_OPERATIONS = ("translate", "caption")
 _LABEL = re.compile(r"^[ \t]*(?:\*\*|__)?(?:Answer(?:\*\*|__)?:|Answer:(?:\*\*|__))", re.M | re.I)

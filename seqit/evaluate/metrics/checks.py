@@ -1,4 +1,4 @@
-"""Constraints that a program verifies on the whole answer, in the manner of IFEval."""
+"""Constraints that a program verifies on the whole answer, as IFEval does."""
 
 from seqit.checks import verify
 from seqit.evaluate.metrics.base import EMPTY, MetricValue, Scorer, Unscorable
@@ -6,27 +6,29 @@ from seqit.records.record import Record
 
 
 def score(answer: str, item: Record) -> list[MetricValue]:
-    """Return step, 0 or 1 for each check of the item, and following, 1 where all hold.
+    """Return step, 0 or 1 for each check of the item, and following, 1 if all of them pass.
 
-    The checks must be literal: those of a chain, which follow from the answer before them, need
-    the answer taken apart. Raises Unscorable for these, and where there is no check.
+    The checks must be literal. A check that depends on the previous step's answer needs the
+    answer split into steps: it raises Unscorable, as does an item without checks.
     """
     steps = item.get("steps", [])
-    checks = [(place, step["check"]) for place, step in enumerate(steps, 1) if "check" in step]
+    checks = [
+        (position, step["check"]) for position, step in enumerate(steps, 1) if "check" in step
+    ]
     if not checks:
         raise Unscorable("no-check", "no step of the item has a check", "item.steps")
     if any("of" in check for _, check in checks):
         message = "a check depends on the answer before it; use seqit judge --judge builtin"
         raise Unscorable("check-of-a-chain", message, "item.steps")
-    measures = []
-    for place, check in checks:
+    values = []
+    for position, check in checks:
         problem = verify(check, answer, ()) if answer else EMPTY
         evidence = {"check": check}
         value = float(problem is None)
-        measures.append(MetricValue("step", value, problem or "", evidence, place, len(steps)))
-    holds = all(measure.value for measure in measures)
+        values.append(MetricValue("step", value, problem or "", evidence, position, len(steps)))
+    followed = all(step.value for step in values)
     reason = "" if answer else EMPTY
-    return [*measures, MetricValue("following", float(holds), reason)]
+    return [*values, MetricValue("following", float(followed), reason)]
 
 
 SCORER = Scorer("checks", "following and step: the item's literal checks", score, whole=True)

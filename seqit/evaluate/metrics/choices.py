@@ -10,13 +10,13 @@ _WRAP = r"[\s*_`\"'(\[]*"
 
 
 def score(answer: str, item: Record) -> list[MetricValue]:
-    """Return accuracy: whether the answer chooses the right letter; raises Unscorable."""
+    """Return accuracy: 1 if the answer chooses the right label, else 0; raises Unscorable."""
     right = reference_of(item).strip("()")
     choices = {label: text.strip() for label, text in _CHOICE.findall(item["input"])}
     if right not in choices:
         message = f"the right answer ({right}) is none of the choices in the item's input"
         raise Unscorable("no-reference", message, "item.output")
-    chosen = choice_in(answer, choices)
+    chosen = find_choice(answer, choices)
     if chosen is None:
         reason = "no-choice" if answer else EMPTY
         return [MetricValue("accuracy", 0.0, reason, {"expected": right})]
@@ -25,12 +25,12 @@ def score(answer: str, item: Record) -> list[MetricValue]:
     ]
 
 
-def choice_in(answer: str, choices: dict[str, str]) -> str | None:
+def find_choice(answer: str, choices: dict[str, str]) -> str | None:
     """Return the label that the answer chooses, or None.
 
-    The first of these that is there counts: the last statement of a choice ("the answer is (B)",
-    "Answer: B", a boxed B); a label at the beginning, by itself or with a stop or bracket behind
-    it; an answer that is one choice's text; the only label in brackets.
+    The first of these rules that matches decides: the last statement of a choice ("the answer is
+    (B)", "Answer: B", a boxed B); a label at the beginning, alone or followed by a full stop or
+    bracket; an answer that equals one choice's text; the only label in brackets.
     """
     labels = "|".join(map(re.escape, choices))
     stated = re.compile(
@@ -38,17 +38,17 @@ def choice_in(answer: str, choices: dict[str, str]) -> str | None:
         rf"|\\boxed\s*\{{(?:\\text\s*\{{)?){_WRAP}({labels})(?![\w'’-]|\s+(?:and|or)\b)"
     )
     first = re.compile(rf"{_WRAP}({labels})(?:[\s*_`\"'\])]*\Z|[*_`\"']*[.:)\]](?!\w)|\s*\n)")
-    small = {label.casefold(): label for label in choices}
+    folded = {label.casefold(): label for label in choices}
     if found := [match[1] for match in stated.finditer(answer.replace("Answer", "answer"))]:
         return found[-1]
     if match := first.match(answer):
         return match[1]
     bare = answer.strip(" .*_`\"'()").casefold()
-    if bare in small:
-        return small[bare]
-    named = [label for label, text in choices.items() if text.casefold().strip(" .") == bare]
-    if len(named) == 1:
-        return named[0]
+    if bare in folded:
+        return folded[bare]
+    matching = [label for label, text in choices.items() if text.casefold().strip(" .") == bare]
+    if len(matching) == 1:
+        return matching[0]
     bracketed = set(re.findall(rf"\(({labels})\)", answer))
     return bracketed.pop() if len(bracketed) == 1 else None
 

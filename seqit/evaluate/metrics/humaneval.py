@@ -1,4 +1,4 @@
-"""HumanEval: the code of an answer, and the unbiased estimate of pass@k."""
+"""HumanEval: extract the program from an answer, and estimate pass@k without bias."""
 
 import ast
 import re
@@ -7,8 +7,7 @@ from math import comb
 from seqit.evaluate.metrics.base import Unscorable
 from seqit.records.record import Record
 
-NAME = "humaneval"
-DESCRIPTION = "pass: the tests hold on the answer's code; runs it, so --allow-code-execution"
+DESCRIPTION = "pass: the answer's code passes the tests; runs it, so --allow-code-execution"
 
 _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.M | re.S
@@ -20,8 +19,8 @@ _DEFINITIONS = (
 )
 
 
-def tests_of(item: Record) -> tuple[str, str, str]:
-    """Return prompt, test and name of the function; raises Unscorable."""
+def read_problem(item: Record) -> tuple[str, str, str]:
+    """Return the prompt, the test and the function's name; raises Unscorable if one is missing."""
     metadata = item.get("metadata", {})
     test, name = metadata.get("test"), metadata.get("entry_point")
     for key, value in (("test", test), ("entry_point", name)):
@@ -31,74 +30,74 @@ def tests_of(item: Record) -> tuple[str, str, str]:
     return item["input"], str(test), str(name)
 
 
-def program(answer: str, prompt: str, name: str) -> str:
-    """Return the program that the answer makes of the prompt; empty where it holds no code.
+def extract_program(answer: str, prompt: str, name: str) -> str:
+    """Return the program made of the prompt and the answer's code; empty if there is no code.
 
-    In order: the first fenced block that defines the function, with what stands before the
-    function in the prompt; else the first fenced block as the function's body, indented where it
-    is not; without a fence a definition of the function with the definitions that follow it; else
-    the answer is the body as it stands, up to where its code ends. Nothing is ever mended.
+    In this order: the first fenced block that defines the function, after the part of the prompt
+    before the function; the first fenced block as the function's body, indented if it is not;
+    without a fence, a definition of the function and the definitions that follow it; else the
+    answer as the body, up to the end of its code. Broken code is never repaired.
     """
     blocks = [match[3] for match in _FENCE.finditer(answer) if match[2].casefold() in _LANGUAGES]
     defines = re.compile(rf"^(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", re.M)
-    head = prompt[: found.start()] if (found := _last(defines, prompt)) else ""
+    head = prompt[: found.start()] if (found := _last_match(defines, prompt)) else ""
     for block in blocks:
         if defines.search(block):
             return f"{head}\n{block}"
     if blocks:
         body = blocks[0]
-        return prompt + (body if body[:1] in " \t\n" else _indented(body)) if body.strip() else ""
+        return prompt + (body if body[:1] in " \t\n" else _indent(body)) if body.strip() else ""
     if defines.search(answer):
-        kept = _definitions(answer)
-        return f"{head}\n{kept}" if defines.search(kept) else ""
-    return prompt + _body(answer) if answer[:1] in " \t\n" and answer.strip() else ""
+        definitions = _leading_definitions(answer)
+        return f"{head}\n{definitions}" if defines.search(definitions) else ""
+    return prompt + _leading_body(answer) if answer[:1] in " \t\n" and answer.strip() else ""
 
 
-def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+def _last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     found = list(pattern.finditer(text))
     return found[-1] if found else None
 
 
-def _indented(body: str) -> str:
+def _indent(body: str) -> str:
     return "".join(f"    {line}" if line.strip() else line for line in body.splitlines(True))
 
 
-def _body(answer: str) -> str:
-    """Return the indented lines at the beginning, and the definitions right behind them."""
+def _leading_body(answer: str) -> str:
+    """Return the indented lines at the beginning and the definitions right after them."""
     lines = answer.splitlines(keepends=True)
     end = next((n for n, line in enumerate(lines) if line[:1] not in " \t\n\r#"), len(lines))
-    return "".join(lines[:end]) + _definitions("".join(lines[end:]), from_first=True)
+    return "".join(lines[:end]) + _leading_definitions("".join(lines[end:]), from_first=True)
 
 
-def _definitions(text: str, from_first: bool = False) -> str:
-    """Return the functions, classes, imports and assignments of a text; prose ends them.
+def _leading_definitions(text: str, from_first: bool = False) -> str:
+    """Return the functions, classes, imports and assignments of a text, up to the next prose.
 
-    Prose before the first one is passed over, unless `from_first`.
+    Prose before the first of them is skipped, unless `from_first`.
     """
-    kept: list[str] = []
-    for part in _parts(text):
-        if _defines(part):
-            kept.append(part)
-        elif kept or from_first:
+    definitions: list[str] = []
+    for chunk in _top_level_chunks(text):
+        if _is_definition(chunk):
+            definitions.append(chunk)
+        elif definitions or from_first:
             break
-    return "".join(kept)
+    return "".join(definitions)
 
 
-def _parts(text: str) -> list[str]:
-    """Cut a text before each line that is not indented and begins something new."""
-    parts: list[str] = []
+def _top_level_chunks(text: str) -> list[str]:
+    """Split a text before each unindented line that starts something new."""
+    chunks: list[str] = []
     for line in text.splitlines(keepends=True):
-        goes_on = line[:1] in " \t\n\r#)]}" or (parts and parts[-1].lstrip()[:1] == "@")
-        if parts and (goes_on or parts[-1].rstrip().endswith(("(", "[", "{", "\\"))):
-            parts[-1] += line
+        continues = line[:1] in " \t\n\r#)]}" or (chunks and chunks[-1].lstrip()[:1] == "@")
+        if chunks and (continues or chunks[-1].rstrip().endswith(("(", "[", "{", "\\"))):
+            chunks[-1] += line
         else:
-            parts.append(line)
-    return parts
+            chunks.append(line)
+    return chunks
 
 
-def _defines(part: str) -> bool:
+def _is_definition(chunk: str) -> bool:
     try:
-        body = ast.parse(part).body
+        body = ast.parse(chunk).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return all(isinstance(statement, _DEFINITIONS) for statement in body)

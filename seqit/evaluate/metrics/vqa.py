@@ -1,4 +1,4 @@
-"""VQA accuracy: how many of ten people gave this answer, by the official formula."""
+"""VQA accuracy: how many of ten people gave the same answer, by the official formula."""
 
 import re
 
@@ -12,19 +12,19 @@ from seqit.evaluate.metrics.base import (
 from seqit.evaluate.metrics.vqa_words import ARTICLES, CONTRACTIONS, NUMBERS
 from seqit.records.record import Record
 
-LEAST_ANSWERS = 4  # one is left out, and three that agree are a full score
+MIN_ANSWERS = 4  # one is left out, and agreement with three others is the full score
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _POINT = re.compile(r"\.(?!\d)")
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
-_MOST_POINTS = 32  # the official tool takes out no more, by a slip
+_MAX_POINTS = 32  # the official tool removes no more full stops, by mistake
 
 
 def score(answer: str, item: Record) -> list[MetricValue]:
     """Return accuracy, from 0 to 1 in steps of tenths of thirds; raises Unscorable."""
     people = reference_texts(item)
-    if len(people) < LEAST_ANSWERS:
-        message = f"VQA's accuracy needs the answers of {LEAST_ANSWERS} people or more (of ten)"
+    if len(people) < MIN_ANSWERS:
+        message = f"VQA's accuracy needs the answers of {MIN_ANSWERS} people or more (of ten)"
         raise Unscorable("too-few-answers", message, "item.metadata.answers")
     if not answer:
         return [MetricValue("accuracy", 0.0, EMPTY)]
@@ -32,15 +32,15 @@ def score(answer: str, item: Record) -> list[MetricValue]:
 
 
 def accuracy(prediction: str, people: list[str]) -> float:
-    """Return the mean, over each person left out, of a third a person of the others who agrees.
+    """Return the mean over leave-one-out sets of min(1, matching answers / 3).
 
-    At most 1 each. Where all people say the same, their answer is compared as it stands.
+    If all people gave the same answer, the answers are compared without normalization.
     """
     prediction, *answers = map(_one_line, (prediction, *people))
     if len(set(answers)) > 1:
         prediction, *answers = map(normalize, (prediction, *answers))
-    agree = answers.count(prediction) if prediction else 0
-    shares = [min(1.0, (agree - (answer == prediction)) / 3) for answer in answers]
+    matches = answers.count(prediction) if prediction else 0
+    shares = [min(1.0, (matches - (answer == prediction)) / 3) for answer in answers]
     return sum(shares) / len(shares)
 
 
@@ -49,7 +49,7 @@ def _one_line(text: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """Return the text without punctuation and articles, numbers as digits, apostrophes put back."""
+    """Return the text without punctuation and articles, with digits and restored apostrophes."""
     words = (NUMBERS.get(word, word) for word in _without_punctuation(text).lower().split())
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 
@@ -57,10 +57,10 @@ def normalize(text: str) -> str:
 def _without_punctuation(text: str) -> str:
     bare = text
     has_number = _COMMA_IN_NUMBER.search(text) is not None
-    for sign in _PUNCTUATION:
-        is_outer = f"{sign} " in text or f" {sign}" in text
-        bare = bare.replace(sign, "" if is_outer or has_number else " ")
-    return _POINT.sub("", bare, count=_MOST_POINTS)
+    for mark in _PUNCTUATION:
+        is_outer = f"{mark} " in text or f" {mark}" in text
+        bare = bare.replace(mark, "" if is_outer or has_number else " ")
+    return _POINT.sub("", bare, count=_MAX_POINTS)
 
 
-SCORER = Scorer("vqa", "accuracy over the answers of ten people, as VQAv2 has it", score)
+SCORER = Scorer("vqa", "accuracy over the answers of ten people, as in VQAv2", score)

@@ -1,10 +1,10 @@
-"""The tables of VQA's official normalisation, as its evaluation tool has them."""
+"""Word tables of VQA's official answer normalization, copied from its evaluation tool."""
 
 _DIGITS = "zero one two three four five six seven eight nine ten"
 NUMBERS = {word: str(value) for value, word in enumerate(_DIGITS.split())} | {"none": "0"}
 ARTICLES = frozenset(("a", "an", "the"))
 
-# "he'll" or "we're" are not among them: without apostrophe they would be other words.
+# "he'll" and "we're" are not in the list: without the apostrophe they are other words.
 _CONTRACTED = """
 ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't
 haven't he'd he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've
@@ -17,12 +17,12 @@ won't would've wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you
 """
 
 
-def _without_one(word: str) -> list[str]:
-    places = [place for place, sign in enumerate(word) if sign == "'"]
-    return [word[:place] + word[place + 1 :] for place in places]
+def _drop_one_apostrophe(word: str) -> list[str]:
+    positions = [position for position, char in enumerate(word) if char == "'"]
+    return [word[:position] + word[position + 1 :] for position in positions]
 
 
-CONTRACTIONS = {spelled: word for word in _CONTRACTED.split() for spelled in _without_one(word)} | {
-    "somebody'd": "somebodyd"
-}
-"""A word that lacks one of its apostrophes → the word; the last one is published so."""
+CONTRACTIONS = {
+    spelled: word for word in _CONTRACTED.split() for spelled in _drop_one_apostrophe(word)
+} | {"somebody'd": "somebodyd"}
+"""A word that lacks one of its apostrophes → the word; the last entry is as published."""

@@ -1,4 +1,4 @@
-"""SQuAD's exact match and F1, for XQuAD in every language, and MLQA's variant of both."""
+"""Exact match and F1 of SQuAD, for XQuAD in every language, and MLQA's variants of both."""
 
 import re
 import string
@@ -16,7 +16,7 @@ from seqit.evaluate.metrics.base import (
 from seqit.records.record import Record
 
 Normalize = Callable[[str], list[str]]
-"""Text → the tokens that are compared."""
+"""Maps a text to the tokens that are compared."""
 
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = {
@@ -31,20 +31,20 @@ _HAN = re.compile("[\u4e00-\u9fa5]")
 
 
 def score(answer: str, item: Record) -> list[MetricValue]:
-    """Return em and f1 as the official script has them, the best over the right answers.
+    """Return em and f1 as in the official script, the best over the reference answers.
 
-    For a language of MLQA other than English em_mlqa and f1_mlqa are added. Raises Unscorable
-    where the item has no answer.
+    em_mlqa and f1_mlqa are added for the languages of MLQA except English. Raises Unscorable if
+    the item has no answer.
     """
     references = reference_texts(item)
     language = language_of(item)
-    measures = _both(answer, references, squad_tokens, "")
+    values = _em_and_f1(answer, references, squad_tokens, "")
     if language in _MLQA_LANGUAGES and language != "en":
-        measures += _both(answer, references, lambda text: mlqa_tokens(text, language), "_mlqa")
-    return measures if answer else [MetricValue(each.metric, 0.0, EMPTY) for each in measures]
+        values += _em_and_f1(answer, references, lambda text: mlqa_tokens(text, language), "_mlqa")
+    return values if answer else [MetricValue(value.metric, 0.0, EMPTY) for value in values]
 
 
-def _both(
+def _em_and_f1(
     prediction: str, references: list[str], normalize: Normalize, suffix: str
 ) -> list[MetricValue]:
     em = max(exact_match(prediction, reference, normalize) for reference in references)
@@ -57,36 +57,36 @@ def _both(
 
 
 def squad_tokens(text: str) -> list[str]:
-    """Return the words in small letters, without ASCII punctuation and English articles."""
+    """Return the lowercased words, without ASCII punctuation and English articles."""
     return re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(_ASCII_PUNCTUATION)).split()
 
 
 def mlqa_tokens(text: str, language: str) -> list[str]:
-    """Return the tokens as MLQA has them: each Chinese character, else words without articles."""
-    bare = "".join(sign for sign in text.lower() if not _is_punctuation(sign))
+    """Return the tokens as MLQA does: each Chinese character, else words without articles."""
+    bare = "".join(char for char in text.lower() if not _is_punctuation(char))
     if language == "zh":
-        return _HAN.sub(lambda sign: f" {sign[0]} ", bare).split()
+        return _HAN.sub(lambda match: f" {match[0]} ", bare).split()
     if language in _ARTICLES:
         bare = re.sub(_ARTICLES[language], " ", bare)
     return bare.split()
 
 
-def _is_punctuation(sign: str) -> bool:
-    return sign in string.punctuation or unicodedata.category(sign).startswith("P")
+def _is_punctuation(char: str) -> bool:
+    return char in string.punctuation or unicodedata.category(char).startswith("P")
 
 
 def exact_match(prediction: str, reference: str, normalize: Normalize = squad_tokens) -> float:
-    """Return 1 where both have the same tokens, and the prediction is not blank."""
+    """Return 1 if both have the same tokens and the prediction is not blank, else 0."""
     return float(bool(prediction.strip()) and normalize(prediction) == normalize(reference))
 
 
 def f1(prediction: str, reference: str, normalize: Normalize = squad_tokens) -> float:
-    """Return the harmonic mean of precision and recall over the tokens, as bags."""
-    found, wanted = normalize(prediction), normalize(reference)
-    same = (Counter(found) & Counter(wanted)).total()
-    if not same:
+    """Return the harmonic mean of precision and recall over the tokens as multisets."""
+    predicted, expected = normalize(prediction), normalize(reference)
+    common = (Counter(predicted) & Counter(expected)).total()
+    if not common:
         return 0.0
-    precision, recall = same / len(found), same / len(wanted)
+    precision, recall = common / len(predicted), common / len(expected)
     return 2 * precision * recall / (precision + recall)
 
 

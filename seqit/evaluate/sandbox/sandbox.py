@@ -1,8 +1,9 @@
-"""Run a program of unknown intent against tests, where it can do no harm.
+"""Run untrusted programs against tests in a sandbox (Linux only).
 
-Each verdict takes two processes, the program's and the tests', each in a cell of its own: no
-network, a file system of a few read-only libraries and a scratch directory in memory, an empty
-environment, limits on CPU, memory, threads and output, no right but to compute. Linux alone.
+Each run takes two worker processes, one for the program and one for the tests, each in its own
+sandbox: no network, a file system of a few read-only libraries and a scratch directory in memory,
+an empty environment, limits on CPU, memory, threads and output, no capabilities, and only the
+system calls that computation needs.
 """
 
 import contextlib
@@ -21,25 +22,25 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError
-from seqit.evaluate.sandbox.launchers import MEANS, Limits
+from seqit.evaluate.sandbox.launchers import LAUNCHERS, Limits
 from seqit.evaluate.sandbox.worker.syscalls import ALLOWED
 
-_START = 30.0  # seconds that two cells may take to be there, on a busy machine
-_PATIENCE = 3  # wall clock, in units of the CPU time
-_MOST_SAID = 1 << 16  # bytes of a verdict
+_START_TIMEOUT = 30.0  # seconds until both workers are ready, on a busy machine
+_CLOCK_FACTOR = 3  # wall-clock limit, as a multiple of the CPU limit
+_MAX_RESULT_BYTES = 1 << 16
 _KILLED = 128 + signal.SIGKILL
 
 
 class SandboxUnavailable(SeqitError):
-    """The machine cannot shut a program in; nothing is run."""
+    """Raised when this machine cannot isolate a program; no program is run."""
 
 
 class SandboxBroken(SeqitError):
-    """A cell could not be set up this time, so that there is no verdict."""
+    """Raised when a worker could not be set up this time, so that there is no test result."""
 
 
 class TestResult(NamedTuple):
-    """Whether a program passes; else `reason` is one of REASONS."""
+    """Whether a program passes its tests; if not, `reason` is one of REASONS."""
 
     passed: bool
     reason: str = ""
@@ -47,71 +48,78 @@ class TestResult(NamedTuple):
 
 
 REASONS = ("wrong", "error", "no-function", "ended", "timeout")
-"""A test does not hold; an error rose; nothing of that name; the process ended; out of time."""
+"""A test failed; an exception was raised; no function of that name; the process ended; timeout."""
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Shuts programs in by `means`, which wraps the command line of a cell."""
+    """Runs programs in isolated workers.
 
-    means: str
-    wrap: Callable[[Limits], list[str]] = field(repr=False)
+    launcher: a name in LAUNCHERS. command: returns the command line that starts a worker.
+    """
+
+    launcher: str
+    command: Callable[[Limits], list[str]] = field(repr=False)
     limits: Limits = field(default_factory=Limits)
 
-    def judge(self, prompt: str, test: str, entry_point: str, source: str) -> TestResult:
-        """Run `check(function)` of the test on the function of this name that the source defines.
+    def run_tests(self, prompt: str, test: str, entry_point: str, source: str) -> TestResult:
+        """Call `check(function)` of the test with the function of this name defined by the source.
 
-        The prompt's own definitions are there for the test. Raises SandboxBroken where there is
-        no verdict, and UnusableTest where prompt and test are no program.
+        The test can use the definitions of the prompt. Raises SandboxBroken if there is no result,
+        and UnusableTest if prompt and test cannot be run.
         """
         job = {"prompt": prompt, "test": test, "entry_point": entry_point, "source": source}
-        with self._cells() as (candidate, tester):
+        with self._workers() as (candidate, tester):
             try:
-                said = _exchange(tester, job, self.limits.seconds * _PATIENCE)
+                reply = _run_job(tester, job, self.limits.seconds * _CLOCK_FACTOR)
             except TimeoutError:
-                return TestResult(False, "timeout", f"not done {_clock(self.limits)}")
-            if said.get("reason") == "ended" and _ended_by_kill(candidate):
+                return TestResult(False, "timeout", f"not done {_clock_limit(self.limits)}")
+            if reply.get("reason") == "ended" and _was_killed(candidate):
                 message = f"killed after {self.limits.seconds:g} seconds of CPU"
                 return TestResult(False, "timeout", message)
-        if "broken" in said:
-            raise SandboxBroken(f"the sandbox ({self.means}) could not be set up: {said['broken']}")
-        if "unusable" in said:
-            raise UnusableTest(f"the item's prompt and test do not run: {said['unusable']}")
-        if said.get("passed") is True:
+        if "broken" in reply:
+            raise SandboxBroken(
+                f"the sandbox ({self.launcher}) could not be set up: {reply['broken']}"
+            )
+        if "unusable" in reply:
+            raise UnusableTest(f"the item's prompt and test do not run: {reply['unusable']}")
+        if reply.get("passed") is True:
             return TestResult(True)
-        return TestResult(False, str(said["reason"]), str(said["message"]))
+        return TestResult(False, str(reply["reason"]), str(reply["message"]))
 
     @contextlib.contextmanager
-    def _cells(self) -> "Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]":
+    def _workers(self) -> "Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]":
+        """Start the candidate and the tester, connected by two pipes; kill both at exit."""
         calls, to_call = os.pipe()
         values, to_values = os.pipe()
-        candidate = self._start("candidate", calls, to_values)
-        tester = self._start("tester", None, None, values, to_call)
+        candidate = self._start_worker("candidate", calls, to_values)
+        tester = self._start_worker("tester", None, None, values, to_call)
         for descriptor in (calls, to_call, values, to_values):
             os.close(descriptor)
         try:
             yield candidate, tester
         finally:
-            for cell in (candidate, tester):
-                cell.kill()  # with the process outside goes all that is in the cell
-                cell.wait()
+            for worker in (candidate, tester):
+                worker.kill()  # this ends all processes in the worker's PID namespace
+                worker.wait()
             for stream in (tester.stdin, tester.stdout):
                 assert stream is not None
                 with contextlib.suppress(OSError):
                     stream.close()
 
-    def _start(
-        self, role: str, given: int | None, taken: int | None, *passed: int
+    def _start_worker(
+        self, role: str, stdin: int | None, stdout: int | None, *inherited: int
     ) -> "subprocess.Popen[bytes]":
+        """Start a worker; a stream that is None is a pipe to this process."""
         limits = self.limits
-        numbers = (ceil(limits.seconds), limits.memory, limits.scratch, *passed)
-        command = [*self.wrap(limits), role, *map(str, numbers)]
+        numbers = (ceil(limits.seconds), limits.memory, limits.scratch, *inherited)
+        command = [*self.command(limits), role, *map(str, numbers)]
         return subprocess.Popen(
             command,
-            stdin=subprocess.PIPE if given is None else given,
-            stdout=subprocess.PIPE if taken is None else taken,
+            stdin=subprocess.PIPE if stdin is None else stdin,
+            stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.DEVNULL,
-            pass_fds=passed,
+            pass_fds=inherited,
             cwd="/",
             env={},
             start_new_session=True,
@@ -119,82 +127,87 @@ class Sandbox:
 
 
 class UnusableTest(SeqitError):
-    """Prompt and test of an item are no program, whatever the answer."""
+    """Raised when the prompt and test of an item cannot be run, whatever the answer."""
 
 
 def open_sandbox(limits: Limits | None = None) -> Sandbox:
-    """Return a sandbox that was tried on this machine; raises SandboxUnavailable."""
+    """Return a sandbox that passed a self-test on this machine; raises SandboxUnavailable."""
     problems = []
     if sys.platform != "linux" or platform.machine() not in ALLOWED:
         where = f"{sys.platform} on {platform.machine()}"
-        problems.append(f"cells need Linux on x86_64 or aarch64, and this is {where}")
+        problems.append(f"the sandbox needs Linux on x86_64 or aarch64, and this is {where}")
     else:
-        for means, wrap in MEANS.items():
-            if means == "bubblewrap" and not shutil.which("bwrap"):
+        for launcher, command in LAUNCHERS.items():
+            if launcher == "bubblewrap" and not shutil.which("bwrap"):
                 problems.append("bubblewrap (bwrap) is not installed")
                 continue
-            sandbox = Sandbox(means, wrap, limits or Limits())
+            sandbox = Sandbox(launcher, command, limits or Limits())
             try:
-                _try_out(sandbox)
+                _self_test(sandbox)
             except (SeqitError, OSError) as error:
                 problems.append(str(error))
             else:
                 return sandbox
     raise SandboxUnavailable(
-        f"code from a model is not run here, as nothing can shut it in: {'; '.join(problems)}. "
+        f"code from a model is not run here, because no sandbox works: {'; '.join(problems)}. "
         "Install bubblewrap, allow user namespaces (sysctl user.max_user_namespaces), or score on "
         "another machine; a container needs --security-opt seccomp=unconfined or CAP_SYS_ADMIN"
     )
 
 
-def _try_out(sandbox: Sandbox) -> None:
+def _self_test(sandbox: Sandbox) -> None:
+    """Raise SandboxBroken unless a right program passes and a wrong one fails."""
     test = "def check(f):\n    assert f() == 1"
     for source, passes in (("def f(): return 1", True), ("def f(): return 2", False)):
-        verdict = sandbox.judge("def f():\n", test, "f", source)
-        if verdict.passed is not passes:
-            raise SandboxBroken(f"a program in a cell does not run ({verdict.message})")
+        result = sandbox.run_tests("def f():\n", test, "f", source)
+        if result.passed is not passes:
+            raise SandboxBroken(f"a test program does not run in the sandbox ({result.message})")
 
 
-def _exchange(tester: "subprocess.Popen[bytes]", job: dict[str, str], limit: float) -> Any:
-    """Send the job and return the verdict; raises TimeoutError, `limit` seconds after the start."""
+def _run_job(tester: "subprocess.Popen[bytes]", job: dict[str, str], limit: float) -> Any:
+    """Send the job to the tester and return its reply.
+
+    Raises TimeoutError `limit` seconds after the tests started, and SandboxBroken if they did not
+    start.
+    """
     assert tester.stdin is not None and tester.stdout is not None
-    with contextlib.suppress(BrokenPipeError):  # then it has something to say
+    with contextlib.suppress(BrokenPipeError):  # the worker ended: its output says why
         tester.stdin.write(json.dumps(job).encode() + b"\n")
         tester.stdin.flush()
-    said = b""
+    output = b""
     has_started = False
-    deadline = time.monotonic() + _START
+    deadline = time.monotonic() + _START_TIMEOUT
     source = tester.stdout.fileno()
-    while said.count(b"\n") <= has_started:
+    while output.count(b"\n") <= has_started:
         ready, _, _ = select.select([source], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             if has_started:
                 raise TimeoutError
-            raise SandboxBroken(f"the sandbox was not set up in {_START:g} seconds")
-        part = os.read(source, _MOST_SAID)
-        said += part
-        if len(said) > _MOST_SAID or not (part or has_started):
-            raise SandboxBroken(f"the tests did not begin{_code(tester)}")
-        if not part:  # values can be made so that to compare them takes too long
+            raise SandboxBroken(f"the sandbox was not set up in {_START_TIMEOUT:g} seconds")
+        part = os.read(source, _MAX_RESULT_BYTES)
+        output += part
+        if len(output) > _MAX_RESULT_BYTES or not (part or has_started):
+            raise SandboxBroken(f"the tests did not begin{_exit_code_note(tester)}")
+        if not part:  # values can be built so that comparing them takes too long
             return {"passed": False, "reason": "ended", "message": "the tests did not end"}
-        if not has_started and said.startswith(b'{"started"'):
+        if not has_started and output.startswith(b'{"started"'):
             has_started = True
             deadline = time.monotonic() + limit
-    return json.loads(said.splitlines()[-1])
+    return json.loads(output.splitlines()[-1])
 
 
-def _code(cell: "subprocess.Popen[bytes]") -> str:
+def _exit_code_note(worker: "subprocess.Popen[bytes]") -> str:
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return f" (exit code {cell.wait(1)})"
+        return f" (exit code {worker.wait(1)})"
     return ""
 
 
-def _ended_by_kill(cell: "subprocess.Popen[bytes]") -> bool:
-    """Say whether the kernel killed what was in the cell, as it does at the limit of CPU time."""
+def _was_killed(worker: "subprocess.Popen[bytes]") -> bool:
+    """Return whether the kernel killed the worker, as it does at the limit of CPU time."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return cell.wait(1) in (_KILLED, -signal.SIGKILL)
+        return worker.wait(1) in (_KILLED, -signal.SIGKILL)
     return False
 
 
-def _clock(limits: Limits) -> str:
-    return f"after {limits.seconds * _PATIENCE:g} seconds"
+def _clock_limit(limits: Limits) -> str:
+    return f"after {limits.seconds * _CLOCK_FACTOR:g} seconds"

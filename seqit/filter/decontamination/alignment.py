@@ -1,19 +1,19 @@
-"""How much of one text stands in another: exact runs of words, across small edits."""
+"""How much of one text occurs in another: exact runs of words, across small edits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 _STEPS = ((1, 1), (1, 0), (0, 1), (2, 2), (2, 1), (1, 2), (2, 0), (0, 2))
-"""Words to skip in the row and in the text: one changed, added, dropped; then two."""
+"""Words to skip in the row and in the text: one changed, added, removed; then two."""
 
-_AGAIN = 2  # equal words after an edit, without which it is the end
+_MIN_EQUAL_AFTER_EDIT = 2  # words; with fewer, the run ends at the edit
 
 
 @dataclass
 class Alignment:
-    """The words of a text that stand in a row, in runs around the seeds given so far.
+    """The words of a text that occur in a row, in runs around the seeds given so far.
 
-    `found` holds their places in the text; `run` the longest run in the row: begin and length.
+    `found` has their positions in the text; `run` is the longest run in the row: begin and length.
     """
 
     row: Sequence[int]
@@ -24,15 +24,15 @@ class Alignment:
     """Where the longest run begins in the text."""
     begin: int = 0
     end: int = 0
-    """Between which places in the row the words stand."""
+    """The part of the row that has the words: from `begin` up to, not including, `end`."""
 
     def extend(self, place: int, text_place: int) -> None:
-        """Follow the run of equal words through this pair of places, and on beyond edits."""
+        """Extend the run of equal words from this pair of positions, also across edits."""
         if text_place in self.found:
             return
         forward = self._follow(place, text_place, 1)
-        back = self._follow(place - 1, text_place - 1, -1)
-        pairs = [*reversed(back), *forward]
+        backward = self._follow(place - 1, text_place - 1, -1)
+        pairs = [*reversed(backward), *forward]
         self.found.update(text_place for _, text_place in pairs)
         begin, end = pairs[0][0], pairs[-1][0] + 1
         self.begin = min(self.begin, begin) if self.end else begin
@@ -45,19 +45,23 @@ class Alignment:
                 self.run = word - length + 1, length
                 self.text_place = text_word - length + 1
 
-    def _follow(self, place: int, text_place: int, way: int) -> list[tuple[int, int]]:
-        """Return the pairs of places of equal words from here on, in one direction."""
+    def _follow(self, place: int, text_place: int, direction: int) -> list[tuple[int, int]]:
+        """Return the pairs of positions of equal words from here on; direction is 1 or -1."""
         pairs: list[tuple[int, int]] = []
         while True:
             while self._equal(place, text_place):
                 pairs.append((place, text_place))
-                place, text_place = place + way, text_place + way
+                place, text_place = place + direction, text_place + direction
             for step, text_step in _STEPS:
-                after, text_after = place + way * step, text_place + way * text_step
+                next_place, next_text_place = (
+                    place + direction * step,
+                    text_place + direction * text_step,
+                )
                 if all(
-                    self._equal(after + way * n, text_after + way * n) for n in range(_AGAIN)
-                ) or self._ends(after, text_after, way):
-                    place, text_place = after, text_after
+                    self._equal(next_place + direction * n, next_text_place + direction * n)
+                    for n in range(_MIN_EQUAL_AFTER_EDIT)
+                ) or self._ends(next_place, next_text_place, direction):
+                    place, text_place = next_place, next_text_place
                     break
             else:
                 return pairs
@@ -69,7 +73,7 @@ class Alignment:
             and self.row[place] == self.text[text_place]
         )
 
-    def _ends(self, place: int, text_place: int, way: int) -> bool:
-        """Tell whether the text's last word, or first, is equal: it has no second one after it."""
-        last = len(self.text) - 1 if way > 0 else 0
+    def _ends(self, place: int, text_place: int, direction: int) -> bool:
+        """Return whether this is the text's last (or first) word, and equal: none follows it."""
+        last = len(self.text) - 1 if direction > 0 else 0
         return text_place == last and self._equal(place, text_place)

@@ -1,4 +1,4 @@
-"""The items of benchmark files: whatever `seqit import` reads, and plain tables of questions."""
+"""Items of benchmark files, in any format that `seqit import` reads or as tables of questions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 
 from seqit.engine.ingest import AUTO, layout_of, read_format
 from seqit.errors import SeqitError
-from seqit.records.formats import guess, load
-from seqit.records.readers.rows import document_of, parts_of, rows_of, texts_from
+from seqit.records.formats import guess_format, load_format
+from seqit.records.readers.rows import decode_texts, read_document, read_raw_rows, read_source_rows
 from seqit.records.run_stats import Row, RunStats
 from seqit.stores.sources import check_sources, open_source
 
-QUESTION = "question"
-"""The column that is read where a file is in none of the formats."""
+DEFAULT_COLUMN = "question"
+"""The column that is read from a file in none of the formats."""
 
 
-class Item(NamedTuple):
-    """One item of a benchmark, its parts by the names that a record has for them."""
+class BenchmarkItem(NamedTuple):
+    """One item of a benchmark, with its parts named as in a record."""
 
     source: str
     line: int
@@ -25,88 +25,91 @@ class Item(NamedTuple):
 
 @dataclass
 class Benchmark:
-    """Files of items, in one format or each in one that its first row tells.
+    """Files of items, in one format or in formats detected from their first rows.
 
-    `column` names the text of files that are in no format. `unreadable` counts the rows that
-    could not be read, and `problem` says what was wrong with the first.
+    `column` has the text in files of no known format. `unreadable` is the number of rows that could
+    not be read, `problem` the error of the first one.
     """
 
     names: tuple[str, ...]
-    form: str = AUTO
+    format_name: str = AUTO
     column: str = ""
     unreadable: int = 0
     problem: str = ""
     _stats: RunStats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._stats = RunStats("", self._note)
+        self._stats = RunStats("", self._count_unreadable)
 
-    def items(self) -> Iterator[Item]:
-        """Yield the items of all files; raises SeqitError for a file that holds none."""
+    def items(self) -> Iterator[BenchmarkItem]:
+        """Yield the items of all files; raises SeqitError for a file without items."""
         for name in check_sources(self.names):
             empty = True
-            for item in self._of(name):
+            for item in self._read_file(name):
                 empty = False
                 yield item
             if empty:
                 why = self.problem or "it is empty"
                 raise SeqitError(f"{name}: no item of a benchmark could be read: {why}")
 
-    def _of(self, name: str) -> Iterator[Item]:
-        if not self.column and (self.form != AUTO or self._is_known(name)):
-            for row in read_format([name], self._stats, form=self.form):
+    def _read_file(self, name: str) -> Iterator[BenchmarkItem]:
+        if not self.column and (self.format_name != AUTO or self._has_known_format(name)):
+            for row in read_format([name], self._stats, format_name=self.format_name):
                 value = row.value
                 parts = {part: value[part] for part in ("instruction", "input", "output")}
-                yield Item(row.source, row.line, parts)
+                yield BenchmarkItem(row.source, row.line, parts)
         else:
-            yield from self._table(name, self.column or QUESTION)
+            yield from self._read_table(name, self.column or DEFAULT_COLUMN)
 
-    def _is_known(self, name: str) -> bool:
-        """Tell whether the first row is in a format; raises SeqitError where nothing fits it."""
+    def _has_known_format(self, name: str) -> bool:
+        """Return whether the first row has a known format; False if it has the default column.
+
+        Raises SeqitError if it has neither.
+        """
         unread = RunStats("")
         with open_source(name) as source:
             layout = layout_of(source)
             if layout == "lines":
-                first = next(texts_from(parts_of(source, "lines"), name, unread), None)
+                first = next(decode_texts(read_raw_rows(source, "lines"), name, unread), None)
             elif layout == "rows":
-                first = next(rows_of(source, unread), None)
+                first = next(read_source_rows(source, unread), None)
             else:
-                first = next(document_of(source, unread), None)
+                first = next(read_document(source, unread), None)
         if first is None:
-            return True  # its reader says why
+            return True  # the reader of the format reports why
         try:
-            load(guess(first.value, name))
+            load_format(guess_format(first.value, name))
         except SeqitError as error:
-            if any(QUESTION in row for row in _rows(first.value)):
+            if any(DEFAULT_COLUMN in row for row in _table_rows(first.value)):
                 return False
             hint = "or name the column of the text with column=NAME and the format with format=NAME"
             raise SeqitError(f"{error}; {hint}") from None
         return True
 
-    def _table(self, name: str, column: str) -> Iterator[Item]:
-        """Yield the column of rows that are in no format, or of the rows that a document lists."""
+    def _read_table(self, name: str, column: str) -> Iterator[BenchmarkItem]:
+        """Yield the column of rows without a known format, or of the rows in a document."""
         with open_source(name) as source:
             if layout_of(source) == "document":
-                read = document_of(source, self._stats)
+                read = read_document(source, self._stats)
             else:
-                read = rows_of(source, self._stats)
+                read = read_source_rows(source, self._stats)
             for row in read:
-                for entry in _rows(row.value) or ({},):
+                for entry in _table_rows(row.value) or ({},):
                     text = entry.get(column)
                     if isinstance(text, str) and text.strip():
                         parts = {"instruction": text, "input": "", "output": ""}
-                        yield Item(row.source, row.line, parts)
+                        yield BenchmarkItem(row.source, row.line, parts)
                     else:
                         message = f"the row has no text {column!r}"
                         self._stats.fail(Row(None, name, row.line), "read", "no-text", message)
 
-    def _note(self, reject: dict[str, Any]) -> None:
+    def _count_unreadable(self, reject: dict[str, Any]) -> None:
         self.unreadable += 1
         self.problem = self.problem or f"line {reject['line']}: {reject['message']}"
 
 
-def _rows(value: Any) -> list[dict[str, Any]]:
-    """Return the row; for a document as VQAv2's, ``{"questions": […]}``, the rows in it."""
+def _table_rows(value: Any) -> list[dict[str, Any]]:
+    """Return the row itself; for a document such as VQAv2's, ``{"questions": […]}``, its rows."""
     if not isinstance(value, dict):
         return []
     for key in ("questions", "data"):

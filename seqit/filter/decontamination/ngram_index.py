@@ -1,4 +1,4 @@
-"""An index of benchmark texts by short runs of words, of which hashes alone are kept."""
+"""An index of benchmark texts by the hashes of short runs of words."""
 
 from array import array
 from collections import Counter
@@ -6,22 +6,22 @@ from collections.abc import Container, Iterable, Sequence
 from itertools import compress, islice
 from typing import NamedTuple
 
-from seqit.filter.decontamination.words import tokens_a_word
+from seqit.filter.decontamination.words import tokens_per_word
 
-SEED = 4
-"""Words of a seed: a run that a text and a row share where one is looked for in the other."""
+SEED_LENGTH = 4
+"""Words of a seed: a run shared by a text and a row, from which an alignment is extended."""
 
-_RAREST = 3  # seeds of a text that has no rare ones
-_PLACE = 20  # bits of the place of a seed in its text
-_LONGEST = (1 << _PLACE) - 1
-_BITS = (1 << 32) - 1
+_MAX_SEEDS_OF_COMMON = 3  # indexed seeds of a text without rare ones
+_POSITION_BITS = 20  # of the position of a seed in its text
+_MAX_WORDS = (1 << _POSITION_BITS) - 1
+_WORD_MASK = (1 << 32) - 1
 
 
 class IndexedText(NamedTuple):
-    """One text of an item: where it was read, how it begins, and what a match must have.
+    """One text of an item: where it was read, how it begins, and what a match needs.
 
-    `run`: so many of its words in a row are a match by themselves, `weight` of them in seeds that
-    few texts have, as `rare` of all are. `verbatim`: it must be there as a whole.
+    `run` words in a row are a match, if at least `weight` of them are in rare seeds. `rare` is the
+    number of its words in rare seeds. If `verbatim`, only the whole text is a match.
     """
 
     source: str
@@ -37,24 +37,24 @@ class IndexedText(NamedTuple):
     rare: int = 0
 
 
-class SharedRun(NamedTuple):
-    """Four words of a row that are four words of a text: both places, in words."""
+class SharedSeed(NamedTuple):
+    """A seed that occurs in a row and in a text: its position in both, in words."""
 
     place: int
     text_place: int
 
 
 def word_hashes(tokens: Iterable[str]) -> list[int]:
-    """Return 32 bits of each word; the same within this process and its forks."""
-    return [hash(token) & _BITS for token in tokens]
+    """Return a 32-bit hash of each word, equal only within this process and its forks."""
+    return [hash(token) & _WORD_MASK for token in tokens]
 
 
 class NgramIndex:
-    """Texts, to be found again in others by the seeds that they share.
+    """An index of texts by their seeds, to find them in rows.
 
-    A seed that more than `common` texts hold is a common phrase or part of a template: it finds
-    nothing. Texts whose seeds are nearly all so are found by their rarest ones, as a whole.
-    Memory: about 130 bytes a word of the texts.
+    A seed of more than `common` texts is a common phrase or part of a template, and is not indexed.
+    Texts with few other seeds are found by their rarest ones, and only as a whole. Memory: about
+    130 bytes per word of the texts.
     """
 
     def __init__(self, run: int, short: int, common: int) -> None:
@@ -67,15 +67,15 @@ class NgramIndex:
         self._counts: Counter[int] = Counter()
 
     def add(self, tokens: list[str], source: str, line: int, field: str, excerpt: str) -> int:
-        """Take the words of a text, and return its number."""
-        tokens = tokens[:_LONGEST]
-        scale = tokens_a_word(tokens)
+        """Add the words of a text; returns its number."""
+        tokens = tokens[:_MAX_WORDS]
+        scale = tokens_per_word(tokens)
         short = self._short * scale
         run = self._run * scale if len(tokens) >= self._run * scale else short
         is_short = len(tokens) < short
-        where = (source, line, field, excerpt, len(self._words), len(tokens))
-        self.texts.append(IndexedText(*where, run, short, is_short, is_short))
-        runs = zip(*(islice(tokens, n, None) for n in range(SEED)), strict=False)
+        location = (source, line, field, excerpt, len(self._words), len(tokens))
+        self.texts.append(IndexedText(*location, run, short, is_short, is_short))
+        runs = zip(*(islice(tokens, n, None) for n in range(SEED_LENGTH)), strict=False)
         found = array("q", map(hash, runs))
         self._words.extend(word_hashes(tokens))
         self._hashes.extend(found)
@@ -84,63 +84,65 @@ class NgramIndex:
 
     @property
     def limit(self) -> int:
-        """How many texts may hold a phrase: of a few texts, two or a tenth."""
+        """Most texts that a rare seed may occur in: `common`, or a tenth of all texts (but 2)."""
         return max(2, min(self._common, len(self.texts) // 10))
 
-    def complete(self, boilerplate: Container[int]) -> None:
-        """Make the index of what was added but these texts; none can be added any more."""
+    def build(self, boilerplate: Container[int]) -> None:
+        """Build the index of all texts except `boilerplate`; no text can be added afterwards."""
         self._rare = bytearray(len(self._words))
         start = 0
         for number, text in enumerate(self.texts):
-            count = max(0, text.length - SEED + 1)
+            count = max(0, text.length - SEED_LENGTH + 1)
             found = self._hashes[start : start + count]
             start += count
             if number not in boilerplate:
-                self.texts[number] = self._entered(number, text, found)
+                self.texts[number] = self._add_seeds(number, text, found)
         self._hashes = array("q")
         self._counts.clear()
 
-    def words_of(self, text: IndexedText) -> Sequence[int]:
+    def words_in(self, text: IndexedText) -> Sequence[int]:
         """Return the hashes of a text's words."""
         return self._words[text.start : text.start + text.length]
 
-    def rare_of(self, text: IndexedText, begin: int = 0, end: int | None = None) -> set[int]:
-        """Return the places of a text's words that rare seeds cover, within a part of the text."""
-        last = (text.length if end is None else end) - SEED
+    def rare_words_in(self, text: IndexedText, begin: int = 0, end: int | None = None) -> set[int]:
+        """Return the positions of words in rare seeds, within a part of the text."""
+        last = (text.length if end is None else end) - SEED_LENGTH
         starts = range(begin, last + 1)
         flags = self._rare[text.start + begin : text.start + last + 1]
-        return {start + n for start in compress(starts, flags) for n in range(SEED)}
+        return {start + n for start in compress(starts, flags) for n in range(SEED_LENGTH)}
 
-    def _entered(self, number: int, text: IndexedText, found: Sequence[int]) -> IndexedText:
-        """Enter a text's seeds; mark the words of its rare ones, and count them."""
-        counts = [self._counts[each] for each in found]
+    def _add_seeds(self, number: int, text: IndexedText, found: Sequence[int]) -> IndexedText:
+        """Index the seeds of a text; returns it with `rare` and `verbatim` set."""
+        counts = [self._counts[seed] for seed in found]
         places = [place for place, count in enumerate(counts) if count <= self.limit]
-        marked = {word for place in places for word in range(place, place + SEED)}
-        verbatim = text.verbatim or 2 * len(marked) < text.length
+        covered = {word for place in places for word in range(place, place + SEED_LENGTH)}
+        verbatim = text.verbatim or 2 * len(covered) < text.length
         if verbatim:
-            rarest = sorted(range(len(counts)), key=counts.__getitem__)[:_RAREST]
+            rarest = sorted(range(len(counts)), key=counts.__getitem__)[:_MAX_SEEDS_OF_COMMON]
             places = sorted({*places, *rarest})
         for place in places:
-            self._enter(found[place], (number << _PLACE | place) + 1)
+            self._add_seed(found[place], (number << _POSITION_BITS | place) + 1)
             self._rare[text.start + place] = 1
-        return text._replace(rare=len(marked), verbatim=verbatim)
+        return text._replace(rare=len(covered), verbatim=verbatim)
 
-    def _enter(self, seed: int, entry: int) -> None:
-        other = self._seeds.get(seed)
-        if other is None:
+    def _add_seed(self, seed: int, entry: int) -> None:
+        existing = self._seeds.get(seed)
+        if existing is None:
             self._seeds[seed] = entry
         else:
-            self._seeds[seed] = (*other, entry) if isinstance(other, tuple) else (other, entry)
+            self._seeds[seed] = (
+                (*existing, entry) if isinstance(existing, tuple) else (existing, entry)
+            )
 
-    def seeds(self, tokens: list[str], step: int) -> dict[int, list[SharedRun]]:
-        """Return by text the seeds that begin at every `step`-th word, in their order."""
-        starts = (tokens[n::step] for n in range(SEED))
+    def find(self, tokens: list[str], step: int) -> dict[int, list[SharedSeed]]:
+        """Return by text the shared seeds that begin at every `step`-th word, in order."""
+        starts = (tokens[n::step] for n in range(SEED_LENGTH))
         found = list(map(self._seeds.get, map(hash, zip(*starts, strict=False))))
-        shared: dict[int, list[SharedRun]] = {}
-        if any(found):  # seldom: what follows costs more than what came before
+        shared: dict[int, list[SharedSeed]] = {}
+        if any(found):  # rarely true, and what follows is expensive
             for place, entries in enumerate(found):
                 if entries is not None:
                     for entry in entries if isinstance(entries, tuple) else (entries,):
-                        number, text_place = divmod(entry - 1, 1 << _PLACE)
-                        shared.setdefault(number, []).append(SharedRun(place * step, text_place))
+                        number, text_place = divmod(entry - 1, 1 << _POSITION_BITS)
+                        shared.setdefault(number, []).append(SharedSeed(place * step, text_place))
         return shared

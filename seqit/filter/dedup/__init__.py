@@ -1,0 +1,1 @@
+"""Rules against exact and near duplicates, with MinHash, LSH and hash tables in bounded memory."""

@@ -1,4 +1,4 @@
-"""A rule about records that came before."""
+"""The rule against exact duplicates."""
 
 from dataclasses import dataclass
 from operator import itemgetter
@@ -12,9 +12,9 @@ from seqit.filter.rule import (
     ByteSize,
     OptionSpec,
     Rejection,
-    RememberingRule,
+    StatefulRule,
     TextField,
-    size,
+    byte_size,
     some_of,
 )
 from seqit.filter.text import fold
@@ -24,44 +24,44 @@ _KEY = (1 << 60) - 1  # the largest integers that Python keeps in 32 bytes
 
 
 @dataclass
-class ExactDuplicate(RememberingRule):
-    """Object to a record whose fields equal those of an earlier one that passed.
+class ExactDuplicate(StatefulRule):
+    """Reject a record whose fields equal those of an earlier one that passed.
 
-    Keeps 60 bits of XXH3 and the id of a record, not the text: 200 bytes a record, and where all
-    take more than `memory`, they go to a temporary file. In a million different records, the
-    probability that one is taken for another is 4e-7; in ten million, 4e-5.
+    Stores 60 bits of XXH3 and the id of a record, not the text: 200 bytes per record, in a
+    temporary file if all take more than `memory`. The probability of a hash collision is 4e-7 in a
+    million different records, 4e-5 in ten million.
     """
 
     name: ClassVar[str] = "exact-duplicate"
     explanation: ClassVar[str] = (
-        "An earlier record has the same text in these fields, case and white space aside; the "
-        "first stays. With the instruction, the system message, earlier turns and images count."
+        "An earlier record has the same text in these fields, regardless of case and white space; "
+        "the first stays. With the instruction, the system message, earlier turns and images count."
     )
 
     fields: Annotated[
         tuple[TextField, ...], OptionSpec("the fields that must be equal", some_of(*TEXT_FIELDS))
     ] = ("instruction", "input")
     memory: Annotated[
-        int, OptionSpec("what keys and ids may take before they go to the disk", size)
+        int, OptionSpec("memory for keys and ids, above which they go to disk", byte_size)
     ] = ByteSize(400_000_000)
 
     def __post_init__(self) -> None:
         self._seen = SeenKeys(self.memory)
-        # A tuple of texts also for one field, which itemgetter alone does not make of it; and at
-        # half the cost of a loop over the fields.
-        get = itemgetter(*self.fields)
-        self._texts = get if len(self.fields) > 1 else lambda record: (get(record),)
+        # itemgetter takes half the time of a loop over the fields; the lambda returns a tuple for
+        # one field, too.
+        get_fields = itemgetter(*self.fields)
+        self._texts = get_fields if len(self.fields) > 1 else lambda record: (get_fields(record),)
 
     def key(self, record: Record) -> int:
-        """Return 60 bits that stand for the text of the fields."""
-        # One text, so that a task is the same with its input apart and with it in the instruction.
+        """Return a 60-bit hash of the text of the fields."""
+        # Joined, so that a task is the same whether its input is separate or in the instruction.
         text = fold("".join(self._texts(record)))
         if "instruction" in self.fields:
-            text += context_of(record)
+            text += prompt_context(record)
         return xxh3_64_intdigest(text) & _KEY
 
     def compare(self, key: int, record_id: str) -> Rejection | None:
-        """Return an objection with the id of the record that stays."""
+        """Return a rejection with the id of the record that stays."""
         kept = self._seen.get(key)
         if kept is None:
             return None
@@ -70,14 +70,14 @@ class ExactDuplicate(RememberingRule):
         return Rejection("duplicate", message, {"duplicate_of": kept, "fields": list(self.fields)})
 
     def remember(self, key: int, record_id: str) -> None:
-        """Take note of a record that passed."""
+        """Store the key of a record that passed."""
         self._seen.add(key, record_id)
 
 
-def context_of(record: Record) -> bytes:
-    """Return what else the model sees: one question about two images is two questions."""
+def prompt_context(record: Record) -> bytes:
+    """Return what else is in the prompt: one question about two images is two questions."""
     if "system" in record or "history" in record or "images" in record:
         context = (record.get("system"), record.get("history"), record.get("images"))
-        # A line break is white space, so that no folded text holds one.
+        # A line break is white space, so no folded text contains one.
         return f"\n{context!r}".encode("utf-8", "surrogatepass")
     return b""

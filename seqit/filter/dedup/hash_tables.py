@@ -1,8 +1,8 @@
-"""Hash tables of records by their keys, one a band; `lsh` keeps one in memory and others on disk.
+"""Hash tables of records by the keys of their bands; `lsh` keeps one in memory, others on disk.
 
-A table is a few columns of numbers: for each band the heads of chains, for each record and band
-its key there and the next record of the chain, and for each record its entry. A link of a chain
-is record * bands + band, and 0 ends it: records count from 1.
+A table has a few columns of numbers: for each band the heads of chains, for each record and band
+its key and the next link of the chain, and for each record its entry. A link of a chain is
+record * bands + band, and 0 ends the chain: records count from 1.
 """
 
 import sys
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     Signatures = NDArray[uint8]  # records × slots
 
 ENTRY = Struct(f"<QI{SLOTS}s")
-_FIELDS = [("place", "<u8"), ("size", "<u4"), ("signature", "u1", (SLOTS,))]  # the same in numpy
+_FIELDS = [("offset", "<u8"), ("size", "<u4"), ("signature", "u1", (SLOTS,))]  # ENTRY for numpy
 _KEY_BITS = 32
-_FIRST_BITS = 12  # of a number that names one of a band's chains, in a fresh table
-_AT_ONCE = 1 << 16  # pairs whose signatures are compared; 8 MB
+_INITIAL_BITS = 12  # log2 of the chains per band in a new table
+_BATCH_SIZE = 1 << 16  # pairs whose signatures are compared at once; 8 MB
 
 
 class TableMatch(NamedTuple):
-    """An earlier record: which part of the spill tells more, and how many slots are equal."""
+    """An earlier record: offset and size of its data in the spill, and how many slots are equal."""
 
-    place: int
+    offset: int
     size: int
     equal: int
 
 
-class OpenTable:
-    """A table in memory, which takes in records."""
+class MemoryTable:
+    """A table in memory that records can be added to."""
 
     def __init__(self, bands: int) -> None:
         self._bands = bands
-        self._bits = _FIRST_BITS
-        self._heads = array("I", bytes(4 * bands << _FIRST_BITS))
+        self._bits = _INITIAL_BITS
+        self._heads = array("I", bytes(4 * bands << _INITIAL_BITS))
         self._keys = array("I", bytes(4 * bands))
         self._nexts = array("I", bytes(4 * bands))
         self._entries = bytearray(ENTRY.size)
@@ -58,48 +58,48 @@ class OpenTable:
         return np.frombuffer(self._keys, np.uint32)[self._bands :].reshape(-1, self._bands)
 
     def find(
-        self, keys: "Keys", signatures: "Signatures", least: int
+        self, keys: "Keys", signatures: "Signatures", min_equal: int
     ) -> list[tuple[int, TableMatch]]:
-        """Return the records that share a key and at least so many slots with each one asked.
+        """Return the records that share a key and at least `min_equal` slots with each query.
 
-        They come in the order of those asked, named by their place, and of the table.
+        As pairs of query index and match, in the order of the queries, then of the table.
         """
         import numpy as np
 
-        heads, of, nexts = self._columns()
+        heads, chain_keys, nexts = self._columns()
         links = heads[self._chains(keys)].ravel()
-        on = np.flatnonzero(links)
-        links, wanted, asked = links[on], keys.ravel()[on], on // self._bands
+        alive = np.flatnonzero(links)
+        links, wanted, query = links[alive], keys.ravel()[alive], alive // self._bands
         pairs = []
         while len(links):
-            equal = of[links] == wanted
-            pairs.append(asked[equal] << 32 | links[equal] // self._bands)
+            equal = chain_keys[links] == wanted
+            pairs.append(query[equal] << 32 | links[equal] // self._bands)
             links = nexts[links]
-            on = np.flatnonzero(links)
-            links, wanted, asked = links[on], wanted[on], asked[on]
+            alive = np.flatnonzero(links)
+            links, wanted, query = links[alive], wanted[alive], query[alive]
         if not any(map(len, pairs)):
             return []
-        return self._near(np.unique(np.concatenate(pairs)), signatures, least)
+        return self._compare_signatures(np.unique(np.concatenate(pairs)), signatures, min_equal)
 
-    def _near(
-        self, pairs: "NDArray[int64]", signatures: "Signatures", least: int
+    def _compare_signatures(
+        self, pairs: "NDArray[int64]", signatures: "Signatures", min_equal: int
     ) -> list[tuple[int, TableMatch]]:
         import numpy as np
 
-        near = []
-        for start in range(0, len(pairs), _AT_ONCE):
-            some = pairs[start : start + _AT_ONCE]
-            asked, records = some >> 32, some & 0xFFFFFFFF
+        matches = []
+        for start in range(0, len(pairs), _BATCH_SIZE):
+            batch = pairs[start : start + _BATCH_SIZE]
+            query, records = batch >> 32, batch & 0xFFFFFFFF
             entries = np.frombuffer(self._entries, _FIELDS)[records]
-            equal = (entries["signature"] == signatures[asked]).sum(axis=1)
-            for at in np.flatnonzero(equal >= least).tolist():
-                entry = entries[at]
-                found = TableMatch(int(entry["place"]), int(entry["size"]), int(equal[at]))
-                near.append((int(asked[at]), found))
-        return near
+            equal = (entries["signature"] == signatures[query]).sum(axis=1)
+            for index in np.flatnonzero(equal >= min_equal).tolist():
+                entry = entries[index]
+                match = TableMatch(int(entry["offset"]), int(entry["size"]), int(equal[index]))
+                matches.append((int(query[index]), match))
+        return matches
 
     def add(self, keys: "Keys", entries: bytes) -> None:
-        """Take in records, with entries as ENTRY packs them."""
+        """Add records, with their entries packed by ENTRY."""
         import numpy as np
 
         heads = self._columns()[0]
@@ -112,19 +112,17 @@ class OpenTable:
         before[follows + 1] = links[follows]
         nexts = np.empty_like(before)
         nexts[order] = before
-        heads[chains] = links  # of several, numpy keeps the last
-        del heads  # an array that is looked at cannot grow
+        heads[chains] = links  # of equal chains, numpy keeps the last link
+        del heads  # an array with an exported buffer cannot grow
         self._keys.frombytes(keys.tobytes())
         self._nexts.frombytes(nexts.tobytes())
         self._entries += entries
-        self._widen()
+        self._grow()
 
-    def filed(self, spill: Spill) -> "TableOnDisk":
-        """Return the same table on the disk."""
-        columns = [
-            _ColumnOnDisk(column, spill) for column in (self._heads, self._keys, self._nexts)
-        ]
-        return TableOnDisk(self._bands, self._bits, columns, spill, spill.append(self._entries))
+    def to_disk(self, spill: Spill) -> "DiskTable":
+        """Return the same table, written to disk."""
+        columns = [_DiskColumn(column, spill) for column in (self._heads, self._keys, self._nexts)]
+        return DiskTable(self._bands, self._bits, columns, spill, spill.append(self._entries))
 
     def _columns(self) -> "tuple[Any, Any, Any]":
         import numpy as np
@@ -135,23 +133,23 @@ class OpenTable:
         return heads, keys, nexts
 
     def _chains(self, keys: "Keys") -> "NDArray[int64]":
-        """Return which chain each key is in."""
+        """Return the number of the chain of each key."""
         import numpy as np
 
-        firsts = np.arange(self._bands, dtype=np.int64) << self._bits
-        return firsts + (keys >> np.uint32(_KEY_BITS - self._bits))
+        first_chains = np.arange(self._bands, dtype=np.int64) << self._bits
+        return first_chains + (keys >> np.uint32(_KEY_BITS - self._bits))
 
-    def _widen(self) -> None:
-        """Make twice as many chains where they are half full, until they are not."""
+    def _grow(self) -> None:
+        """Double the number of chains until they are at most half full."""
         bits = self._bits
         while 2 * len(self) > 1 << self._bits:
             self._bits += 1
         if self._bits > bits:
             self._heads = array("I", bytes(4 * self._bands << self._bits))
-            self._link()
+            self._rebuild_chains()
 
-    def _link(self) -> None:
-        """Link all records anew, a band at a time: each to the one before it in its chain."""
+    def _rebuild_chains(self) -> None:
+        """Link all records again, one band at a time: each to the one before it in its chain."""
         import numpy as np
 
         heads, keys, nexts = self._columns()
@@ -161,28 +159,28 @@ class OpenTable:
             chains = (band << self._bits) + key_bits.astype(np.int64)
             order = np.argsort(chains, kind="stable")
             links, chains = links[order], chains[order]
-            goes_on = chains[1:] == chains[:-1]
-            nexts[links[1:]] = np.where(goes_on, links[:-1], 0)
+            continued = chains[1:] == chains[:-1]
+            nexts[links[1:]] = np.where(continued, links[:-1], 0)
             nexts[links[:1]] = 0
             heads[chains] = links
 
 
-class _ColumnOnDisk:
-    """A column of 32-bit numbers on the disk."""
+class _DiskColumn:
+    """A column of 32-bit numbers on disk."""
 
     def __init__(self, numbers: "array[int]", spill: Spill) -> None:
         self._spill = spill
-        self._place = spill.append(memoryview(numbers).cast("B"))
+        self._offset = spill.append(memoryview(numbers).cast("B"))
 
     def __getitem__(self, index: int, /) -> int:
-        return int.from_bytes(self._spill.read(self._place + 4 * index, 4), sys.byteorder)
+        return int.from_bytes(self._spill.read(self._offset + 4 * index, 4), sys.byteorder)
 
 
-class TableOnDisk:
-    """A table on the disk, asked about one key after the other."""
+class DiskTable:
+    """A table on disk, searched for one record at a time."""
 
     def __init__(
-        self, bands: int, bits: int, columns: Sequence[_ColumnOnDisk], spill: Spill, entries: int
+        self, bands: int, bits: int, columns: Sequence[_DiskColumn], spill: Spill, entries: int
     ) -> None:
         self._bands = bands
         self._bits = bits
@@ -200,5 +198,5 @@ class TableOnDisk:
                     found.add(link // self._bands)
                 link = self._nexts[link]
         for record in sorted(found):
-            place = self._entries + ENTRY.size * record
-            yield ENTRY.unpack(self._spill.read(place, ENTRY.size))
+            offset = self._entries + ENTRY.size * record
+            yield ENTRY.unpack(self._spill.read(offset, ENTRY.size))

@@ -1,7 +1,7 @@
-"""Texts as sets of shingles, n words in a row, and what two sets have in common.
+"""Sets of shingles (n words in a row) of texts, and the Jaccard index of two sets.
 
-Texts are taken many at a time: words, their hashes and those of the shingles are found by a few
-passes over all bytes, at two fifths of what it costs to split them and call a hash function a word.
+Texts are processed in batches: words, their hashes and those of the shingles are computed in a few
+passes over all bytes, at two fifths of the cost of splitting texts and hashing word by word.
 """
 
 import re
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     Hashes = NDArray[uint64]
     Counts = NDArray[int64]
 
-_GAP = b" "
-_END = b"\n"  # of a text; within one, white space is a gap
+_WORD_GAP = b" "
+_TEXT_END = b"\n"  # within a text, white space becomes a gap
 
-# Lower case for ASCII, and one blank for each white space.
-_FOLDED = bytes(
+# Translates ASCII to lower case, and white space to blanks.
+_FOLDED_BYTES = bytes(
     32 if 9 <= byte <= 13 or 28 <= byte <= 31 else byte for byte in bytes(range(256)).lower()
 )
 
@@ -36,68 +36,68 @@ _UNSPACED = re.compile(
     "\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 )
 
-_PIECE = 1 << 18  # bytes hashed at once; a longer word counts as several
+_CHUNK_SIZE = 1 << 18  # bytes hashed at once; a longer word counts as several
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it can be divided by modulo 2**64
 
 
 class Shingles(NamedTuple):
-    """The shingles of several texts: hashes, one text's after the other's, and where each ends."""
+    """The shingles of several texts: their hashes, concatenated, and where each text ends."""
 
     hashes: "Hashes"
     ends: "Counts"
 
 
-def folded(text: str) -> bytes:
-    """Return the words of a text in folded case and NFC, as UTF-8 with gaps between them.
+def normalize_words(text: str) -> bytes:
+    """Return the words of a text, case-folded and in NFC, as UTF-8 with gaps between them.
 
-    A word is what stands between white space, punctuation included: ``5+3`` is not ``5-3``. In
-    scripts written without spaces each character is one.
+    Words are separated by white space and include punctuation: ``5+3`` is not ``5-3``. In scripts
+    written without spaces each character is a word.
     """
     if text.isascii():
-        return text.encode().translate(_FOLDED)
+        return text.encode().translate(_FOLDED_BYTES)
     normal = unicodedata.normalize("NFC", text.casefold())
     return " ".join(_UNSPACED.sub(r" \g<0> ", normal).split()).encode("utf-8", "surrogatepass")
 
 
 def shingler(n: int) -> Callable[[Sequence[str], Sequence[bytes]], Shingles]:
-    """Return the function from texts and their contexts to hashes of each `n` words in a row.
+    """Return a function from texts and their contexts to the hashes of each `n` words in a row.
 
-    A text of fewer words is one shingle, and one without words has none. Texts of different
-    contexts have no shingle in common; an empty context is none. Hashes may come several times.
-    Raises SeqitError where numpy is not installed.
+    A text of fewer words has one shingle, a text without words none. Texts of different contexts
+    share no shingle; empty means no context. Hashes may occur several times. Raises SeqitError if
+    numpy is not installed.
     """
     try:
         import numpy as np
     except ImportError:
-        raise missing("numpy") from None
+        raise missing_package("numpy") from None
 
-    # The words' hashes weighted by place and summed modulo 2**64; odd weights lose nothing.
+    # The words' hashes weighted by position and summed modulo 2**64; odd weights lose no bits.
     weights = np.array([xxh3_64_intdigest(bytes([place])) | 1 for place in range(n)], np.uint64)
     hash_words = _word_hasher()
 
     def shingles(texts: Sequence[str], contexts: Sequence[bytes]) -> Shingles:
-        words, counts = hash_words(b"".join([folded(text) + _END for text in texts]))
-        words, slots = _padded(words, counts, n)
+        words, counts = hash_words(b"".join([normalize_words(text) + _TEXT_END for text in texts]))
+        words, slots = _pad(words, counts, n)
         found = np.maximum(slots - (n - 1), 0)
         ends = np.cumsum(found)
         if len(words) < n:
             return Shingles(words[:0], ends)
         hashes = np.correlate(words, weights)
-        # Not those that begin in one text and end in another.
+        # Drop those that begin in one text and end in another.
         crossing = (np.cumsum(slots)[:, None] - np.arange(1, n)).ravel()
         inside = np.ones(len(hashes), np.bool_)
         inside[crossing[(crossing >= 0) & (crossing < len(hashes))]] = False
         hashes = hashes[inside]
         if any(contexts):
-            marks = [xxh3_64_intdigest(context) if context else 0 for context in contexts]
-            hashes ^= np.repeat(np.array(marks, np.uint64), found)
+            salts = [xxh3_64_intdigest(context) if context else 0 for context in contexts]
+            hashes ^= np.repeat(np.array(salts, np.uint64), found)
         return Shingles(hashes, ends)
 
     return shingles
 
 
-def _padded(words: "Hashes", counts: "Counts", n: int) -> "tuple[Hashes, Counts]":
-    """Return the words and how many each text has, short texts with zeros up to `n`."""
+def _pad(words: "Hashes", counts: "Counts", n: int) -> "tuple[Hashes, Counts]":
+    """Return the words and their number in each text, texts of fewer than `n` padded with zeros."""
     import numpy as np
 
     slots = np.where(counts > 0, np.maximum(counts, n), 0)
@@ -111,22 +111,22 @@ def _padded(words: "Hashes", counts: "Counts", n: int) -> "tuple[Hashes, Counts]
 
 
 def _word_hasher() -> "Callable[[bytes], tuple[Hashes, Counts]]":
-    """Return the function from folded texts, each ended, to the hashes of their words and counts.
+    """Return a function from normalized, terminated texts to the hashes and numbers of their words.
 
     A word is a number whose digits, in a base modulo 2**64, are its bytes (Karp and Rabin 1987):
-    the sums up to each byte give the numbers of all words. MurmurHash3's last steps mix them.
+    the sums up to each byte give the numbers of all words. MurmurHash3's finalizer mixes them.
     """
     import numpy as np
 
-    base, most = np.uint64(_BASE), np.uint64(pow(_BASE, -1, 1 << 64))
+    base, inverse = np.uint64(_BASE), np.uint64(pow(_BASE, -1, 1 << 64))
     powers, inverses = (
-        np.cumprod(np.concatenate(([np.uint64(1)], np.full(_PIECE - 1, each))))
-        for each in (base, most)
+        np.cumprod(np.concatenate(([np.uint64(1)], np.full(_CHUNK_SIZE - 1, factor))))
+        for factor in (base, inverse)
     )
-    sums = np.zeros(_PIECE + 1, np.uint64)
+    sums = np.zeros(_CHUNK_SIZE + 1, np.uint64)
 
-    def piece(data: "NDArray[np.uint8]", gaps: "NDArray[np.bool_]") -> "tuple[Any, Any]":
-        """Return the hashes of the words of a piece, and where they begin."""
+    def hash_chunk(data: "NDArray[np.uint8]", gaps: "NDArray[np.bool_]") -> "tuple[Any, Any]":
+        """Return the hashes of the words of a chunk, and where they begin."""
         edges = np.empty(len(data) + 1, np.bool_)
         edges[0], edges[-1] = not gaps[0], not gaps[-1]
         np.not_equal(gaps[1:], gaps[:-1], out=edges[1:-1])
@@ -144,16 +144,16 @@ def _word_hasher() -> "Callable[[bytes], tuple[Hashes, Counts]]":
 
     def hash_words(texts: bytes) -> "tuple[Hashes, Counts]":
         data = np.frombuffer(texts, np.uint8)
-        lines = data == ord(_END)
-        gaps = lines | (data == ord(_GAP))
+        lines = data == ord(_TEXT_END)
+        gaps = lines | (data == ord(_WORD_GAP))
         hashes, starts = [], []
         place = 0
         while place < len(texts):
-            stop = place + _PIECE
+            stop = place + _CHUNK_SIZE
             if stop < len(texts):
-                cut = max(texts.rfind(_GAP, place, stop), texts.rfind(_END, place, stop))
+                cut = max(texts.rfind(_WORD_GAP, place, stop), texts.rfind(_TEXT_END, place, stop))
                 stop = cut + 1 if cut >= 0 else stop
-            words, begins = piece(data[place:stop], gaps[place:stop])
+            words, begins = hash_chunk(data[place:stop], gaps[place:stop])
             hashes.append(words)
             starts.append(begins + place)
             place = stop
@@ -167,24 +167,24 @@ def _word_hasher() -> "Callable[[bytes], tuple[Hashes, Counts]]":
 
 
 def pack(hashes: "Hashes") -> bytes:
-    """Return shingles as bytes: one half of each, 32 bits.
+    """Return shingles as bytes: 32 of the 64 bits of each.
 
-    That two shingles share them moves the Jaccard index of texts of 1,000 words by less than 1e-6.
+    Collisions change the Jaccard index of texts of 1,000 words by less than 1e-6.
     """
     return hashes.view("uint32")[1::2].tobytes()
 
 
 def unpack(packed: bytes) -> set[int]:
-    """Return the set of the shingles that `pack` made bytes of."""
+    """Return the set of shingles packed by `pack`."""
     return set(array("I", packed))
 
 
 def jaccard(one: set[int], other: set[int]) -> float:
-    """Return the size of the intersection over that of the union; neither set is empty."""
+    """Return the size of the intersection divided by that of the union; neither set is empty."""
     both = len(one & other)
     return both / (len(one) + len(other) - both)
 
 
-def missing(module: str) -> SeqitError:
-    """Return the error that says how to install what near-duplicates need."""
+def missing_package(module: str) -> SeqitError:
+    """Return the error for a missing package, with how to install it."""
     return SeqitError(f"near-duplicate needs {module}: pip install 'seqit[near]'")

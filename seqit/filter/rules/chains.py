@@ -1,4 +1,4 @@
-"""Rules about chains: what augment did with a record, and whether its answers hold."""
+"""Rules about chains: the operation of augment, the number of steps, and the checks of answers."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -11,15 +11,15 @@ from seqit.records.record import Record
 
 @dataclass
 class FailingCheck(Rule):
-    """Object to a chain whose answers do not hold; see seqit.checks.record_problems."""
+    """Reject a chain whose answers fail their checks; see seqit.checks.record_problems."""
 
     name: ClassVar[str] = "failing-check"
     explanation: ClassVar[str] = (
-        "A step's answer does not pass its check, or does not stand in the output in its turn."
+        "A step's answer fails its check, or the output does not contain it in order."
     )
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection that names every step that fails and why."""
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection with every failing step and its problem."""
         if "steps" not in record:
             return None
         problems = record_problems(record)
@@ -33,13 +33,13 @@ class FailingCheck(Rule):
 
 @dataclass
 class KeptUnchanged(Rule):
-    """Object to a record that augment looked at and left alone."""
+    """Reject a record that augment kept unchanged."""
 
     name: ClassVar[str] = "keep"
-    explanation: ClassVar[str] = "The operation is 'keep': augment left the record as it was."
+    explanation: ClassVar[str] = "The operation is 'keep': augment left the record unchanged."
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection where the last operation is keep."""
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection if the last operation is keep."""
         if record["lineage"]["operation"] != "keep":
             return None
         return Rejection("kept", "augment left the record as it was", {})
@@ -47,10 +47,10 @@ class KeptUnchanged(Rule):
 
 @dataclass
 class ChainLength(Rule):
-    """Object to a chain with fewer or more steps than the limits given."""
+    """Reject a chain with fewer or more steps than the limits."""
 
     name: ClassVar[str] = "chain-length"
-    explanation: ClassVar[str] = "The chain has fewer or more steps than the limits given."
+    explanation: ClassVar[str] = "The chain has fewer or more steps than the limits."
 
     min_steps: Annotated[int, OptionSpec("fewest steps; no chain counts as 1", whole_number)] = 1
     max_steps: Annotated[int | None, OptionSpec("most steps", whole_number)] = None
@@ -64,31 +64,31 @@ class ChainLength(Rule):
                 f"max_steps={self.max_steps}, so no record could pass"
             )
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection with the number of steps and the limit."""
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection with the number of steps and the limit."""
         count = len(record.get("steps", ())) or 1
         if count < self.min_steps:
-            return self._object("too-short", count, f"at least {self.min_steps}")
+            return self._reject("too-short", count, f"at least {self.min_steps}")
         if self.max_steps is not None and count > self.max_steps:
-            return self._object("too-long", count, f"at most {self.max_steps}")
+            return self._reject("too-long", count, f"at most {self.max_steps}")
         return None
 
-    def _object(self, reason: str, count: int, limit: str) -> Rejection:
+    def _reject(self, reason: str, count: int, limit: str) -> Rejection:
         message = f"the chain has {count} steps; {limit} are allowed"
         return Rejection(reason, message, {"steps": count})
 
 
 @dataclass
 class IncompleteChain(Rule):
-    """Object to a record that calls itself a chain and is none."""
+    """Reject a record whose operation makes chains, but which has fewer than two steps."""
 
     name: ClassVar[str] = "incomplete-chain"
     explanation: ClassVar[str] = (
-        "The operation is decompose, prefix or suffix, and yet there are fewer than two steps."
+        "The operation is decompose, prefix or suffix, but there are fewer than two steps."
     )
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection with the operation and the number of steps."""
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection with the operation and the number of steps."""
         operation = record["lineage"]["operation"]
         if operation not in ("decompose", "prefix", "suffix"):
             return None

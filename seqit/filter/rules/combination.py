@@ -1,4 +1,4 @@
-"""Which steps follow on which: combinations that training never sees, to be tested on."""
+"""The rule that splits chains by pairs of successive steps, to test on unseen combinations."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,26 +10,26 @@ from seqit.records.identity import stable_hash
 from seqit.records.record import Record
 
 Side = Literal["train", "test"]
-_BITS = 128  # of a lot
+_HASH_BITS = 128  # of stable_hash
 
 
 @dataclass
 class Combination(Rule):
-    """Divide chains by the pairs of neighbouring steps that they hold.
+    """Split chains into train and test by their pairs of successive steps.
 
-    A share of all pairs, drawn by the seed from the steps' names, is held out: to train pass the
-    chains without any of them, to test those with at least one. A chain that cannot be told, for
-    a step without a name, passes on neither side; a single step is no combination.
+    A share of all pairs, chosen by the seed and the steps' names, is held out: chains without any
+    of them pass for train, those with at least one for test. A chain with an unnamed step passes
+    for neither; a single step is not a combination.
     """
 
     name: ClassVar[str] = "combination"
     explanation: ClassVar[str] = (
-        "Two steps follow one another that are held out for testing; or, of the test side, none do."
+        "Two successive steps are held out for testing; or, with side=test, no two are."
     )
 
     side: Annotated[Side, OptionSpec("what the rows are for", one_of("train", "test"))] = "train"
     share: Annotated[float, OptionSpec("share of the pairs that is held out", proportion)] = 0.1
-    seed: Annotated[int, OptionSpec("decides which", whole_number)] = 0
+    seed: Annotated[int, OptionSpec("seed of the choice of pairs", whole_number)] = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -39,8 +39,8 @@ class Combination(Rule):
             )
         self._held_out: dict[tuple[str, str], bool] = {}
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection with the pairs that are held out, or says that there are none."""
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection with the held-out pairs; for the test side, if there are none."""
         steps = record.get("steps", ())
         names = [step.get("name", "") for step in steps]
         if len(steps) > 1 and not all(names):
@@ -53,11 +53,11 @@ class Combination(Rule):
         if not pairs:
             message = "no two steps that follow one another are held out"
             return Rejection("seen", message, {"steps": names})
-        told = ", ".join(f"{first} then {second}" for first, second in pairs)
-        return Rejection("held-out", f"held out for testing: {told}", {"pairs": pairs})
+        listed = ", ".join(f"{first} then {second}" for first, second in pairs)
+        return Rejection("held-out", f"held out for testing: {listed}", {"pairs": pairs})
 
     def _is_held_out(self, pair: tuple[str, str]) -> bool:
         if pair not in self._held_out:
-            drawn = stable_hash(self.seed, "\n".join(pair), 0, self.name)
-            self._held_out[pair] = drawn < self.share * 2**_BITS
+            pair_hash = stable_hash(self.seed, "\n".join(pair), 0, self.name)
+            self._held_out[pair] = pair_hash < self.share * 2**_HASH_BITS
         return self._held_out[pair]

@@ -1,4 +1,4 @@
-"""Rules about answers that only say the instruction again."""
+"""Rules about outputs that only repeat the instruction."""
 
 import re
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from seqit.filter.text import fold
 from seqit.records.record import Record
 
 _WORD = re.compile(r"\w+")
-_ENDS = " .?!:;…。？！：؟"
+_TRAILING = " .?!:;…。？！：؟"
 _ASKS_FOR_COPY = re.compile(r"\b(?:repeat|restat\w+|recit\w+|echo|copy|quote|say)\b", re.IGNORECASE)
-# What a prompt template writes around its parts: "### Instruction: … ### Response:".
+# Labels of prompt templates: "### Instruction: … ### Response:".
 _LABELS = frozenset(("instruction", "input", "response", "output", "question", "answer", "task"))
 
 
 @dataclass
 class InstructionEqualsOutput(Rule):
-    """Object to an output that is the instruction."""
+    """Reject an output that equals the instruction."""
 
     name: ClassVar[str] = "instruction-equals-output"
-    explanation: ClassVar[str] = "The output is the instruction, case and spacing aside."
+    explanation: ClassVar[str] = "The output is the instruction, regardless of case and spacing."
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection where both are the same text."""
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection if both are the same text."""
         instruction, output = record["instruction"], record["output"]
-        # Nearly every row ends here: too long an answer, or another first character. White space
-        # is no part of the text, so a long answer must not begin or end with it.
+        # Nearly every row returns here or at the first character. White space is not compared, so
+        # this holds only for long outputs that do not begin or end with it.
         if len(output) > 2 * len(instruction) and output[0] > " " and output[-1] > " ":
             return None
         instruction, output = instruction.strip(), output.strip()
@@ -39,34 +39,35 @@ class InstructionEqualsOutput(Rule):
 
 @dataclass
 class CopiedInstruction(Rule):
-    """Object to an output that holds the whole instruction and hardly anything else.
+    """Reject an output that contains the whole instruction and hardly anything else.
 
-    A chain may ask to restate the question: its output holds the answer too, and records that
-    ask for a repetition are let pass whatever `min_added` is.
+    Records that ask for a repetition pass regardless of `min_added`; a chain that asks to restate
+    the question has the answer in its output, too.
     """
 
     name: ClassVar[str] = "copied-instruction"
     explanation: ClassVar[str] = (
-        "The output holds the instruction verbatim and, beside it, the input and labels such as "
-        "'Response:', nothing of its own; unless a repetition was asked for."
+        "The output contains the instruction verbatim and nothing new except the input and labels "
+        "such as 'Response:', unless the record asks for a repetition."
     )
 
     min_added: Annotated[int, OptionSpec("words that an output must add", whole_number)] = 1
     min_words: Annotated[int, OptionSpec("instructions of fewer words pass", whole_number)] = 4
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection with the number of words that the output adds."""
-        instruction, given, output = record["instruction"], record["input"], record["output"]
-        # Nearly every row ends here: the output is too short for a copy, or long and says more.
-        most = 2 * (len(instruction) + len(given)) + 40 + 32 * self.min_added
-        if not len(instruction) // 2 <= len(output) <= most or instruction[:16] not in output:
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection with the number of words that the output adds."""
+        instruction, input_text, output = record["instruction"], record["input"], record["output"]
+        # Nearly every row returns here: the output is too short for a copy, or so long that it
+        # must add something.
+        max_length = 2 * (len(instruction) + len(input_text)) + 40 + 32 * self.min_added
+        if not len(instruction) // 2 <= len(output) <= max_length or instruction[:16] not in output:
             return None
-        copied, answer = fold(instruction.rstrip(_ENDS)), fold(output)
-        if copied not in answer or _words(instruction) < self.min_words:
+        copied, answer = fold(instruction.rstrip(_TRAILING)), fold(output)
+        if copied not in answer or _count_words(instruction) < self.min_words:
             return None
-        added = _words(output) - answer.count(copied) * _words(instruction)
-        if given and fold(given) in answer:
-            added -= _words(given)
+        added = _count_words(output) - answer.count(copied) * _count_words(instruction)
+        if input_text and fold(input_text) in answer:
+            added -= _count_words(input_text)
         if added >= self.min_added or _asks_for_copy(record):
             return None
         message = (
@@ -76,7 +77,7 @@ class CopiedInstruction(Rule):
         return Rejection("copied", message, {"added_words": added, "limit": self.min_added})
 
 
-def _words(text: str) -> int:
+def _count_words(text: str) -> int:
     return sum(word not in _LABELS for word in _WORD.findall(text.casefold()))
 
 

@@ -1,12 +1,12 @@
-"""Keys, tokens and passwords that can be told by their shape."""
+"""Keys, tokens and passwords that are recognizable by their format."""
 
 import re
 from itertools import pairwise
 
 from seqit.filter.rules.personal import SensitiveSpan
 
-# Kind → what every such text holds, which is sought first, and its shape. The publishers chose
-# the prefixes so that leaked keys can be found.
+# Kind → substrings, one of which every such text contains and which are searched first, and its
+# pattern. The publishers chose the prefixes so that leaked keys can be found.
 _SHAPES: dict[str, tuple[tuple[str, ...], str]] = {
     "private-key": (
         ("PRIVATE KEY",),
@@ -35,29 +35,29 @@ _SHAPES: dict[str, tuple[tuple[str, ...], str]] = {
 KINDS = tuple(_SHAPES)
 
 _PATTERNS = {kind: re.compile(shape, re.ASCII | re.DOTALL) for kind, (_, shape) in _SHAPES.items()}
-# What documentation writes in the place of a key; a real one has no such words and few repetitions.
-_STAND_IN = re.compile(
+# Examples in documentation; a real key has no such words, and few repeated characters.
+_EXAMPLE = re.compile(
     r"example|your|xxxx|placeholder|dummy|\*{3}|\.{3}|123456789|abcdefgh|user(?:name)?:pass",
     re.IGNORECASE,
 )
-_LEAST_DIFFERENT = 8
+_MIN_DISTINCT = 8
 
 
 def find(text: str, kinds: tuple[str, ...]) -> list[SensitiveSpan]:
-    """Return the findings of these kinds in the order of the text; they do not overlap."""
+    """Return the findings of these kinds in text order, without overlaps."""
     found = [
         SensitiveSpan(kind, *match.span())
         for kind in kinds
         if any(part in text for part in _SHAPES[kind][0])
         for match in _PATTERNS[kind].finditer(text)
-        if not _is_stand_in(kind, match[0])
+        if not _is_example(kind, match[0])
     ]
     found.sort(key=lambda each: (each.start, -each.end))
     overlapping = {after for before, after in pairwise(found) if after.start < before.end}
     return [each for each in found if each not in overlapping]
 
 
-def _is_stand_in(kind: str, text: str) -> bool:
-    if _STAND_IN.search(text):
+def _is_example(kind: str, text: str) -> bool:
+    if _EXAMPLE.search(text):
         return True
-    return kind != "password-in-url" and len(set(text)) < _LEAST_DIFFERENT
+    return kind != "password-in-url" and len(set(text)) < _MIN_DISTINCT

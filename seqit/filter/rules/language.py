@@ -1,4 +1,4 @@
-"""A rule about the languages of a record."""
+"""The rule about the languages of a record."""
 
 import re
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from seqit.filter.rule import (
     Rejection,
     Rule,
     TextField,
+    boolean,
     proportion,
     some_of,
     whole_number,
-    yes_or_no,
 )
-from seqit.filter.rules.language_id import Language, group, identify, load
+from seqit.filter.rules.language_id import Language, canonical_code, identify, load_model
 from seqit.records.record import Record
 
 _NAMES = """
@@ -30,9 +30,9 @@ telugu thai tibetan turkish ukrainian urdu uzbek vietnamese welsh yoruba zulu
 deutsch englisch französisch spanisch italienisch anglais allemand français espagnol italien
 inglés alemán francés español italiano inglese tedesco
 """
-# A verb of translating in any of the languages that instructions are commonly written in, or the
-# name of a language: "Answer in French", "auf Deutsch", "Spanish words for …".
-_ASKS = re.compile(
+# A verb for translating in the languages of most instructions, or the name of a language:
+# "Answer in French", "auf Deutsch", "Spanish words for …".
+_MENTIONS_LANGUAGE = re.compile(
     r"\b(?:translat|transliterat|übersetz|tradu[cizs]|traduire|vertaal|tłumacz|översätt|çevir"
     r"|dịch|terjemah|перев[её]|переклад|μετάφρα)"
     r"|ترجم|अनुवाद|翻译|翻譯|翻訳|訳して|번역|แปล|תרגמ|ingilizce"
@@ -42,93 +42,94 @@ _ASKS = re.compile(
 )
 
 
-def _codes(text: str) -> tuple[str, ...]:
+def _language_codes(text: str) -> tuple[str, ...]:
     codes = tuple(text.split("+"))
     if not all(re.fullmatch("[a-z]{2,3}", code) for code in codes):
-        raise ValueError("codes of languages joined by '+', such as en+de")
+        raise ValueError("language codes joined by '+', such as en+de")
     return codes
 
 
 @dataclass
 class LanguageRule(Rule):
-    """Object to a record in another language than those allowed, or in two of them.
+    """Reject a record in a language that is not allowed, or in two languages.
 
-    A text in which the model is not sure enough, or with too few letters to tell, passes: a
-    wrong verdict would cost a good row.
+    A text passes if the model's confidence is too low or it has too few letters, so that errors of
+    the model do not cost good rows.
     """
 
     name: ClassVar[str] = "language"
     explanation: ClassVar[str] = (
         "A field is in a language that is not allowed; with same=true, the output is in another "
-        "language than instruction and input, though the operation is not translate and the "
+        "language than instruction and input, although the operation is not translate and the "
         "instruction neither asks for a translation nor names a language."
     )
 
     allow: Annotated[
-        tuple[str, ...] | None, OptionSpec("the languages that pass, as en+de", _codes)
+        tuple[str, ...] | None,
+        OptionSpec("the languages that pass, such as en+de", _language_codes),
     ] = None
     fields: Annotated[
         tuple[TextField, ...],
         OptionSpec("the fields whose language must be allowed", some_of(*TEXT_FIELDS)),
     ] = ("instruction", "output")
     same: Annotated[
-        bool, OptionSpec("whether the output must be in the instruction's language", yes_or_no)
+        bool, OptionSpec("whether the output must be in the instruction's language", boolean)
     ] = False
     min_confidence: Annotated[
-        float, OptionSpec("how sure the model must be, else a text passes", proportion)
+        float, OptionSpec("texts pass if the model's confidence is lower", proportion)
     ] = 0.6
     min_letters: Annotated[int, OptionSpec("texts of fewer letters pass", whole_number)] = 20
 
     def __post_init__(self) -> None:
         if not self.allow and not self.same:
             raise UsageError("rule 'language': say which languages pass: allow=en, or same=true")
-        self._allowed = frozenset(map(group, self.allow or ()))
-        load()
+        self._allowed = frozenset(map(canonical_code, self.allow or ()))
+        load_model()
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection, `not-allowed` or `mixed`, with the languages found."""
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection, `not-allowed` or `mixed`, with the languages found."""
         if self._allowed:
             for name in self.fields:
-                found = self._of(record[name])
-                if found and group(found.code) not in self._allowed:
+                found = self._identify(record[name])
+                if found and canonical_code(found.code) not in self._allowed:
                     allowed = " or ".join(self.allow or ())
                     message = f"the {name} is in the language {found.code!r}, not in {allowed}"
-                    evidence = {"field": name, **_told(found)}
+                    evidence = {"field": name, **_as_evidence(found)}
                     return Rejection("not-allowed", message, evidence)
         return self._mixed(record) if self.same else None
 
     def _mixed(self, record: Record) -> Rejection | None:
-        """Return an objection where the answer is in a language that nobody used or asked for."""
-        asked, answered = self._of(record["instruction"]), self._of(record["output"])
-        if not asked or not answered or group(asked.code) == group(answered.code):
+        """Return a rejection if the output's language is neither used nor asked for."""
+        asked, answered = self._identify(record["instruction"]), self._identify(record["output"])
+        if not asked or not answered or canonical_code(asked.code) == canonical_code(answered.code):
             return None
         if self._may_differ(record):
             return None
-        given = self._of(record["input"])
-        if given and group(given.code) == group(answered.code):
+        input_language = self._identify(record["input"])
+        if input_language and canonical_code(input_language.code) == canonical_code(answered.code):
             return None
         message = (
             f"the instruction is in the language {asked.code!r}, the output in {answered.code!r}, "
             "and no translation is asked for"
         )
-        evidence = {"instruction": _told(asked), "output": _told(answered)}
+        evidence = {"instruction": _as_evidence(asked), "output": _as_evidence(answered)}
         return Rejection("mixed", message, evidence)
 
-    def _of(self, text: str) -> Language | None:
+    def _identify(self, text: str) -> Language | None:
         found = identify(text, self.min_letters)
         return found if found and found.confidence >= self.min_confidence else None
 
     def _may_differ(self, record: Record) -> bool:
-        """Tell whether another language is part of the task."""
+        """Return whether another language is part of the task."""
         if record["lineage"]["operation"] == "translate":
             return True
-        if "translation" in record.get("metadata", {}):  # made by translate, and changed since
+        if "translation" in record.get("metadata", {}):  # made by translate, changed later
             return True
-        turns = (said for turn in record.get("history", ()) for said in turn[:1])
+        turns = (message for turn in record.get("history", ()) for message in turn[:1])
         steps = (step["instruction"] for step in record.get("steps", ()))
         asked = (record["instruction"], record.get("system", ""), *turns, *steps)
-        return any(map(_ASKS.search, asked))
+        return any(map(_MENTIONS_LANGUAGE.search, asked))
 
 
-def _told(found: Language) -> dict[str, object]:
+def _as_evidence(found: Language) -> dict[str, object]:
     return {"language": found.code, "confidence": round(found.confidence, 3)}

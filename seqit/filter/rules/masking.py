@@ -1,4 +1,4 @@
-"""Rules about texts that should not be in training data: personal data and secrets."""
+"""Rules that drop or mask what should not be in training data: personal data and secrets."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -6,93 +6,95 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from seqit.checks import record_problems
-from seqit.filter.rule import MaskingRule, OptionSpec, Rejection, masked, one_of, some_of
+from seqit.filter.rule import MaskingRule, OptionSpec, Rejection, one_of, replace_texts, some_of
 from seqit.filter.rules import credentials, personal
 from seqit.filter.rules.personal import SensitiveSpan
 from seqit.records.record import Record
 
-_WHERE = ("instruction", "input", "output", "system", "history", "steps", "metadata")
-"""The parts of a record that hold texts of the data; ids, lineage and files' names are no such."""
+_TEXT_PARTS = ("instruction", "input", "output", "system", "history", "steps", "metadata")
+"""The parts of a record with texts of the data; ids, lineage and file names are not searched."""
 
-_SHOWN = 8  # findings that the evidence names
-_LEGIBLE = 4  # characters of each: enough to find it, too few to use it
+_MAX_SHOWN = 8  # findings that the evidence names
+_MAX_PREFIX = 4  # characters shown of each finding: enough to find it, too few to use it
 
 
 @dataclass
-class HidingRule(MaskingRule):
-    """Object to a record that holds what should be hidden, or put a mark of its kind there.
+class SensitiveDataRule(MaskingRule):
+    """Reject a record with sensitive data, or mask these by their kind.
 
-    A masked record has another content and so another id; its old one is lineage.parent. Where
-    masking would make a step's answer wrong, the record is rejected.
+    A masked record has new content and so a new id; its old one is lineage.parent. A record is
+    rejected if masking would make a step's answer fail its check.
     """
 
-    what: ClassVar[str]
+    label: ClassVar[str]
 
     action: Annotated[
-        str, OptionSpec("drop the record, or mask what is found in it", one_of("drop", "mask"))
+        str, OptionSpec("drop the record, or mask the findings in it", one_of("drop", "mask"))
     ] = "drop"
 
     @abstractmethod
     def find(self, text: str) -> list[SensitiveSpan]:
-        """Return what must not be in the text, in order, without overlaps."""
+        """Return the sensitive spans of a text, in order, without overlaps."""
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection named after the first thing found, or `mask-breaks-check`."""
-        if not self._may_hold(record):
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection named after the first thing found, or `mask-breaks-check`."""
+        if not self._may_match(record):
             return None
         found = [
-            (place, each.kind, text[each.start : each.end])
-            for part in _WHERE
+            (place, span.kind, text[span.start : span.end])
+            for part in _TEXT_PARTS
             for place, text in _texts(part, record.get(part))
-            for each in self.find(text)
+            for span in self.find(text)
         ]
         if not found:
             return None
         shown = [
-            {"field": place, "kind": kind, "begins": text[:_LEGIBLE]}
-            for place, kind, text in found[:_SHOWN]
+            {"field": place, "kind": kind, "begins": text[:_MAX_PREFIX]}
+            for place, kind, text in found[:_MAX_SHOWN]
         ]
         evidence = {"found": shown, "count": len(found)}
         place, kind, _ = found[0]
         if self.action == "drop":
-            return Rejection(kind, f"the {place} holds {self.what} ({kind})", evidence)
+            return Rejection(kind, f"the {place} holds {self.label} ({kind})", evidence)
         if "steps" not in record or record_problems(record):
             return None
         if problems := record_problems(self.mask(record)):
             step, problem = problems[0]
-            message = f"with the {self.what} masked, steps[{step}] would not hold: {problem}"
+            message = f"with the {self.label} masked, steps[{step}] would not hold: {problem}"
             return Rejection("mask-breaks-check", message, evidence)
         return None
 
     def mask(self, record: Record) -> Record:
-        """Return the record with ``[KIND]`` in the place of all that is found."""
-        if self.action == "drop" or not self._may_hold(record):
+        """Return the record with each finding replaced by ``[KIND]``."""
+        if self.action == "drop" or not self._may_match(record):
             return record
-        parts = {part: self._masked(record.get(part)) for part in _WHERE if part in record}
+        parts = {part: self._mask_value(record.get(part)) for part in _TEXT_PARTS if part in record}
         changes = {part: value for part, value in parts.items() if value != record.get(part)}
-        return masked(record, changes) if changes else record
+        return replace_texts(record, changes) if changes else record
 
-    def _may_hold(self, record: Record) -> bool:
-        """Tell whether anything is found in all texts together: one search, and mostly the last."""
+    def _may_match(self, record: Record) -> bool:
+        """Return whether the joined texts have a finding: mostly the only search per record."""
         texts = [record["instruction"], record["input"], record["output"]]
         if record.keys() & {"system", "history", "steps", "metadata"}:
-            texts += [text for part in _WHERE[3:] for _, text in _texts(part, record.get(part))]
+            texts += [
+                text for part in _TEXT_PARTS[3:] for _, text in _texts(part, record.get(part))
+            ]
         return bool(self.find("\n".join(texts)))
 
-    def _masked(self, value: Any) -> Any:
+    def _mask_value(self, value: Any) -> Any:
         if isinstance(value, str):
-            for each in reversed(self.find(value)):
-                value = f"{value[: each.start]}[{each.kind.upper()}]{value[each.end :]}"
+            for span in reversed(self.find(value)):
+                value = f"{value[: span.start]}[{span.kind.upper()}]{value[span.end :]}"
             return value
         if isinstance(value, list):
-            return [self._masked(item) for item in value]
+            return [self._mask_value(item) for item in value]
         if isinstance(value, dict):
-            return {key: self._masked(item) for key, item in value.items()}
+            return {key: self._mask_value(item) for key, item in value.items()}
         return value
 
 
 def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield every text of a part of a record, with its place: ``steps[0].output``."""
+    """Yield every text of a part of a record, with its path: ``steps[0].output``."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, list):
@@ -104,18 +106,18 @@ def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 @dataclass
-class Pii(HidingRule):
-    """Object to, or mask, e-mail addresses, phone numbers, cards, bank accounts, IP addresses."""
+class Pii(SensitiveDataRule):
+    """Reject or mask e-mail addresses, phone numbers, cards, bank accounts, IP addresses."""
 
     name: ClassVar[str] = "pii"
     explanation: ClassVar[str] = (
-        "A text holds personal data that has a shape: e-mail addresses, phone numbers with a "
-        "country code or in the usual groups, payment cards and IBANs with right check digits. "
-        "Addresses and numbers kept for examples (example.com, 555-0100) are none."
+        "A text contains personal data of a known format: e-mail addresses, phone numbers with a "
+        "country code or in the usual groups, payment cards and IBANs with valid check digits. "
+        "Addresses and numbers reserved for examples (example.com, 555-0100) pass."
     )
-    what: ClassVar[str] = "personal data"
+    label: ClassVar[str] = "personal data"
 
-    kinds: Annotated[tuple[str, ...], OptionSpec("what is sought", some_of(*personal.FINDERS))] = (
+    kinds: Annotated[tuple[str, ...], OptionSpec("what to find", some_of(*personal.FINDERS))] = (
         "email",
         "phone",
         "card",
@@ -128,18 +130,18 @@ class Pii(HidingRule):
 
 
 @dataclass
-class Secrets(HidingRule):
-    """Object to, or mask, keys, tokens and passwords that can be told by their shape."""
+class Secrets(SensitiveDataRule):
+    """Reject or mask keys, tokens and passwords that are recognizable by their format."""
 
     name: ClassVar[str] = "secrets"
     explanation: ClassVar[str] = (
-        "A text holds a private key, an API key or token of a known shape (OpenAI, AWS, Google, "
-        "GitHub, GitLab, Slack, Stripe, Hugging Face, npm, JWT), or a URL with a password; "
-        "stand-ins such as sk-your-key pass."
+        "A text contains a private key, an API key or token of a known format (OpenAI, AWS, "
+        "Google, GitHub, GitLab, Slack, Stripe, Hugging Face, npm, JWT), or a URL with a password; "
+        "placeholders such as sk-your-key pass."
     )
-    what: ClassVar[str] = "a secret"
+    label: ClassVar[str] = "a secret"
 
-    kinds: Annotated[tuple[str, ...], OptionSpec("what is sought", some_of(*credentials.KINDS))] = (
+    kinds: Annotated[tuple[str, ...], OptionSpec("what to find", some_of(*credentials.KINDS))] = (
         credentials.KINDS
     )
 

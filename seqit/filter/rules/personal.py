@@ -1,4 +1,4 @@
-"""Personal data that has a shape: addresses and numbers of persons, as they stand in texts."""
+"""Personal data that are recognizable by their format: addresses and numbers in texts."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class SensitiveSpan(NamedTuple):
-    """What was found, and where it begins and ends in the text."""
+    """A finding: its kind, and where it begins and ends in the text."""
 
     kind: str
     start: int
@@ -20,17 +20,17 @@ _EMAIL = re.compile(
     r"(?![\w@])",
     re.ASCII,
 )
-# Kept for documentation (RFC 2606), or the name of a service: nobody lives there.
-_NOBODY = re.compile(
+# Reserved for documentation (RFC 2606), or the name of a service: not a person's address.
+_EXAMPLE = re.compile(
     r"\A(?:git|example|(?:user)?name|user|your[\w.]*)@"
     r"|@(?:[\w-]+\.)*(?:example(?:\.\w+){0,2}|test|invalid|localhost)\Z",
     re.IGNORECASE,
 )
 
-# Seven digits with no more than signs of grouping between them, as every such number has.
+# Seven digits with only grouping characters between them: every card, IBAN or phone number has.
 _NUMBER = re.compile(r"\d(?:[ .()/\u00a0\u2011-]{0,2}\d){6}", re.ASCII)
 _SEPARATOR = r"[ .\u00a0\u2011-]"
-# +49 30 1234567, +1 (555) 123-4567; and where no + says so: (020) 7946 0958, 555-123-4567.
+# +49 30 1234567, +1 (555) 123-4567; and without a +: (020) 7946 0958, 555-123-4567.
 _PHONE = re.compile(
     rf"(?<![\w.+/=-])(?:(?:\+[1-9]\d{{0,2}}{_SEPARATOR}?|(?<!\d )00[1-9]\d{{0,2}}{_SEPARATOR})"
     rf"(?:\(0?\d{{1,4}}\){_SEPARATOR}?)?\d{{1,5}}(?:{_SEPARATOR}?\d{{2,5}}){{1,5}}"
@@ -38,8 +38,8 @@ _PHONE = re.compile(
     rf"|(?:1[.-])?[2-9]\d{{2}}([.-])[2-9]\d{{2}}\1\d{{4}})(?![\w%]|[.,-]\d)",
     re.ASCII,
 )
-_FICTION = re.compile(r"555\D?01\d\d\Z", re.ASCII)  # numbers of films and examples
-_GROUPED, _UNGROUPED, _MOST = 8, 10, 15  # digits; E.164 allows 15
+_FICTIONAL = re.compile(r"555\D?01\d\d\Z", re.ASCII)  # numbers used in films and examples
+_MIN_GROUPED, _MIN_UNGROUPED, _MAX_DIGITS = 8, 10, 15  # digits; E.164 allows 15
 
 _CARD = re.compile(r"(?<![\w.,/=+-])[2-6]\d{3}(?:([ -]?)\d{4}\1\d{4}\1\d{1,7}|([ -]?)\d{6}\2\d{5})"
                    r"(?![\w]|[.,-]\d)", re.ASCII)  # fmt: skip
@@ -56,7 +56,7 @@ _IP = re.compile(
 def _emails(text: str) -> Iterator[tuple[int, int]]:
     if "@" in text:
         for match in _EMAIL.finditer(text):
-            if not _NOBODY.search(match[0]):
+            if not _EXAMPLE.search(match[0]):
                 yield match.span()
 
 
@@ -65,8 +65,8 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
         number = match[0]
         separators = re.sub(r"[\d+]", "", number)
         # Without groups it may be any number, and with one point a decimal fraction.
-        least = _UNGROUPED if separators in ("", ".") else _GROUPED
-        if least <= len(_digits(number)) <= _MOST and not _FICTION.search(number):
+        min_digits = _MIN_UNGROUPED if separators in ("", ".") else _MIN_GROUPED
+        if min_digits <= len(_digits(number)) <= _MAX_DIGITS and not _FICTIONAL.search(number):
             yield match.span()
 
 
@@ -94,7 +94,7 @@ def _digits(text: str) -> str:
 
 
 def passes_luhn(digits: str) -> bool:
-    """Tell whether the last digit is the check digit of a card's number (ISO/IEC 7812)."""
+    """Return whether the last digit is the check digit of a card number (ISO/IEC 7812)."""
     doubled = (int(digit) * 2 for digit in digits[-2::-2])
     total = sum(map(int, digits[-1::-2])) + sum(
         value - 9 if value > 9 else value for value in doubled
@@ -103,7 +103,7 @@ def passes_luhn(digits: str) -> bool:
 
 
 def passes_mod_97(iban: str) -> bool:
-    """Tell whether the check digits of an IBAN are right (ISO 13616)."""
+    """Return whether the check digits of an IBAN are valid (ISO 13616)."""
     return (
         15 <= len(iban) <= 34
         and int("".join(str(int(c, 36)) for c in iban[4:] + iban[:4])) % 97 == 1
@@ -117,18 +117,18 @@ FINDERS: dict[str, Finder] = {
     "phone": _phones,
     "ip": _addresses,
 }
-"""Kind → finder, in the order in which they look: what one has found is nothing of another."""
+"""Kind → finder, in order: what an earlier finder has found is skipped by later ones."""
 
 _NUMBERS = frozenset(("iban", "card", "phone"))
 
 
 def find(text: str, kinds: tuple[str, ...]) -> list[SensitiveSpan]:
-    """Return the findings of these kinds in the order of the text; they do not overlap."""
+    """Return the findings of these kinds in text order, without overlaps."""
     has_number = _NUMBER.search(text) is not None
     found: list[SensitiveSpan] = []
     for kind, finder in FINDERS.items():
         if kind in kinds and (has_number or kind not in _NUMBERS):
             for start, end in finder(text):
-                if all(end <= other.start or other.end <= start for other in found):
+                if all(end <= earlier.start or earlier.end <= start for earlier in found):
                     found.append(SensitiveSpan(kind, start, end))
-    return sorted(found, key=lambda each: each.start)
+    return sorted(found, key=lambda span: span.start)

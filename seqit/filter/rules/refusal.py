@@ -1,4 +1,4 @@
-"""A rule about answers that decline, or that speak of the model instead of the matter."""
+"""The rule about refusals and answers in which the model refers to itself."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _REFUSAL = re.compile(
     rf"|{_CANNOT} (?:to )?(?:assist|help|provide|fulfil|comply|answer|do that|engage|support)",
     re.IGNORECASE | re.DOTALL,
 )
-_SELF = re.compile(
+_SELF_REFERENCE = re.compile(
     rf"(?:{_SORRY},? (?:but )?)?(?:as|i['’]?m(?: just)?|i am(?: just)?)"
     r" an? (?:ai|artificial intelligence|(?:large )?language model)\b",
     re.IGNORECASE,
@@ -24,18 +24,18 @@ _SELF = re.compile(
 
 @dataclass
 class Refusal(Rule):
-    """Object to an output that begins by declining or by speaking of itself as a model."""
+    """Reject an output that begins with a refusal or refers to itself as a model."""
 
     name: ClassVar[str] = "refusal"
     explanation: ClassVar[str] = (
-        "The output begins by declining ('I'm sorry, but I cannot …') or by speaking of itself "
-        "('As an AI language model …'), in English."
+        "The output begins with a refusal ('I'm sorry, but I cannot …') or with a reference to "
+        "itself ('As an AI language model …'), in English."
     )
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection, `refusal` or `self-reference`, with the words found."""
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection, `refusal` or `self-reference`, with the beginning of the output."""
         output = record["output"].lstrip()
-        for reason, pattern in (("refusal", _REFUSAL), ("self-reference", _SELF)):
+        for reason, pattern in (("refusal", _REFUSAL), ("self-reference", _SELF_REFERENCE)):
             if found := pattern.match(output):
                 text = shorten(" ".join(output[: found.end() + 40].split()), 80)
                 return Rejection(reason, f"the output begins {text!r}", {"text": text})

@@ -1,4 +1,4 @@
-"""A rule about chains that lost something of the instruction that they were made from."""
+"""The rule about chains that lost content of the record they were made from."""
 
 from array import array
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from xxhash import xxh3_64_intdigest
 from seqit.checks.retained import LostContent, lost_content
 from seqit.engine.spill import Spill
 from seqit.errors import UsageError
-from seqit.filter.rule import OptionSpec, Rejection, RemarkingRule, files, yes_or_no
+from seqit.filter.rule import CountingRule, OptionSpec, Rejection, boolean, file_names
 from seqit.records.readers.rows import read_records
 from seqit.records.record import Record
 from seqit.records.run_stats import RunStats
@@ -18,13 +18,13 @@ from seqit.records.validation import shorten
 from seqit.stores.sources import check_sources
 
 CHAINS = ("decompose", "prefix", "suffix")
-"""The operations that add to an instruction; the others may say it in a wholly new way."""
+"""The operations that add to an instruction; the others may rewrite it entirely."""
 
-_SHOWN = 8  # lost things that the message and the evidence name
+_MAX_SHOWN = 8  # lost items in the message and the evidence
 
 
 class Origin(NamedTuple):
-    """What a chain was made from: the parent, or the seed where only that is known."""
+    """What a chain was made from: the parent, or the seed if only that is known."""
 
     role: str
     record_id: str
@@ -33,13 +33,13 @@ class Origin(NamedTuple):
 
 
 @dataclass
-class Retained(RemarkingRule):
-    """Object to a chain that lacks what its parent's instruction or input holds.
+class Retained(CountingRule):
+    """Reject a chain that lacks content of its parent's instruction or input.
 
-    The check is the one that augment makes (seqit.checks.retained). A chain whose parent is not
-    in the files is compared with its seed, one for which neither is there passes and is counted
-    as `unknown-parent`, unless `strict`: the files are the user's choice, and a row is no worse
-    for being there without its parent. Texts wait on disk; memory: 100 bytes a record of `against`.
+    The check is the same as in augment (seqit.checks.retained). A chain whose parent is not in the
+    files is compared with its seed. If both are unknown it passes and is counted as
+    `unknown-parent`, or is rejected if `strict`. Texts are stored on disk; memory: 100 bytes per
+    record of `against`.
     """
 
     name: ClassVar[str] = "retained"
@@ -50,93 +50,93 @@ class Retained(RemarkingRule):
 
     against: Annotated[
         tuple[str, ...] | None,
-        OptionSpec("the parents or seeds: files joined by '+'; needed", files),
+        OptionSpec("the parents or seeds: files joined by '+'; required", file_names),
     ] = None
     strict: Annotated[
-        bool, OptionSpec("whether a chain whose parent and seed are unknown is rejected", yes_or_no)
+        bool, OptionSpec("whether a chain whose parent and seed are unknown is rejected", boolean)
     ] = False
-    _known: "_Known" = field(init=False, repr=False, compare=False)
+    _origins: "_OriginStore" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.against:
             raise UsageError("rule 'retained': name the seeds or parents: against=FILE")
-        self._known = _Known(self.against)
+        self._origins = _OriginStore(self.against)
 
-    def facts(self) -> dict[str, int]:
-        """Return how many records chains are compared with."""
-        return {"known": len(self._known)}
+    def extra_counts(self) -> dict[str, int]:
+        """Return how many parents and seeds are known."""
+        return {"known": len(self._origins)}
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection, `content-lost`, with what is lacking."""
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection, `content-lost`, with what is missing."""
         if record["lineage"]["operation"] not in CHAINS:
             return None
-        origin = self._known.origin_of(record)
+        origin = self._origins.find_origin(record)
         if origin is None:
             return _unknown(record) if self.strict else None
         lost = _lost(record, origin)
         if not lost:
             return None
-        texts = "; ".join(f"{each.kind} {shorten(each.text, 80)!r}" for each in lost[:_SHOWN])
+        texts = "; ".join(f"{item.kind} {shorten(item.text, 80)!r}" for item in lost[:_MAX_SHOWN])
         message = f"the chain lacks what its {origin.role} {origin.record_id} holds: {texts}"
-        shown = [{"kind": each.kind, "text": shorten(each.text, 300)} for each in lost[:_SHOWN]]
+        shown = [{"kind": item.kind, "text": shorten(item.text, 300)} for item in lost[:_MAX_SHOWN]]
         evidence = {origin.role: origin.record_id, "lost": shown, "count": len(lost)}
         return Rejection("content-lost", message, evidence)
 
-    def remark(self, record: Record) -> str | None:
+    def counter_for(self, record: Record) -> str | None:
         """Return `unknown-parent` for a chain that could not be compared."""
-        if record["lineage"]["operation"] not in CHAINS or self._known.has_origin(record):
+        if record["lineage"]["operation"] not in CHAINS or self._origins.has_origin(record):
             return None
         return "unknown-parent"
 
 
 def _lost(record: Record, origin: Origin) -> list[LostContent]:
-    instruction, given = record["instruction"], record["input"]
-    # What lies between a seed and its chain is unknown: a decomposition may be among it.
+    instruction, input_text = record["instruction"], record["input"]
+    # Between a seed and its chain there may have been a decomposition.
     rephrased = origin.role == "root" or record["lineage"]["operation"] == "decompose"
-    lost = lost_content(origin.instruction, instruction, given, rephrased=rephrased)
-    if origin.input and origin.input != given:
-        lost += lost_content(origin.input, given, instruction)
+    lost = lost_content(origin.instruction, instruction, input_text, rephrased=rephrased)
+    if origin.input and origin.input != input_text:
+        lost += lost_content(origin.input, input_text, instruction)
     return lost
 
 
 def _unknown(record: Record) -> Rejection:
-    sought = [record_id for _, record_id in _origins(record)]
-    message = f"{' and '.join(sought)}, of which the chain was made, are in none of the files"
-    return Rejection("unknown-parent", message, {"sought": sought})
+    searched = [record_id for _, record_id in _origin_ids(record)]
+    message = f"{' and '.join(searched)}, of which the chain was made, are in none of the files"
+    return Rejection("unknown-parent", message, {"sought": searched})
 
 
-class _Known:
+class _OriginStore:
     """Instruction and input of records by id."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self._places: dict[int, int] = {}  # hash of the id → place and size in the file
-        self._sizes = array("Q")
+        self._indices: dict[int, int] = {}  # hash of the id → index in _extents
+        self._extents = array("Q")  # offset and size of each text in the spill
         self._texts = Spill()
         for row in read_records(check_sources(names), RunStats("retained", strict=True)):
             record: Any = row.value
             key = _key(record["id"])
-            if key not in self._places:
+            if key not in self._indices:
                 texts = orjson.dumps([record["instruction"], record["input"]])
-                self._places[key] = len(self._sizes)
-                self._sizes.extend((self._texts.append(texts), len(texts)))
+                self._indices[key] = len(self._extents)
+                self._extents.extend((self._texts.append(texts), len(texts)))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._indices)
 
     def has_origin(self, record: Record) -> bool:
-        return any(_key(record_id) in self._places for _, record_id in _origins(record))
+        return any(_key(record_id) in self._indices for _, record_id in _origin_ids(record))
 
-    def origin_of(self, record: Record) -> Origin | None:
-        """Return the parent of a chain, else its seed; None where both are unknown."""
-        for role, record_id in _origins(record):
-            number = self._places.get(_key(record_id))
-            if number is not None:
-                texts = orjson.loads(self._texts.read(*self._sizes[number : number + 2]))
+    def find_origin(self, record: Record) -> Origin | None:
+        """Return the parent of a chain, else its seed; None if both are unknown."""
+        for role, record_id in _origin_ids(record):
+            index = self._indices.get(_key(record_id))
+            if index is not None:
+                texts = orjson.loads(self._texts.read(*self._extents[index : index + 2]))
                 return Origin(role, record_id, *texts)
         return None
 
 
-def _origins(record: Record) -> list[tuple[str, str]]:
+def _origin_ids(record: Record) -> list[tuple[str, str]]:
     lineage = record["lineage"]
     found = [("parent", lineage["parent"])] if "parent" in lineage else []
     return [*found, ("root", lineage["root"])]

@@ -1,4 +1,4 @@
-"""A rule about scores that others gave to a record: what they say is looked up by its id."""
+"""The rule about the scores of a record, which are looked up by its id."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,32 +7,32 @@ from typing import Any, ClassVar
 from seqit.filter.rule import Rejection, Rule
 from seqit.records.record import Record
 
-Find = Callable[[str], tuple[bool | None, dict[str, Any]] | None]
-"""Record id → whether the expression holds (None: unknown) and the scores; None without scores."""
+ScoreLookup = Callable[[str], tuple[bool | None, dict[str, Any]] | None]
+"""Record id → whether the expression is true (None: NULL) and the scores; None without scores."""
 
 
 @dataclass
-class Scores(Rule):
-    """Object to a record for whose scores an expression does not hold, or cannot be told."""
+class ScoreRule(Rule):
+    """Reject a record for whose scores an SQL expression is false or NULL."""
 
     name: ClassVar[str] = "scores"
-    explanation: ClassVar[str] = "The expression of --keep does not hold for the record's scores."
+    explanation: ClassVar[str] = "The expression of --keep is false for the record's scores."
 
     expression: str
-    find: Find
+    look_up: ScoreLookup
 
-    def judge(self, record: Record) -> Rejection | None:
-        """Return an objection with the scores as evidence."""
-        found = self.find(record["id"])
+    def check(self, record: Record) -> Rejection | None:
+        """Return a rejection with the scores as evidence."""
+        found = self.look_up(record["id"])
         if found is None:
             return Rejection("no-score", "no score file has a row with the id of this record", {})
-        verdict, scores = found
-        if verdict:
+        holds, scores = found
+        if holds:
             return None
         evidence = {"keep": self.expression, "scores": scores}
-        if verdict is None:
-            lacking = [name for name, value in scores.items() if value is None]
-            why = f"the record has no value of {', '.join(lacking)}" if lacking else "it is NULL"
+        if holds is None:
+            missing = [name for name, value in scores.items() if value is None]
+            why = f"the record has no value of {', '.join(missing)}" if missing else "it is NULL"
             return Rejection("unknown", f"{self.expression} cannot be told: {why}", evidence)
         return Rejection("not-kept", f"{self.expression} does not hold", evidence)
 

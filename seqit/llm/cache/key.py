@@ -1,4 +1,4 @@
-"""The cache's key: everything that decides an answer, hashed."""
+"""The cache key: a hash of everything that decides a completion."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -12,20 +12,20 @@ from seqit.llm.request import Message, Request, Sampling
 CONTEXT = slice(0, 8)
 MESSAGES = slice(8, 24)
 SEED = slice(24, 32)
-"""Where the parts of a key stand in it, so that two keys can be compared part by part."""
+"""The parts of a key, so that two keys can be compared part by part."""
 
-_KEPT = 1000
+_MAX_REMEMBERED = 1000
 _SORTED = orjson.OPT_SORT_KEYS
-_ELSEWHERE = ("http://", "https://", "data:")
+_REMOTE_PREFIXES = ("http://", "https://", "data:")
 
 
 class CacheKeys:
-    """Makes the keys of one run, whose backend has this identity.
+    """Computes the keys of one run with this backend identity.
 
     A key is 32 bytes: XXH3-64 over the context (identity, sampling, schema, logprobs), XXH3-128
-    over the messages, and the seed. Two different chats meet by chance once in 1e19 pairs of ten
-    billion; it is no signature: who wants to can make two chats of one key. An image given as a
-    path counts by its content, one given as an http(s) address by the address alone.
+    over the messages, and the seed. Among ten billion chats, two different ones collide with a
+    probability of about 1e-19. The hash is not cryptographic: collisions can be made on purpose.
+    An image given as a path is hashed by its content, one given as an http(s) URL by the URL.
     """
 
     def __init__(self, identity: dict[str, Any]) -> None:
@@ -39,17 +39,17 @@ class CacheKeys:
         parts = (request.sampling, schema, request.logprobs)
         context = self._contexts.get(parts)
         if context is None:
-            if len(self._contexts) >= _KEPT:
+            if len(self._contexts) >= _MAX_REMEMBERED:
                 self._contexts.clear()
             context = self._contexts[parts] = xxh3_64_digest(self.context(request))
-        messages = orjson.dumps(self._seen(request.messages), option=_SORTED)
+        messages = orjson.dumps(self._hash_images(request.messages), option=_SORTED)
         seed = (request.seed & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "big")
         return context + xxh3_128_digest(messages) + seed
 
     def context(self, request: Request) -> bytes:
-        """Return all of a request's key but its messages and seed, as JSON.
+        """Return everything in a request's key but its messages and seed, as JSON.
 
-        Settings that are left to the backend are left out, so that new ones change no old key.
+        Settings left to the backend are omitted, so that new settings do not change old keys.
         """
         sampling = {k: v for k, v in asdict(request.sampling).items() if v not in (None, ())}
         context: dict[str, Any] = {"identity": self._identity, "sampling": sampling}
@@ -59,33 +59,36 @@ class CacheKeys:
             context["logprobs"] = request.logprobs
         return orjson.dumps(context, option=_SORTED)
 
-    def _seen(self, messages: list[Message]) -> list[Any]:
-        """Return the messages as the model sees them: images by their content."""
+    def _hash_images(self, messages: list[Message]) -> list[Any]:
+        """Return the messages with images replaced by the hash of their content."""
         if all(isinstance(message["content"], str) for message in messages):
             return messages
         return [
-            {"role": message["role"], "content": [self._part(part) for part in message["content"]]}
+            {
+                "role": message["role"],
+                "content": [self._hash_image(part) for part in message["content"]],
+            }
             if isinstance(message["content"], list)
             else message
             for message in messages
         ]
 
-    def _part(self, part: Any) -> Any:
-        if part["type"] != "image" or part["image"].startswith(_ELSEWHERE):
+    def _hash_image(self, part: Any) -> Any:
+        if part["type"] != "image" or part["image"].startswith(_REMOTE_PREFIXES):
             return part
-        return {"type": "image", "content": self._content(part["image"])}
+        return {"type": "image", "content": self._image_hash(part["image"])}
 
-    def _content(self, name: str) -> str:
-        """Return the hash of a file, remembered as long as its time and size stay the same.
+    def _image_hash(self, name: str) -> str:
+        """Return the hash of a file, memoized while its modification time and size are unchanged.
 
-        Empty where it cannot be read: the backend will say so, and failures are not cached.
+        Empty if it cannot be read: the backend reports that, and failures are not cached.
         """
         try:
             status = Path(name).stat()
             time, size, digest = self._images.get(name, (0, 0, ""))
             if not digest or (time, size) != (status.st_mtime_ns, status.st_size):
-                digest = _hash(name)
-                if len(self._images) >= _KEPT:
+                digest = _file_hash(name)
+                if len(self._images) >= _MAX_REMEMBERED:
                     self._images.clear()
                 self._images[name] = (status.st_mtime_ns, status.st_size, digest)
         except OSError:
@@ -93,9 +96,9 @@ class CacheKeys:
         return digest
 
 
-def _hash(name: str) -> str:
-    whole = xxh3_128()
+def _file_hash(name: str) -> str:
+    digest = xxh3_128()
     with Path(name).open("rb") as file:
         while block := file.read(1 << 20):
-            whole.update(block)
-    return whole.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What stands in the cache, why a record was asked about again, and how entries are removed."""
+"""Reports on the cache: its content, why a record was requested again; and removes entries."""
 
 import sqlite3
 import time
@@ -10,45 +10,45 @@ import orjson
 
 from seqit.errors import SeqitError
 from seqit.llm.cache.key import MESSAGES, SEED
-from seqit.llm.cache.store import open_file, transaction, trouble
+from seqit.llm.cache.store import open_file, transaction, translate_errors
 
-SHOWN_RUNS = 5
-SHOWN_IDS = 5
-DAY = 86400.0  # seconds
+MAX_RUNS = 5
+MAX_IDS = 5
+SECONDS_PER_DAY = 86400.0
 
 Report = dict[str, Any]
-"""Plain JSON."""
+"""JSON values."""
 
-_OF_CONTEXT = "JOIN contexts ON contexts.id = substr(key, 1, 8)"
-_ASKED = (
+_JOIN_CONTEXT = "JOIN contexts ON contexts.id = substr(key, 1, 8)"
+_REQUESTS_QUERY = (
     "SELECT key, iteration, stage, attempt, asked, name, model, finish_reason, prompt_tokens, "
-    f"completion_tokens, content FROM completions {_OF_CONTEXT} "
+    f"completion_tokens, content FROM completions {_JOIN_CONTEXT} "
     "WHERE record_id = ? ORDER BY asked, completions.rowid"
 )
-_GROUPS = (
+_GROUPS_QUERY = (
     "SELECT name, stage, count(*) AS completions, sum(prompt_tokens) AS prompt_tokens, "
     "sum(completion_tokens) AS completion_tokens, min(asked) AS first, max(asked) AS last "
-    f"FROM completions {_OF_CONTEXT} GROUP BY 1, 2 ORDER BY 1, 2"
+    f"FROM completions {_JOIN_CONTEXT} GROUP BY 1, 2 ORDER BY 1, 2"
 )
-_SHOWN = (
+_REQUEST_COLUMNS = (
     *("asked", "attempt", "name", "model", "finish_reason", "prompt_tokens", "completion_tokens"),
 )
 
 
 def overview(path: Path) -> Report | None:
-    """Return what the cache holds, by model and stage, and its last runs; None without a file.
+    """Return the cache's content by model and stage, and its last runs; None without a file.
 
-    Times are seconds since 1970, sizes bytes.
+    Times are in seconds since 1970, sizes in bytes.
     """
     if not path.exists():
         return None
-    with trouble(path), closing(_open(path)) as database:
-        groups = [dict(row) for row in database.execute(_GROUPS)]
+    with translate_errors(path), closing(_open(path)) as database:
+        groups = [dict(row) for row in database.execute(_GROUPS_QUERY)]
         runs = [
             dict(row)
             for row in database.execute(
                 "SELECT started, name, hits, misses FROM runs ORDER BY id DESC LIMIT ?",
-                (SHOWN_RUNS,),
+                (MAX_RUNS,),
             )
         ]
     report: Report = {"path": str(path), "bytes": size(path)}
@@ -60,46 +60,46 @@ def overview(path: Path) -> Report | None:
 
 
 def size(path: Path) -> int:
-    """Return the bytes on the disk, the log of what is not yet in the database included."""
+    """Return the cache's size on disk in bytes, with its write-ahead log."""
     files = [path, path.with_name(path.name + "-wal")]
     return sum(file.stat().st_size for file in files if file.exists())
 
 
 def history(path: Path, prefix: str) -> Report | None:
-    """Return what was asked about the record whose id begins so; None where the cache is empty.
+    """Return the cached requests of the record whose id starts with `prefix`.
 
-    The requests stand by iteration and stage, in the order in which they were asked. Each but a
-    stage's first has `differs`: the parts of its key that are not those of the earlier request
-    `like` (its place in the stage), the one that it is most like. Raises SeqitError for an id
-    that is not in the cache, or not of one record alone.
+    None if the cache is empty. Requests are grouped by iteration and stage, oldest first. Each but
+    a stage's first has `like`, the number in the stage (from 1) of the most similar earlier
+    request, and `differs`, the parts of its key that differ from that one. Raises SeqitError if no
+    record or several match.
     """
     if not path.exists():
         return None
-    with trouble(path), closing(_open(path)) as database:
+    with translate_errors(path), closing(_open(path)) as database:
         if database.execute("SELECT 1 FROM completions LIMIT 1").fetchone() is None:
             return None
-        record_id = _one_record(database, prefix, path)
-        rows = [dict(row) for row in database.execute(_ASKED, (record_id,))]
+        record_id = _find_record_id(database, prefix, path)
+        rows = [dict(row) for row in database.execute(_REQUESTS_QUERY, (record_id,))]
     stages: dict[tuple[int, str], list[Report]] = {}
     for row in rows:
         stages.setdefault((row["iteration"], row["stage"]), []).append(row)
     return {
         "record_id": record_id,
         "stages": [
-            {"iteration": iteration, "stage": stage, "requests": _compared(rows)}
+            {"iteration": iteration, "stage": stage, "requests": _compare_requests(rows)}
             for (iteration, stage), rows in stages.items()
         ],
     }
 
 
 def clear(path: Path, model: str | None = None, older_than: float | None = None) -> int:
-    """Remove completions, give their space back to the disk, and return how many they were.
+    """Remove completions, free their disk space, and return their number.
 
-    `model` is KIND:MODEL, MODEL alone, or the name that the server gave; `older_than` counts in
-    days. Without both, everything is removed.
+    `model` is KIND:MODEL, MODEL, or the name that the server returned; `older_than` is in days.
+    Without both, everything is removed.
     """
     condition, values = _condition(model, older_than)
-    with trouble(path), closing(open_file(path)) as database:
+    with translate_errors(path), closing(open_file(path)) as database:
         with transaction(database):
             removed = database.execute(
                 f"DELETE FROM completions WHERE {condition}", values
@@ -116,14 +116,14 @@ def count(path: Path, model: str | None = None, older_than: float | None = None)
     if not path.exists():
         return 0
     condition, values = _condition(model, older_than)
-    with trouble(path), closing(_open(path)) as database:
+    with translate_errors(path), closing(_open(path)) as database:
         query = f"SELECT count(*) FROM completions WHERE {condition}"
         found: int = database.execute(query, values).fetchone()[0]
     return found
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Return a connection that reads, and gives rows by name."""
+    """Return a read-only connection whose rows are accessed by column name."""
     database = open_file(path, write=False)
     database.row_factory = sqlite3.Row
     return database
@@ -139,49 +139,51 @@ def _condition(model: str | None, older_than: float | None) -> tuple[str, list[A
         values += [model] * 3
     if older_than is not None:
         conditions.append("asked < ?")
-        values.append(time.time() - older_than * DAY)
+        values.append(time.time() - older_than * SECONDS_PER_DAY)
     return " AND ".join(conditions), values
 
 
-def _one_record(database: sqlite3.Connection, prefix: str, path: Path) -> str:
+def _find_record_id(database: sqlite3.Connection, prefix: str, path: Path) -> str:
     found = database.execute(
         "SELECT DISTINCT record_id FROM completions WHERE substr(record_id, 1, ?) = ? "
         "ORDER BY record_id LIMIT ?",
-        (len(prefix), prefix, SHOWN_IDS + 1),
+        (len(prefix), prefix, MAX_IDS + 1),
     ).fetchall()
     ids = [row[0] for row in found]
     if prefix in ids:
         return prefix
     if not ids:
-        raise SeqitError(f"nothing in {path} was asked about a record whose id begins {prefix}")
+        raise SeqitError(f"{path} has no request about a record whose id starts with {prefix}")
     if len(ids) > 1:
-        more = ", …" if len(ids) > SHOWN_IDS else ""
-        shown = ", ".join(ids[:SHOWN_IDS])
-        raise SeqitError(f"{prefix} begins the ids of several records: {shown}{more}; write more")
+        more = ", …" if len(ids) > MAX_IDS else ""
+        shown = ", ".join(ids[:MAX_IDS])
+        raise SeqitError(
+            f"several record ids start with {prefix}: {shown}{more}; write more of the id"
+        )
     return str(ids[0])
 
 
-def _compared(rows: list[Report]) -> list[Report]:
-    """Return the requests of one stage, each with its differences from the one it is most like."""
-    parts = [_parts(row) for row in rows]
+def _compare_requests(rows: list[Report]) -> list[Report]:
+    """Return the requests of one stage, each with its differences from the most similar one."""
+    parts = [_key_parts(row) for row in rows]
     requests = []
     for number, row in enumerate(rows):
-        request = {name: row[name] for name in _SHOWN}
+        request = {name: row[name] for name in _REQUEST_COLUMNS}
         if number:
             earlier = [_differences(each, parts[number]) for each in parts[:number]]
-            like = min(range(number), key=lambda each: _unlike(each, earlier[each]))
+            like = min(range(number), key=lambda each: _distance(each, earlier[each]))
             request |= {"like": like + 1, "differs": earlier[like]}
         requests.append(request)
     return requests
 
 
-def _unlike(place: int, differs: Report) -> tuple[bool, int, int]:
-    """Order earlier requests: the same attempt first, few differences, the latest."""
-    return "attempt" in differs, len(differs), -place
+def _distance(index: int, differs: Report) -> tuple[bool, int, int]:
+    """Return a sort key of earlier requests: same attempt, fewest differences, latest."""
+    return "attempt" in differs, len(differs), -index
 
 
-def _parts(row: Report) -> Report:
-    """Return the parts of a key by name, as in ``sampling.temperature``."""
+def _key_parts(row: Report) -> Report:
+    """Return the parts of a key by their names, such as ``sampling.temperature``."""
     key = row["key"]
     parts: Report = {"attempt": row["attempt"], "seed": int.from_bytes(key[SEED], "big")}
     parts["messages"] = key[MESSAGES].hex()
@@ -198,7 +200,7 @@ def _flatten(value: Any, name: str, parts: Report) -> None:
 
 
 def _differences(old: Report, new: Report) -> Report:
-    """Return part → [value before, value now] where they differ; None for a part that is not."""
+    """Return part → [old value, new value] of the parts that differ; a missing part is None."""
     names = [*old, *(name for name in new if name not in old)]
     return {
         name: [old.get(name), new.get(name)] for name in names if old.get(name) != new.get(name)

@@ -1,17 +1,17 @@
-"""Recorded completions: the format of a recording, written here and read here alone.
+"""The format of recorded completions: writes and parses the rows of a recording.
 
-One JSON object a line:
+One JSON object per line:
 
-    {"messages": [{"role", "content"}, …],     what was asked, as in seqit.llm.request
-     "seed": 123,                              the attempt's own seed
-     "structured": true,                       only where a JSON Schema went with the request
-     "record_id", "iteration", "stage",        who asked
+    {"messages": [{"role", "content"}, …],     the request, as in seqit.llm.request
+     "seed": 123,                              the attempt's seed
+     "structured": true,                       only if the request had a JSON Schema
+     "record_id", "iteration", "stage",        where the request came from
      "completion": {"text", "finish_reason", "prompt_tokens", "completion_tokens", "model",
                     "logprobs"}}
 
-Read are also rows without all but `messages` and `completion.text`, rows with a `text` (and
-perhaps a `finish_reason`) in place of the completion, and rows that hold one user message as
-`prompt` or `full_prompt` and its answer as `response` or `full_response`.
+Only `messages` and `completion.text` are required. Also accepted are rows with `text` (and
+optionally `finish_reason`) instead of the completion, and rows with one user message as `prompt`
+or `full_prompt` and its answer as `response` or `full_response`.
 """
 
 from dataclasses import asdict
@@ -24,8 +24,8 @@ from seqit.errors import RowError
 from seqit.llm.request import Completion, Message, Request
 from seqit.records.validation import describe
 
-_PLAIN = (("full_prompt", "full_response"), ("prompt", "response"))
-_COMPLETION = {
+_PLAIN_COLUMNS = (("full_prompt", "full_response"), ("prompt", "response"))
+_COMPLETION_TYPES = {
     "finish_reason": str,
     "prompt_tokens": int,
     "completion_tokens": int,
@@ -34,17 +34,17 @@ _COMPLETION = {
 }
 
 
-class Recorded(NamedTuple):
-    """One completion, and what it answered."""
+class RecordedCompletion(NamedTuple):
+    """One recorded completion with its request."""
 
     messages: list[Message]
     completion: Completion
-    seed: int | None  # None where the recording does not tell
+    seed: int | None  # None if not recorded
     structured: bool
 
 
-def recording(request: Request, completion: Completion) -> dict[str, Any]:
-    """Return the row that records a completion; `recorded` reads it."""
+def recording_row(request: Request, completion: Completion) -> dict[str, Any]:
+    """Return the row that records a completion; the inverse of `parse_recording_row`."""
     row: dict[str, Any] = {"messages": request.messages, "seed": request.seed}
     if request.schema is not None:
         row["structured"] = True
@@ -55,19 +55,21 @@ def recording(request: Request, completion: Completion) -> dict[str, Any]:
     return row | {"completion": answer}
 
 
-def recorded(row: Any) -> Recorded:
-    """Read one row of a recording; raises RowError where it is none."""
+def parse_recording_row(row: Any) -> RecordedCompletion:
+    """Parse one row of a recording; raises RowError if it is not valid."""
     if not isinstance(row, dict):
         raise RowError(f"expected an object, found {describe(row)}")
-    for asked, answered in _PLAIN:
-        if asked in row and answered in row:
-            messages: list[Message] = [{"role": "user", "content": _text(row, asked)}]
-            return Recorded(messages, Completion(_text(row, answered), "stop"), None, False)
+    for prompt, response in _PLAIN_COLUMNS:
+        if prompt in row and response in row:
+            messages: list[Message] = [{"role": "user", "content": _text(row, prompt)}]
+            return RecordedCompletion(
+                messages, Completion(_text(row, response), "stop"), None, False
+            )
     if "messages" not in row:
-        known = " or ".join(f"{asked} and {answered}" for asked, answered in _PLAIN)
-        raise RowError(f"neither messages nor {known} are there: this is no recording")
+        known = " or ".join(f"{prompt} and {response}" for prompt, response in _PLAIN_COLUMNS)
+        raise RowError(f"the row has neither messages nor {known}: it is not a recording")
     seed = row.get("seed")
-    return Recorded(
+    return RecordedCompletion(
         _messages(row["messages"]),
         _completion(row.get("completion", row)),
         seed if isinstance(seed, int) else None,
@@ -75,8 +77,8 @@ def recorded(row: Any) -> Recorded:
     )
 
 
-def key_of(messages: list[Message], seed: int | None = None) -> bytes:
-    """Return 16 bytes that depend on the roles and contents, and on the seed where one is given."""
+def messages_key(messages: list[Message], seed: int | None = None) -> bytes:
+    """Return a hash of 16 bytes over the roles and contents, and the seed if one is given."""
     turns = [[turn["role"], turn["content"]] for turn in messages]
     return xxh3_128_digest(orjson.dumps([turns, seed], option=orjson.OPT_SORT_KEYS))
 
@@ -94,13 +96,13 @@ def _messages(value: Any) -> list[Message]:
 def _completion(value: Any) -> Completion:
     if not isinstance(value, dict):
         raise RowError(f"expected an object, found {describe(value)}", "completion")
-    given: dict[str, Any] = {}
-    for name, kind in _COMPLETION.items():
+    fields: dict[str, Any] = {}
+    for name, kind in _COMPLETION_TYPES.items():
         if value.get(name) is not None:
             if not isinstance(value[name], kind):
                 raise RowError(f"cannot be {describe(value[name])}", name)
-            given[name] = value[name]
-    return Completion(**{"text": _text(value, "text"), "finish_reason": "stop", **given})
+            fields[name] = value[name]
+    return Completion(**{"text": _text(value, "text"), "finish_reason": "stop", **fields})
 
 
 def _text(row: dict[str, Any], name: str) -> str:

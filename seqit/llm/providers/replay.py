@@ -1,6 +1,6 @@
-"""Answers from a recording: for tests, and to read the completions of an old run again.
+"""A backend that replays recorded completions, for tests and to reuse those of an old run.
 
-A request that the recording does not answer is a failure, never a guess.
+A request that is not in the recording fails.
 """
 
 import hashlib
@@ -16,28 +16,30 @@ import orjson
 
 from seqit.errors import RowError, SeqitError
 from seqit.llm.backend import Deliver
-from seqit.llm.providers.recording import Recorded, key_of, recorded, recording
+from seqit.llm.providers.recording import (
+    RecordedCompletion,
+    messages_key,
+    parse_recording_row,
+)
 from seqit.llm.request import Completion, FailedRequest, Request, RequestOutcome
 from seqit.records.readers.rows import read_rows
 from seqit.records.run_stats import RunStats
 from seqit.records.validation import shorten
 from seqit.stores.sources import check_sources
 
-__all__ = ["ReplayBackend", "recording"]
-
-_Place = tuple[int, int]  # offset and length in the spool
+_SpoolSlice = tuple[int, int]  # offset and length in the spool
 
 
 class ReplayBackend:
-    """Answers each request with what the recording `path` holds for its messages.
+    """Completes each request from the recording `path`, looked up by its messages.
 
-    A recording that was made with the request's seed is preferred. Else each record gets the
-    recordings of the same messages in turn, first to last, as it asks again; with `repeat` the
-    last one answers all further asking. The formats are those of seqit.llm.providers.recording, as
-    JSONL, a JSON array or Parquet, plain or compressed.
+    A completion recorded with the request's seed is preferred. Otherwise each record gets those of
+    the same messages in order, one per request; with `repeat` the last one is returned for all
+    further requests. The row formats are those of seqit.llm.providers.recording, as JSONL, a JSON
+    array or Parquet, plain or compressed.
 
-    In memory are 16 bytes and a place for each recording and again for its seed, about 300 bytes
-    in all; the completions are in an unnamed temporary file.
+    The index takes about 300 bytes of memory per row; the completions are in an unnamed temporary
+    file.
     """
 
     capacity = 0
@@ -48,67 +50,67 @@ class ReplayBackend:
         self._repeat = repeat
         self._lock = threading.Lock()
         self._index: _Index | None = None
-        self._asked: Counter[tuple[bytes, str, int, str]] = Counter()
+        self._times_requested: Counter[tuple[bytes, str, int, str]] = Counter()
         self._deliver: Deliver | None = None
-        self._news = threading.Event()
+        self._wakeup = threading.Event()
 
     @property
     def structured(self) -> bool:
-        """Whether any of the recorded requests had a JSON Schema, and so another prompt."""
-        return self._loaded().structured
+        """Whether a recorded request had a JSON Schema, which changes the prompts."""
+        return self._load_index().structured
 
     def identity(self) -> dict[str, Any]:
-        """Return the kind and the hash of the recording's bytes: another file, other answers."""
-        return {"kind": "replay", "sha256": self._loaded().sha256, "repeat": self._repeat}
+        """Return the kind and the SHA-256 of the recording."""
+        return {"kind": "replay", "sha256": self._load_index().sha256, "repeat": self._repeat}
 
     def open(self, deliver: Deliver) -> None:
-        """Read the recording; raises SeqitError where it cannot be read."""
-        self._loaded()
+        """Load the recording; raises SeqitError if it cannot be read."""
+        self._load_index()
         self._deliver = deliver
 
     def submit(self, batch: list[tuple[int, Request]]) -> None:
-        """Answer at once."""
-        assert self._deliver is not None, "submit comes after open"
-        index = self._loaded()
-        self._deliver([(ticket, self._answer(index, request)) for ticket, request in batch])
-        self._news.set()
+        """Deliver the outcomes at once."""
+        assert self._deliver is not None, "submit before open"
+        index = self._load_index()
+        self._deliver([(ticket, self._find(index, request)) for ticket, request in batch])
+        self._wakeup.set()
 
     def wait(self, timeout: float | None) -> None:
-        """Return after answers or a `wake`, at once where there were some since the last wait."""
-        self._news.wait(timeout)
-        self._news.clear()
+        """Return after a `submit` or `wake`; at once if there was one since the last wait."""
+        self._wakeup.wait(timeout)
+        self._wakeup.clear()
 
     def wake(self) -> None:
         """Make a `wait` return."""
-        self._news.set()
+        self._wakeup.set()
 
     def close(self) -> None:
-        """Forget the recording."""
+        """Release the recording."""
         self._deliver = None
         with self._lock:
             if self._index:
                 self._index.close()
                 self._index = None
 
-    def _loaded(self) -> "_Index":
+    def _load_index(self) -> "_Index":
         with self._lock:
             if self._index is None:
                 self._index = _Index(self._path)
             return self._index
 
-    def _answer(self, index: "_Index", request: Request) -> RequestOutcome:
-        key = key_of(request.messages)
-        asker = (key, request.record_id, request.iteration, request.stage)
-        number = self._asked[asker]
-        self._asked[asker] += 1
-        if place := index.exact.get(key_of(request.messages, request.seed)):
-            return index.completion(place)
-        places = index.places.get(key, [])
-        if number >= len(places) and not (self._repeat and places):
-            return self._missing(request, len(places))
-        return index.completion(places[min(number, len(places) - 1)])
+    def _find(self, index: "_Index", request: Request) -> RequestOutcome:
+        key = messages_key(request.messages)
+        stage_key = (key, request.record_id, request.iteration, request.stage)
+        number = self._times_requested[stage_key]
+        self._times_requested[stage_key] += 1
+        if location := index.by_seed.get(messages_key(request.messages, request.seed)):
+            return index.completion(location)
+        locations = index.by_messages.get(key, [])
+        if number >= len(locations) and not (self._repeat and locations):
+            return self._not_recorded(request, len(locations))
+        return index.completion(locations[min(number, len(locations) - 1)])
 
-    def _missing(self, request: Request, count: int) -> FailedRequest:
+    def _not_recorded(self, request: Request, count: int) -> FailedRequest:
         content = request.messages[-1]["content"]
         if not isinstance(content, str):
             content = "\n".join(part["text"] for part in content if part["type"] == "text")
@@ -120,23 +122,23 @@ class ReplayBackend:
 
 
 class _Index:
-    """Where each recorded completion stands in the spool, by what it answered."""
+    """The location of each recorded completion in the spool, by its messages and by its seed."""
 
     def __init__(self, path: str) -> None:
         check_sources((path,))
         with Path(path).open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.structured = False
-        self.exact: dict[bytes, _Place] = {}
-        self.places: dict[bytes, list[_Place]] = {}
+        self.by_seed: dict[bytes, _SpoolSlice] = {}
+        self.by_messages: dict[bytes, list[_SpoolSlice]] = {}
         self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-        # Not every recording that is looked at is opened and closed as a backend.
+        # The backend's `close` is not called if only its identity is needed.
         self.close = weakref.finalize(self, self._spool.close)
         self._end = 0
         try:
             for row in read_rows([path], RunStats("replay", _refuse)):
                 try:
-                    self._add(recorded(row.value))
+                    self._add(parse_recording_row(row.value))
                 except RowError as error:
                     field = f"{error.field}: " if error.field else ""
                     raise SeqitError(f"{row.place}: {field}{error}") from None
@@ -145,23 +147,23 @@ class _Index:
             self.close()
             raise
 
-    def _add(self, row: Recorded) -> None:
-        text = orjson.dumps(row.completion)
-        self._spool.write(text)
-        place = (self._end, len(text))
-        self._end += len(text)
-        self.places.setdefault(key_of(row.messages), []).append(place)
+    def _add(self, row: RecordedCompletion) -> None:
+        data = orjson.dumps(row.completion)
+        self._spool.write(data)
+        location = (self._end, len(data))
+        self._end += len(data)
+        self.by_messages.setdefault(messages_key(row.messages), []).append(location)
         if row.seed is not None:
-            self.exact.setdefault(key_of(row.messages, row.seed), place)
+            self.by_seed.setdefault(messages_key(row.messages, row.seed), location)
         self.structured = self.structured or row.structured
 
-    def completion(self, place: _Place) -> Completion:
-        """Return the completion at a place; any thread may ask."""
-        offset, size = place
+    def completion(self, location: _SpoolSlice) -> Completion:
+        """Return the completion at a location; may be called from any thread."""
+        offset, size = location
         return Completion(**orjson.loads(os.pread(self._spool.fileno(), size, offset)))
 
 
 def _refuse(reject: dict[str, Any]) -> NoReturn:
-    """Stop at a row that cannot be read: what it recorded would be asked in vain."""
+    """Raise for a row that cannot be read, since its requests would fail later."""
     line = f":{reject['line']}" if reject["line"] else ""
     raise SeqitError(f"{reject['source']}{line}: {reject['message']}")

@@ -1,4 +1,4 @@
-"""What a run may use up: estimates of requests before they are answered, and the limits."""
+"""The limits of a run on tokens and cost, and token estimates of requests before they are sent."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from math import ceil
 from typing import NamedTuple
 
 from seqit.llm.request import Completion, Request
-from seqit.llm.scheduling.prices import Price, no_price
+from seqit.llm.scheduling.prices import Price, missing_price_error
 
-CHARACTERS_A_TOKEN = 4.0  # of English text, as a first guess
-TOKENS_AN_IMAGE = 1000  # servers count from some 250 to 1,500
-FIRST_COMPLETION = 400  # tokens: the paper's outputs have about 300 to 430 on average
+CHARACTERS_PER_TOKEN = 4.0  # of English text, as a first guess
+TOKENS_PER_IMAGE = 1000  # servers count between about 250 and 1,500
+DEFAULT_COMPLETION_TOKENS = 400  # the paper's outputs have about 300 to 430 on average
 
 
 class TokenCount(NamedTuple):
-    """How many tokens, of prompts and of completions; whole, so that sums stay exact."""
+    """Tokens of prompts and of completions; integers, so that sums stay exact."""
 
     prompt: int = 0
     completion: int = 0
@@ -24,70 +24,72 @@ class TokenCount(NamedTuple):
         return self.prompt + self.completion
 
     def plus(self, other: "TokenCount") -> "TokenCount":
-        """Return both together."""
+        """Return the sum of both."""
         return TokenCount(self.prompt + other.prompt, self.completion + other.completion)
 
     def minus(self, other: "TokenCount") -> "TokenCount":
-        """Return what is left without the other."""
+        """Return the difference to the other."""
         return TokenCount(self.prompt - other.prompt, self.completion - other.completion)
 
 
 @dataclass(slots=True)
-class _Mean:
-    """Two sums over the answers to one stage's requests."""
+class _StageTotals:
+    """Sums over the completions of one stage."""
 
     count: int = 0
     tokens: int = 0
 
 
 class Estimator:
-    """Estimates the tokens of a request; learns from each that is answered.
+    """Estimates the tokens of a request from the completions received so far.
 
-    Characters a token are learnt over all requests, completion tokens by stage.
+    Characters per token are averaged over all requests, completion tokens by stage.
     """
 
     def __init__(self) -> None:
-        self._characters = self._prompt_tokens = 0
-        self._completions: dict[str, _Mean] = defaultdict(_Mean)
+        self._prompt_characters = self._prompt_tokens = 0
+        self._completions: dict[str, _StageTotals] = defaultdict(_StageTotals)
 
     def estimate(self, request: Request) -> TokenCount:
-        """Return what a request is expected to take."""
-        learnt = self._characters > 0
-        a_token = self._characters / self._prompt_tokens if learnt else CHARACTERS_A_TOKEN
-        characters, images = _size(request)
-        mean = self._completions.get(request.stage)
-        completion = ceil(mean.tokens / mean.count) if mean else FIRST_COMPLETION
+        """Return the tokens that a request is expected to use."""
+        has_counts = self._prompt_characters > 0
+        characters_per_token = (
+            self._prompt_characters / self._prompt_tokens if has_counts else CHARACTERS_PER_TOKEN
+        )
+        characters, images = _prompt_size(request)
+        totals = self._completions.get(request.stage)
+        completion = ceil(totals.tokens / totals.count) if totals else DEFAULT_COMPLETION_TOKENS
         return TokenCount(
-            ceil(characters / a_token) + images * TOKENS_AN_IMAGE,
+            ceil(characters / characters_per_token) + images * TOKENS_PER_IMAGE,
             min(completion, request.sampling.max_new_tokens),
         )
 
     def used(self, request: Request, completion: Completion) -> TokenCount:
-        """Return what a request took: as the server counted, or as estimated where it did not."""
+        """Return the tokens that a request used: the server's count, or an estimate without one."""
         if completion.prompt_tokens:
             return TokenCount(completion.prompt_tokens, completion.completion_tokens)
-        text = ceil(len(completion.text) / CHARACTERS_A_TOKEN)
+        text = ceil(len(completion.text) / CHARACTERS_PER_TOKEN)
         return TokenCount(self.estimate(request).prompt, completion.completion_tokens or text)
 
-    def learn(self, request: Request, completion: Completion) -> None:
-        """Take a completion into the means."""
+    def update(self, request: Request, completion: Completion) -> None:
+        """Add a completion to the averages."""
         if not completion.prompt_tokens:
             return
-        characters, images = _size(request)
+        characters, images = _prompt_size(request)
         if not images:
-            self._characters += characters
+            self._prompt_characters += characters
             self._prompt_tokens += completion.prompt_tokens
-        mean = self._completions[request.stage]
-        mean.count += 1
-        mean.tokens += completion.completion_tokens
+        totals = self._completions[request.stage]
+        totals.count += 1
+        totals.tokens += completion.completion_tokens
 
 
 class Budget:
-    """The limits of one run, and what it has used of them; what comes from the cache is free.
+    """The limits of one run and what it has spent; cached completions are free.
 
-    max_cost: US dollars. max_tokens: of prompts and completions together. None: no limit. What is
-    in flight counts as estimated, so a limit is passed by no more than the estimates err.
-    Raises UsageError where there is a limit on the cost and no price.
+    max_cost: US dollars. max_tokens: of prompts and completions together. None: no limit. Requests
+    in flight count as estimated, so a limit is exceeded by at most the error of the estimates.
+    Raises UsageError if the cost is limited and the model has no price.
     """
 
     def __init__(
@@ -98,32 +100,32 @@ class Budget:
         model: str = "the model",
     ) -> None:
         if max_cost is not None and price is None:
-            raise no_price(model)
+            raise missing_price_error(model)
         self._max_cost = max_cost
         self._max_tokens = max_tokens
         self._price = price
         self._estimator = Estimator()
         self.estimate = self._estimator.estimate
         self.spent = TokenCount()
-        self.answers = 0
+        self.completions = 0
 
     @property
     def cost(self) -> float | None:
-        """US dollars spent; None where the model has no price."""
+        """US dollars spent; None if the model has no price."""
         return self._price.cost(*self.spent) if self._price else None
 
     def spend(self, request: Request, completion: Completion) -> TokenCount:
-        """Count a completion of this run, and return what it took."""
+        """Count a completion of this run and return the tokens that it used."""
         used = self._estimator.used(request, completion)
-        self._estimator.learn(request, completion)
+        self._estimator.update(request, completion)
         self.spent = self.spent.plus(used)
-        self.answers += 1
+        self.completions += 1
         return used
 
     def may_send(self, estimate: TokenCount, in_flight: TokenCount) -> bool:
-        """Say whether a request so large stays within the limits, if all that is in flight ends.
+        """Return whether a request of this size stays within the limits after those in flight.
 
-        Where it does not and something is in flight, what that takes in truth may make room.
+        If it does not, the requests in flight may still use less than was estimated.
         """
         expected = self.spent.plus(in_flight).plus(estimate)
         if self._max_tokens is not None and expected.total > self._max_tokens:
@@ -132,11 +134,11 @@ class Budget:
             return True
         return self._price.cost(*expected) <= self._max_cost
 
-    def reason(self, estimate: TokenCount) -> str:
-        """Return the sentence that says which limit a request so large would pass; else empty."""
+    def exceeded_message(self, estimate: TokenCount) -> str:
+        """Return which limit a request of this size would exceed, as a sentence; else empty."""
         if self.may_send(estimate, TokenCount()):
             return ""
-        after = f"after {self.answers:,} completion{'' if self.answers == 1 else 's'}"
+        after = f"after {self.completions:,} completion{'' if self.completions == 1 else 's'}"
         if self._max_tokens is not None and (self.spent.plus(estimate)).total > self._max_tokens:
             return (
                 f"the limit of {self._max_tokens:,} tokens is reached: {self.spent.total:,} "
@@ -154,8 +156,8 @@ def _dollars(amount: float) -> str:
     return f"US$ {amount:,.2f}" if amount >= 1 else f"US$ {amount:.4f}"
 
 
-def _size(request: Request) -> tuple[int, int]:
-    """Return how many characters and how many images a request shows the model."""
+def _prompt_size(request: Request) -> tuple[int, int]:
+    """Return the number of characters and of images in a request's messages."""
     characters = images = 0
     for message in request.messages:
         content = message["content"]

@@ -1,4 +1,4 @@
-"""Items read ahead in a thread, so that a source that waits does not hold back what is done."""
+"""Reads items ahead in a thread, so that a slow source does not delay finished results."""
 
 import threading
 from collections import deque
@@ -9,62 +9,63 @@ Item = TypeVar("Item")
 
 
 class Prefetcher(Generic[Item]):
-    """Reads `items` in a thread, at most `ahead` of what is taken; `notify` tells of them.
+    """Reads `items` in a thread, at most `max_ahead` before they are taken.
 
-    `error` is what reading them raised, if anything, once the feeder is exhausted.
+    `notify` is called when items arrive and at the end. `error` is the exception that the source
+    raised, if any, once the prefetcher is exhausted.
     """
 
-    def __init__(self, items: Iterable[Item], ahead: int, notify: Callable[[], None]) -> None:
+    def __init__(self, items: Iterable[Item], max_ahead: int, notify: Callable[[], None]) -> None:
         self._items = items
-        self._ahead = ahead
+        self._max_ahead = max_ahead
         self._notify = notify
         self._ready: deque[Item] = deque()
-        self._room = threading.Condition()
+        self._changed = threading.Condition()
         self.error: BaseException | None = None
         self._ended = self._closed = False
-        # A daemon: a thread that waits for standard input cannot be asked to end.
-        self._thread = threading.Thread(target=self._read, name="feeder", daemon=True)
+        # A daemon: a thread that waits for standard input cannot be stopped.
+        self._thread = threading.Thread(target=self._read, name="prefetcher", daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         try:
             for item in self._items:
-                with self._room:
-                    while len(self._ready) >= self._ahead and not self._closed:
-                        self._room.wait()
+                with self._changed:
+                    while len(self._ready) >= self._max_ahead and not self._closed:
+                        self._changed.wait()
                     if self._closed:
                         return
                     was_empty = not self._ready
                     self._ready.append(item)
-                    self._room.notify_all()
-                if was_empty:  # else whoever takes items knows of some
+                    self._changed.notify_all()
+                if was_empty:  # else the consumer was notified already
                     self._notify()
-        except BaseException as error:  # for the thread that takes the items
+        except BaseException as error:  # raised again by the consumer
             self.error = error
-        with self._room:
+        with self._changed:
             self._ended = True
-            self._room.notify_all()
+            self._changed.notify_all()
         self._notify()
 
-    def take(self, most: int) -> list[Item]:
-        """Return up to `most` items that are there."""
-        with self._room:
-            taken = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
-            self._room.notify_all()
+    def take(self, limit: int) -> list[Item]:
+        """Return up to `limit` of the items read so far, without waiting."""
+        with self._changed:
+            taken = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+            self._changed.notify_all()
         return taken
 
     def wait(self) -> None:
-        """Wait until an item is there, or none will come."""
-        with self._room:
-            self._room.wait_for(lambda: self._ready or self._ended)
+        """Wait until an item is ready or the source is exhausted."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._ended)
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing will come any more."""
+        """Whether all items were taken and the source has ended."""
         return self._ended and not self._ready
 
     def close(self) -> None:
-        """Read no further; the thread ends when its source gives it the next item."""
-        with self._room:
+        """Stop reading; the thread ends when its source yields the next item."""
+        with self._changed:
             self._closed = True
-            self._room.notify_all()
+            self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What tokens cost: a table of models, prices.json here or a file of the user's."""
+"""Token prices by model, from prices.json in this package or a file of the user."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from typing import Any
 from seqit.errors import SeqitError, UsageError
 
 EXAMPLE = '{"MODEL": {"input": 0.5, "output": 1.5}}'
-"""What a price file looks like."""
+"""A price file, as shown in error messages."""
 
 _NOTES = ("note", "checked")
 _DATE = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{2}-\d{4}|\d{4})")
@@ -25,44 +25,44 @@ class Price:
     output: float
 
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """Return what so many tokens cost, in US dollars."""
+        """Return the cost of these tokens in US dollars."""
         return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
 
     def halved(self) -> "Price":
-        """Return half of it: what providers take for requests in a batch."""
+        """Return half of the price, which providers charge for batch requests."""
         return Price(self.input / 2, self.output / 2)
 
 
 @dataclass(frozen=True)
 class Prices:
-    """The prices of models by their names."""
+    """Prices by model name."""
 
     table: dict[str, Price]
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Prices":
-        """Read a price file, or the table that comes with seqit.
+        """Read a price file, by default the one in this package.
 
-        A file is a JSON object, model → {"input", "output"} in US dollars per million tokens; its
-        keys "note" and "checked" may hold text. Raises SeqitError where it is anything else.
+        A file is a JSON object, model → {"input", "output"} in US dollars per million tokens; the
+        keys "note" and "checked" may have text. Raises SeqitError if it is anything else.
         """
         if path is None:
             text = (
                 resources.files("seqit.llm.scheduling").joinpath("prices.json").read_text("utf-8")
             )
-            return cls(_table(text, "prices.json"))
+            return cls(_parse_table(text, "prices.json"))
         try:
             text = path.read_text("utf-8")
         except OSError as error:
             raise SeqitError(f"{path}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise SeqitError(f"{path} is no text in UTF-8; a price file is {EXAMPLE}") from None
-        return cls(_table(text, str(path)))
+            raise SeqitError(f"{path} is not UTF-8 text; a price file is {EXAMPLE}") from None
+        return cls(_parse_table(text, str(path)))
 
     def price_of(self, model: str) -> Price | None:
-        """Return the price of a model, under its name or its name without the date at the end.
+        """Return the price of a model by its name, with or without a date at the end; else None.
 
-        gpt-4o-2024-08-06 is gpt-4o, and gpt-4o-mini is not.
+        gpt-4o-2024-08-06 has the price of gpt-4o, gpt-4o-mini does not.
         """
         if model in self.table:
             return self.table[model]
@@ -74,41 +74,41 @@ def _is_dated(model: str, name: str) -> bool:
     return model.startswith(name) and _DATE.fullmatch(model, len(name)) is not None
 
 
-def no_price(model: str) -> UsageError:
-    """Return the error for a model that is to be paid for, and has no price."""
+def missing_price_error(model: str) -> UsageError:
+    """Return the error for --max-cost with a model that has no price."""
     return UsageError(
-        f"the price of {model} is not known, and --max-cost needs it; write it into a file, "
-        f"{EXAMPLE.replace('MODEL', model)} with US dollars per million tokens, and name the file "
+        f"the price of {model} is not known, and --max-cost needs it; write it to a file, "
+        f"{EXAMPLE.replace('MODEL', model)} with US dollars per million tokens, and pass the file "
         "with --prices"
     )
 
 
-def _table(text: str, name: str) -> dict[str, Price]:
+def _parse_table(text: str, name: str) -> dict[str, Price]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise SeqitError(f"{name}{line}: this is not JSON; a price file is {EXAMPLE}") from None
+        raise SeqitError(f"{name}{line}: not valid JSON; a price file is {EXAMPLE}") from None
     if not isinstance(content, dict):
         raise SeqitError(f"{name}: a price file is one JSON object, {EXAMPLE}")
     return {
-        model: _price(value, f"{name}: {model!r}")
+        model: _parse_price(value, f"{name}: {model!r}")
         for model, value in content.items()
         if not (model in _NOTES and isinstance(value, str))
     }
 
 
-def _price(value: Any, place: str) -> Price:
+def _parse_price(value: Any, where: str) -> Price:
     if not isinstance(value, dict):
-        raise SeqitError(f'{place} must be an object, {{"input": 0.5, "output": 1.5}}')
+        raise SeqitError(f'{where} must be an object, {{"input": 0.5, "output": 1.5}}')
     if unknown := [key for key in value if key not in ("input", "output")]:
-        raise SeqitError(f'{place} has {unknown[0]!r}; it may have "input" and "output" alone')
+        raise SeqitError(f'{where} has {unknown[0]!r}; only "input" and "output" are allowed')
     for key in ("input", "output"):
         if key not in value:
-            raise SeqitError(f"{place} lacks {key!r}: US dollars per million tokens")
+            raise SeqitError(f"{where} lacks {key!r}: US dollars per million tokens")
         number = value[key]
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise SeqitError(f"{place}, {key!r} must be a number: US dollars per million tokens")
+            raise SeqitError(f"{where}, {key!r} must be a number: US dollars per million tokens")
         if not (math.isfinite(number) and number >= 0):
-            raise SeqitError(f"{place}, {key!r} is {number}; a price is 0 or more")
+            raise SeqitError(f"{where}, {key!r} is {number}; a price must be 0 or more")
     return Price(float(value["input"]), float(value["output"]))

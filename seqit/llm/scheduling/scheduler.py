@@ -1,4 +1,4 @@
-"""The dispatcher: many works side by side, their results in the order of the items."""
+"""Runs many model calls concurrently and yields their results in the order of the items."""
 
 import itertools
 import time
@@ -16,40 +16,41 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 READ_AHEAD = 64
-"""Items read before there is room for them in the window."""
-WATCHED = 0.2
-"""Seconds between two looks at the progress."""
+"""Items to read before there is room for them in the window."""
+PROGRESS_INTERVAL = 0.2
+"""Seconds between two reports of the progress."""
 
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """One item in the window and its work; `asking` is None once the work has its result."""
+    """One item in the window and its call; `call` is None once `result` is set."""
 
     item: Any
-    place: int  # among all items
-    asking: ModelCall[Any] | None
+    index: int  # among all items
+    call: ModelCall[Any] | None
     result: Any = None
 
 
 class Scheduler:
-    """Runs works, which are generators of requests (seqit.llm.model_call), over one sender.
+    """Runs model calls (seqit.llm.model_call) over one sender.
 
-    One thread drives all works; another reads the items ahead. `window` is how many items are
-    under way at once, also those that are done and wait for their turn. Requests of earlier items
-    are sent first: a work that has begun comes to its end before others begin, so results come
-    out early, and a run that is stopped has finished nearly all that it paid for. With `gather`
-    no answer is waited for while items are still to come: for a backend that answers in waves.
+    One thread drives all calls; another reads the items ahead. `window` is the number of items in
+    progress at once, including finished ones that wait for their turn. Requests of earlier items
+    are sent first: calls that have started finish before others start, so results come out early,
+    and a stopped run has finished nearly all that it paid for. With `fill_window` no outcome is
+    awaited before the window is full or the items are exhausted, for a backend that collects its
+    requests into batches.
     """
 
-    def __init__(self, sender: Sender[_Slot], window: int, gather: bool = False) -> None:
+    def __init__(self, sender: Sender[_Slot], window: int, fill_window: bool = False) -> None:
         self.before_wait: Callable[[], None] | None = None
-        """Called before each wait, so that what was yielded can be passed on first."""
-        self.watch: Callable[[Progress], None] | None = None
+        """Called before each wait, so that the caller can flush what was yielded."""
+        self.on_progress: Callable[[Progress], None] | None = None
         """Called with the progress, about five times a second."""
         self._sender = sender
         self._window = window
-        self._gather = gather
-        self._looked = 0.0
+        self._fill_window = fill_window
+        self._reported_at = 0.0
 
     @property
     def progress(self) -> Progress:
@@ -63,65 +64,66 @@ class Scheduler:
         self._sender.close()
 
     def run(
-        self, items: Iterable[Item], work: Callable[[Item], ModelCall[T]]
+        self, items: Iterable[Item], make_call: Callable[[Item], ModelCall[T]]
     ) -> Iterator[tuple[Item, T | CompletionFailed]]:
-        """Yield each item with what its work returned, or why it has no answer, in order.
+        """Yield each item with what its call returned, or the call's CompletionFailed, in order.
 
-        Completions that were no answers, of works that failed, are forgotten when all is done: a
-        run that was killed goes on where it was, and one that follows asks for them anew.
-        Raises what `items` raise, after the items before, and SeqitError where nobody answers.
+        The unusable completions of failed calls are removed from the cache at the end: a killed
+        run resumes where it was, and the run after a finished one requests them again. Raises what
+        `items` raise, after the items before it, and SeqitError if the server is gone.
         """
-        feeder = Prefetcher(items, READ_AHEAD, self._sender.wake)
+        prefetcher = Prefetcher(items, READ_AHEAD, self._sender.wake)
         window: deque[_Slot] = deque()
-        places = itertools.count()
-        useless: list[bytes] = []  # keys: requests would be far larger
+        indices = itertools.count()
+        failed_keys: list[bytes] = []  # not the requests, which are far larger
         try:
-            while window or not feeder.exhausted:
-                for slot, answer in self._sender.settle():
-                    self._go_on(slot, answer)
-                while window and window[0].asking is None:
+            while window or not prefetcher.exhausted:
+                for slot, outcome in self._sender.collect():
+                    self._advance(slot, outcome)
+                while window and window[0].call is None:
                     slot = window.popleft()
                     if isinstance(slot.result, CompletionFailed):
-                        useless += map(self._sender.key, slot.result.requests)
+                        failed_keys += map(self._sender.key, slot.result.requests)
                     self.progress.items += 1
                     yield slot.item, slot.result
-                taken = feeder.take(self._window - len(window))
+                taken = prefetcher.take(self._window - len(window))
                 for item in taken:
-                    slot = _Slot(item, next(places), work(item))
+                    slot = _Slot(item, next(indices), make_call(item))
                     window.append(slot)
-                    self._go_on(slot, None)
+                    self._advance(slot, None)
                 self._sender.send()
-                idle = not taken and not (window and window[0].asking is None)
-                if idle and self._gather and len(window) < self._window and not feeder.exhausted:
-                    feeder.wait()
-                elif idle and (window or not feeder.exhausted):
+                idle = not taken and not (window and window[0].call is None)
+                has_room = len(window) < self._window and not prefetcher.exhausted
+                if idle and self._fill_window and has_room:
+                    prefetcher.wait()
+                elif idle and (window or not prefetcher.exhausted):
                     self._wait()
         finally:
-            feeder.close()
-        if feeder.error:
-            raise feeder.error
-        self._sender.forget(useless)
+            prefetcher.close()
+        if prefetcher.error:
+            raise prefetcher.error
+        self._sender.forget(failed_keys)
 
-    def _go_on(self, slot: _Slot, answer: RequestOutcome | None) -> None:
-        """Give a work its answer, and go on with it until it asks what is not known yet."""
-        assert slot.asking is not None
+    def _advance(self, slot: _Slot, outcome: RequestOutcome | None) -> None:
+        """Send a call its outcome and run it until it needs a completion that is not cached."""
+        assert slot.call is not None
         try:
             while True:
-                request = slot.asking.send(answer)  # type: ignore[arg-type]  # None starts it
-                answer = self._sender.ask(request, slot, slot.place)
-                if answer is None:
+                request = slot.call.send(outcome)  # type: ignore[arg-type]  # None starts it
+                outcome = self._sender.enqueue(request, slot, slot.index)
+                if outcome is None:
                     return
         except StopIteration as end:
             slot.result = end.value
         except CompletionFailed as failure:
             slot.result = failure
-        slot.asking = None
+        slot.call = None
 
     def _wait(self) -> None:
         if self.before_wait:
             self.before_wait()
-        self._sender.wait(WATCHED if self.watch else None)
+        self._sender.wait(PROGRESS_INTERVAL if self.on_progress else None)
         now = time.monotonic()
-        if self.watch and now - self._looked >= WATCHED:
-            self._looked = now
-            self.watch(self.progress)
+        if self.on_progress and now - self._reported_at >= PROGRESS_INTERVAL:
+            self._reported_at = now
+            self.on_progress(self.progress)

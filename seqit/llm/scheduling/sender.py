@@ -1,4 +1,4 @@
-"""Requests on their way: within the limits, again where that may help, each paid for once."""
+"""Sends requests within the rate limits and the budget, retries failures, and uses the cache."""
 
 import heapq
 import itertools
@@ -17,12 +17,12 @@ from seqit.llm.request import Completion, FailedRequest, Request, RequestOutcome
 from seqit.llm.scheduling.budget import Budget, TokenCount
 from seqit.llm.scheduling.rate_limit import RateLimiter, backoff
 
-Asker = TypeVar("Asker")
+Caller = TypeVar("Caller")
 
-MOST_LOST = 32
-"""Requests in a row that no retry has saved, and none between them answered: nobody is there."""
+MAX_CONSECUTIVE_FAILURES = 32
+"""Requests in a row that failed after all retries; then the server is taken to be gone."""
 
-NOTHING = TokenCount()
+NO_TOKENS = TokenCount()
 
 
 @dataclass(slots=True)
@@ -35,28 +35,28 @@ class Progress:
     retries: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost: float | None = None  # US dollars; None where the model has no price
+    cost: float | None = None  # US dollars; None if the model has no price
 
 
 @dataclass(slots=True, eq=False)
-class _Question(Generic[Asker]):
-    """One request under way, and all who wait for its answer."""
+class _QueuedRequest(Generic[Caller]):
+    """One request, queued or in flight, and the callers that wait for its outcome."""
 
     ticket: int
     key: bytes
     request: Request
-    place: int  # of those that may be sent, the least goes first
-    askers: list[Asker]
-    estimate: TokenCount = NOTHING
+    priority: int  # the lowest is sent first
+    callers: list[Caller]
+    estimate: TokenCount = NO_TOKENS
     tries: int = 0  # how often it has failed
-    sent: int = 0  # the number that the pace gave it
+    sent: int = 0  # its number at the rate limiter
 
 
-class Sender(Generic[Asker]):
-    """Takes requests, and gives each asker the answer that stands at the end of all tries.
+class Sender(Generic[Caller]):
+    """Takes requests and returns to each caller the outcome after all retries.
 
-    What the backend delivers, from whatever thread, is in the cache before anything else happens
-    to it. Requests that are alike are sent once. `record` is told every completion, once.
+    Whatever the backend delivers, from any thread, is written to the cache first. Equal requests
+    are sent once. `on_completion` is called with every completion, once.
     """
 
     def __init__(
@@ -64,181 +64,182 @@ class Sender(Generic[Asker]):
         backend: Backend,
         *,
         cache: Cache | None,
-        pace: RateLimiter,
+        rate_limiter: RateLimiter,
         budget: Budget,
         retries: int,
-        record: Callable[[Request, Completion], None] | None = None,
+        on_completion: Callable[[Request, Completion], None] | None = None,
     ) -> None:
         self.progress = Progress(cost=budget.cost)
         self.wake = backend.wake
         self._backend = backend
         self._cache = cache
         self.key = cache.key if cache else CacheKeys(backend.identity()).key
-        self._pace = pace
+        self._rate_limiter = rate_limiter
         self._budget = budget
         self._retries = retries
-        self._record = record
+        self._on_completion = on_completion
         self._tickets = itertools.count()
-        self._open: dict[bytes, _Question[Asker]] = {}  # by key: not settled yet
-        self._sent: dict[int, _Question[Asker]] = {}  # by ticket: in flight
-        self._queue: list[tuple[int, int, _Question[Asker]]] = []  # heap: as soon as may be
-        self._later: list[tuple[float, int, _Question[Asker]]] = []  # heap: to be sent again
-        self._inbox: deque[tuple[int, RequestOutcome]] = deque()
-        self._settled: list[tuple[Asker, RequestOutcome]] = []
-        self._broken: Exception | None = None  # met in the backend's thread
-        self._in_flight = TokenCount()  # estimated
-        self._over = ""  # why no more may be spent
-        self._lost = 0  # requests given up in a row, with no completion between them
-        self._jitter = Random()  # it decides when, never what
+        self._unfinished: dict[bytes, _QueuedRequest[Caller]] = {}  # by key
+        self._in_flight: dict[int, _QueuedRequest[Caller]] = {}  # by ticket
+        self._send_heap: list[tuple[int, int, _QueuedRequest[Caller]]] = []  # by priority
+        self._retry_heap: list[tuple[float, int, _QueuedRequest[Caller]]] = []  # by time
+        self._delivered: deque[tuple[int, RequestOutcome]] = deque()
+        self._finished: list[tuple[Caller, RequestOutcome]] = []
+        self._delivery_error: Exception | None = None  # raised in the backend's thread
+        self._tokens_in_flight = TokenCount()  # estimated
+        self._budget_message = ""  # not empty once the budget is used up
+        self._consecutive_failures = 0
+        self._jitter = Random()  # decides when a request is sent, never what
 
     def open(self) -> None:
-        """Open the backend; raises SeqitError where it cannot begin."""
+        """Open the backend; raises SeqitError if it cannot start."""
         self._backend.open(self._deliver)
 
     def close(self) -> None:
-        """Drop what is in flight, and close backend and cache; harmless when repeated."""
+        """Drop what is in flight, and close backend and cache; may be called twice."""
         self._backend.close()
         if self._cache:
             self._cache.close()
 
-    def ask(self, request: Request, asker: Asker, place: int = 0) -> RequestOutcome | None:
-        """Return the answer where it is known; None where `settle` will give it to `asker`.
+    def enqueue(self, request: Request, caller: Caller, priority: int = 0) -> RequestOutcome | None:
+        """Return a cached completion; else queue the request, and `collect` returns its outcome.
 
-        Of the requests that wait to be sent, the one with the least `place` goes first.
+        Of the queued requests, the one with the lowest `priority` is sent first.
         """
         key = self.key(request)
-        if question := self._open.get(key):
-            question.askers.append(asker)
+        if queued := self._unfinished.get(key):
+            queued.callers.append(caller)
             return None
-        if known := self._cache.get(key) if self._cache else None:
+        if cached := self._cache.get(key) if self._cache else None:
             self.progress.cached += 1
-            self._answered(request, known)
-            return known
-        question = _Question(next(self._tickets), key, request, place, [asker])
-        self._open[key] = question
-        self._enqueue(question)
+            self._count_completion(request, cached)
+            return cached
+        queued = _QueuedRequest(next(self._tickets), key, request, priority, [caller])
+        self._unfinished[key] = queued
+        self._push(queued)
         return None
 
-    def _enqueue(self, question: _Question[Asker]) -> None:
-        heapq.heappush(self._queue, (question.place, question.ticket, question))
+    def _push(self, queued: _QueuedRequest[Caller]) -> None:
+        heapq.heappush(self._send_heap, (queued.priority, queued.ticket, queued))
 
     def send(self) -> None:
-        """Submit what the limits permit; what the budget does not permit is settled as failed."""
+        """Submit what the limits permit; once the budget is used up, the rest fails."""
         now = time.monotonic()
-        while self._later and self._later[0][0] <= now:
-            self._enqueue(heapq.heappop(self._later)[2])
+        while self._retry_heap and self._retry_heap[0][0] <= now:
+            self._push(heapq.heappop(self._retry_heap)[2])
         batch = []
-        while self._queue and self._may_send(self._queue[0][-1]):
-            question = heapq.heappop(self._queue)[-1]
-            question.sent = self._pace.spend(question.estimate.total)
-            self._in_flight = self._in_flight.plus(question.estimate)
-            self._sent[question.ticket] = question
-            batch.append((question.ticket, question.request))
+        while self._send_heap and self._may_send(self._send_heap[0][-1]):
+            queued = heapq.heappop(self._send_heap)[-1]
+            queued.sent = self._rate_limiter.record_sent(queued.estimate.total)
+            self._tokens_in_flight = self._tokens_in_flight.plus(queued.estimate)
+            self._in_flight[queued.ticket] = queued
+            batch.append((queued.ticket, queued.request))
         if batch:
             self._backend.submit(batch)
-        while self._over and self._queue:
-            self._settle(heapq.heappop(self._queue)[-1], FailedRequest("budget", self._over))
+        while self._budget_message and self._send_heap:
+            queued = heapq.heappop(self._send_heap)[-1]
+            self._finish(queued, FailedRequest("budget", self._budget_message))
 
-    def _may_send(self, question: _Question[Asker]) -> bool:
-        """Tell whether the next request may go now; the budget stops all, once it is used up."""
-        if self._over or len(self._sent) >= self._pace.limit:
+    def _may_send(self, queued: _QueuedRequest[Caller]) -> bool:
+        """Return whether the next request may be sent now; notes when the budget is used up."""
+        if self._budget_message or len(self._in_flight) >= self._rate_limiter.limit:
             return False
-        # Not earlier: the estimates learn from each answer.
-        estimate = question.estimate = self._budget.estimate(question.request)
-        if not self._pace.allowance(len(self._sent), estimate.total):
+        # Estimated only now, since each completion improves the estimates.
+        estimate = queued.estimate = self._budget.estimate(queued.request)
+        if not self._rate_limiter.allowance(len(self._in_flight), estimate.total):
             return False
-        if self._budget.may_send(estimate, self._in_flight):
+        if self._budget.may_send(estimate, self._tokens_in_flight):
             return True
-        if not self._sent:  # else what is in flight may yet take less than it was estimated at
-            self._over = self._budget.reason(estimate)
+        if not self._in_flight:  # else what is in flight may use less than was estimated
+            self._budget_message = self._budget.exceeded_message(estimate)
         return False
 
-    def settle(self) -> list[tuple[Asker, RequestOutcome]]:
-        """Return the answers that stand since the last call, one for each who asked.
+    def collect(self) -> list[tuple[Caller, RequestOutcome]]:
+        """Return the outcomes that became final since the last call, one for each caller.
 
-        Raises SeqitError where no further request can succeed.
+        Raises SeqitError if no further request can succeed.
         """
-        while self._inbox:
-            ticket, answer = self._inbox.popleft()
-            question = self._sent.pop(ticket)
-            self._in_flight = self._in_flight.minus(question.estimate)
-            if isinstance(answer, Completion):
-                self._completed(question, answer)
+        while self._delivered:
+            ticket, outcome = self._delivered.popleft()
+            queued = self._in_flight.pop(ticket)
+            self._tokens_in_flight = self._tokens_in_flight.minus(queued.estimate)
+            if isinstance(outcome, Completion):
+                self._handle_completion(queued, outcome)
             else:
-                self._failed(question, answer)
-        if self._broken:
-            raise self._broken
-        settled, self._settled = self._settled, []
-        return settled
+                self._handle_failure(queued, outcome)
+        if self._delivery_error:
+            raise self._delivery_error
+        finished, self._finished = self._finished, []
+        return finished
 
-    def wait(self, longest: float | None) -> None:
-        """Wait until something arrives, or may be sent, or for `longest` seconds."""
-        if self._settled or self._inbox:
+    def wait(self, timeout: float | None) -> None:
+        """Wait for an outcome, for the time of the next request, or for `timeout` seconds."""
+        if self._finished or self._delivered:
             return
         now = time.monotonic()
-        times = [] if longest is None else [now + longest]
-        if self._later:
-            times.append(self._later[0][0])
-        if self._queue:
-            at = self._pace.next_time(self._queue[0][-1].estimate.total)
+        times = [] if timeout is None else [now + timeout]
+        if self._retry_heap:
+            times.append(self._retry_heap[0][0])
+        if self._send_heap:
+            at = self._rate_limiter.next_send_time(self._send_heap[0][-1].estimate.total)
             times += [] if at is None else [at]
         self._backend.wait(max(0.0, min(times) - now) if times else None)
 
     def forget(self, keys: Iterable[bytes]) -> None:
-        """Drop the completions of these requests, so that the next run asks for them anew."""
+        """Remove completions from the cache, so that the next run requests them again."""
         if self._cache:
             self._cache.forget(keys)
 
-    def _deliver(self, answers: list[tuple[int, RequestOutcome]]) -> None:
-        """Keep completions, then pass all on; called in the backend's thread."""
+    def _deliver(self, outcomes: list[tuple[int, RequestOutcome]]) -> None:
+        """Cache the completions, then pass all outcomes on; called in the backend's thread."""
         try:
             if self._cache:
-                told = ((self._sent[ticket], answer) for ticket, answer in answers)
+                pairs = ((self._in_flight[ticket], outcome) for ticket, outcome in outcomes)
                 self._cache.put(
-                    [(q.key, q.request, a) for q, a in told if isinstance(a, Completion)]
+                    [(q.key, q.request, o) for q, o in pairs if isinstance(o, Completion)]
                 )
-        except Exception as error:  # raised where the run goes on
-            self._broken = error
-        self._inbox.extend(answers)
+        except Exception as error:  # raised again by `collect`
+            self._delivery_error = error
+        self._delivered.extend(outcomes)
 
-    def _completed(self, question: _Question[Asker], completion: Completion) -> None:
-        used = self._budget.spend(question.request, completion)
-        self._pace.settle(question.estimate.total, used.total)
-        self._pace.succeeded(question.sent)
-        self._lost = 0
+    def _handle_completion(self, queued: _QueuedRequest[Caller], completion: Completion) -> None:
+        used = self._budget.spend(queued.request, completion)
+        self._rate_limiter.correct_tokens(queued.estimate.total, used.total)
+        self._rate_limiter.record_success(queued.sent)
+        self._consecutive_failures = 0
         self.progress.prompt_tokens += round(used.prompt)
         self.progress.completion_tokens += round(used.completion)
         self.progress.cost = self._budget.cost
-        self._answered(question.request, completion)
-        self._settle(question, completion)
+        self._count_completion(queued.request, completion)
+        self._finish(queued, completion)
 
-    def _failed(self, question: _Question[Asker], failed: FailedRequest) -> None:
-        self._pace.settle(question.estimate.total, 0)
+    def _handle_failure(self, queued: _QueuedRequest[Caller], failed: FailedRequest) -> None:
+        self._rate_limiter.correct_tokens(queued.estimate.total, 0)
         if failed.fatal:
             raise SeqitError(failed.message)
         if failed.overloaded:
-            self._pace.overloaded(question.sent, failed.retry_after)
-        question.tries += 1
-        if failed.retryable and question.tries <= self._retries:
+            self._rate_limiter.record_overload(queued.sent, failed.retry_after)
+        queued.tries += 1
+        if failed.retryable and queued.tries <= self._retries:
             self.progress.retries += 1
-            wait = backoff(question.tries, self._jitter, failed.retry_after)
-            entry = (time.monotonic() + wait, question.ticket, question)
-            heapq.heappush(self._later, entry)
+            wait = backoff(queued.tries, self._jitter, failed.retry_after)
+            heapq.heappush(self._retry_heap, (time.monotonic() + wait, queued.ticket, queued))
             return
         if failed.retryable:
-            self._lost += 1
-            if self._lost >= MOST_LOST:
+            self._consecutive_failures += 1
+            if self._consecutive_failures >= MAX_CONSECUTIVE_FAILURES:
                 raise SeqitError(
-                    f"{self._lost} requests in a row have failed for good, the last one so: "
-                    f"{failed.message}. What was received is kept: the same command goes on"
+                    f"{self._consecutive_failures} requests in a row have failed for good, the "
+                    f"last one with: {failed.message}. What was received is kept in the cache: run "
+                    "the same command again to go on"
                 )
-        self._settle(question, failed)
+        self._finish(queued, failed)
 
-    def _settle(self, question: _Question[Asker], answer: RequestOutcome) -> None:
-        del self._open[question.key]
-        self._settled += [(asker, answer) for asker in question.askers]
+    def _finish(self, queued: _QueuedRequest[Caller], outcome: RequestOutcome) -> None:
+        del self._unfinished[queued.key]
+        self._finished += [(caller, outcome) for caller in queued.callers]
 
-    def _answered(self, request: Request, completion: Completion) -> None:
+    def _count_completion(self, request: Request, completion: Completion) -> None:
         self.progress.requests += 1
-        if self._record:
-            self._record(request, completion)
+        if self._on_completion:
+            self._on_completion(request, completion)

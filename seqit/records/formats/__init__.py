@@ -1,4 +1,8 @@
-"""The dataset formats that seqit reads and writes: a literal table, each module loaded late."""
+"""The dataset formats that seqit reads and writes: one module each, imported when needed.
+
+A new format is a module with a Format as FORMAT, and an entry in FORMATS. What formats share
+goes into `base` and `chat`.
+"""
 
 from importlib import import_module
 from typing import Any, cast
@@ -29,13 +33,14 @@ FORMATS = {
     "vqa": "seqit.records.formats.vqa",
     "multiple-choice": "seqit.records.formats.multiple_choice",
 }
-"""Name → module; each module has its Format as FORMAT."""
+"""Name → module, which has its Format as FORMAT."""
 
 EXPORTS = ("alpaca", "messages", "prompt-completion", "sharegpt")
-"""The formats that can be written too."""
+"""The formats that can also be written."""
 
-# A row that several formats match has the most specific one: the first of these groups that has
-# any. A dolly row, for example, is an alpaca row with more columns. Two of one group: nobody knows.
+# If a row matches several formats, the first group with a match decides: groups are ordered from
+# specific to general. A dolly row, for example, is an alpaca row with more columns. Two matches in
+# one group are ambiguous.
 _RANKS = (
     ("record",),
     ("seq-instruct",),
@@ -47,7 +52,7 @@ _RANKS = (
 )
 
 
-def load(name: str) -> Format:
+def load_format(name: str) -> Format:
     """Return the format; raises UsageError for a name that is not in FORMATS."""
     if name not in FORMATS:
         known = ", ".join(sorted(FORMATS))
@@ -56,26 +61,26 @@ def load(name: str) -> Format:
     return cast(Format, import_module(FORMATS[name]).FORMAT)
 
 
-def guess(row: object, source_name: str) -> str:
+def guess_format(row: object, source_name: str) -> str:
     """Return the name of the format that a source's first row is in.
 
-    The row is what the source holds: an object, a text line, or a whole document. Raises
-    SeqitError where no format, or more than one, fits.
+    The row is an object, a text line, or a whole document, depending on the source. Raises
+    SeqitError if no format fits, or more than one.
     """
     for names in _RANKS:
-        found = [name for name in names if load(name).matches(row)]
+        found = [name for name in names if load_format(name).matches(row)]
         if len(found) == 1:
             return found[0]
         if found:
             fits = f"the first row fits {' and '.join(found)}; choose with --format"
             raise SeqitError(f"{source_name}: {fits}")
     raise SeqitError(
-        f"{source_name}: cannot guess the format: the first row is {_seen(row)}; "
+        f"{source_name}: cannot guess the format: the first row is {_describe_row(row)}; "
         f"name it with --format, one of {', '.join(sorted(FORMATS))}"
     )
 
 
-def _seen(row: object) -> str:
+def _describe_row(row: object) -> str:
     if isinstance(row, dict) and row:
         return "an object with " + shorten(", ".join(map(repr, row)), 200)
     if isinstance(row, str):
@@ -85,17 +90,18 @@ def _seen(row: object) -> str:
     return describe(row)
 
 
-def complete(fields: Fields, format_name: str, source_name: str) -> Record:
-    """Return the fields, which come in the order of RECORD_KEYS, with id, lineage and source.
+def complete_record(fields: Fields, format_name: str, source_name: str) -> Record:
+    """Return the fields, which are in the order of RECORD_KEYS, with id, lineage and source.
 
-    The source is the file's name without its folder. What `fields` has of the three is kept.
+    `source_name` becomes the name in `source`: a dataset's name, or empty for none. Id, lineage
+    and source that `fields` already has are kept.
     """
     record_id = fields.get("id") or content_id(fields)
     source = (
         {"format": format_name, "name": source_name} if source_name else {"format": format_name}
     )
     record: dict[str, Any] = {"id": record_id, **fields}
-    metadata = record.pop("metadata", None)  # it comes last
+    metadata = record.pop("metadata", None)  # goes last
     if "lineage" not in record:
         record["lineage"] = {"root": record_id, "iteration": 0, "operation": "seed"}
     if "source" not in record:

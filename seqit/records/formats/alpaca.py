@@ -1,6 +1,6 @@
 """Alpaca: instruction, input, output; with LLaMA-Factory's system, history and images.
 
-Benchmarks that hold an instruction alone, or its answer by some model, are read here too.
+Also for benchmarks that have only an instruction, or its answer by some model.
 """
 
 from collections.abc import Collection
@@ -10,14 +10,14 @@ from seqit.errors import RowError
 from seqit.records.formats.base import (
     Fields,
     Format,
-    image_list,
-    required,
-    table,
-    text,
+    image_column,
+    require_object,
+    required_text,
+    text_column,
     with_columns,
     with_metadata,
 )
-from seqit.records.formats.chat import with_image_marks, without_image_marks
+from seqit.records.formats.chat import add_image_placeholders, remove_image_placeholders
 from seqit.records.record import Record
 from seqit.records.validation import describe
 
@@ -26,28 +26,28 @@ _KNOWN = frozenset((*_TEXTS, "history", "images"))
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has an instruction."""
+    """Return whether the row has an instruction."""
     return isinstance(row, dict) and isinstance(row.get("instruction"), str)
 
 
 def to_records(row: Any) -> list[Fields]:
     """Return the row's record; absent and null columns count as empty."""
-    row = table(row, "'instruction', 'input' and 'output'")
-    instruction, given, output = (
-        required(row, "instruction"),
-        text(row, "input"),
-        text(row, "output"),
+    row = require_object(row, "'instruction', 'input' and 'output'")
+    instruction, input_text, output = (
+        required_text(row, "instruction"),
+        text_column(row, "input"),
+        text_column(row, "output"),
     )
-    fields: Fields = {"instruction": instruction, "input": given, "output": output}
+    fields: Fields = {"instruction": instruction, "input": input_text, "output": output}
     if len(row) == 3 and "input" in row and "output" in row:  # nearly every row of most files
         return [fields]
-    if system := text(row, "system"):
+    if system := text_column(row, "system"):
         fields["system"] = system
     if history := _history(row.get("history")):
         fields["history"] = history
-    if images := image_list(row):
+    if images := image_column(row):
         fields["images"] = images
-        fields = without_image_marks(fields)
+        fields = remove_image_placeholders(fields)
     return [with_metadata(fields, row, _KNOWN)]
 
 
@@ -64,11 +64,11 @@ def _history(value: Any) -> list[list[str]]:
     return value
 
 
-def from_record(record: Record, keep: Collection[str] = ()) -> dict[str, Any]:
-    """Return the row as axolotl and LLaMA-Factory read it, <image> marks included."""
-    fields = with_image_marks(record)
-    own = {key: fields[key] for key in (*_TEXTS, "history", "images") if key in fields}
-    return with_columns(own, record, _KNOWN, keep)
+def from_record(record: Record, columns: Collection[str] = ()) -> dict[str, Any]:
+    """Return the row for axolotl and LLaMA-Factory, with <image> placeholders."""
+    fields = add_image_placeholders(record)
+    row = {key: fields[key] for key in (*_TEXTS, "history", "images") if key in fields}
+    return with_columns(row, record, _KNOWN, columns)
 
 
 FORMAT = Format(

@@ -1,4 +1,4 @@
-"""What every format is made of: reading the columns of a foreign row, and writing them back."""
+"""The Format type, and helpers to read and write the columns of a format's rows."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from seqit.records.record import Record
 from seqit.records.validation import describe
 
 Fields = dict[str, Any]
-"""The parts of a record that a foreign row brings along: no id, no lineage, no source."""
+"""The parts of a record that a row of another format has, mostly without id, lineage, source."""
 
 Layout = Literal["rows", "lines", "document"]
-"""rows: one JSON object a row; lines: one text line a row; document: one JSON text a file."""
+"""rows: one JSON object per row; lines: one text line per row; document: one JSON text per file."""
 
 
 class FromRecord(Protocol):
     """Writes a record as a row of the format.
 
-    `keep` names fields of the record (id, lineage, steps, …) that become columns too. Raises
-    RowError where the format has no place for something that the record holds.
+    `columns` names fields of the record (id, lineage, steps, …) that become columns too. Raises
+    RowError if the format has no place for a part of the record.
     """
 
-    def __call__(self, record: Record, keep: Collection[str] = ()) -> dict[str, Any]: ...
+    def __call__(self, record: Record, columns: Collection[str] = ()) -> dict[str, Any]: ...
 
 
-def _import_only(record: Record, keep: Collection[str] = ()) -> dict[str, Any]:
+def _import_only(record: Record, columns: Collection[str] = ()) -> dict[str, Any]:
     raise UsageError("this format can be imported, not exported")
 
 
-def _whole(document: Any) -> Iterable[Any]:
+def _one_item(document: Any) -> Iterable[Any]:
     return (document,)
 
 
@@ -39,10 +39,10 @@ class Format:
 
     `matches` says whether a row (an object, a text line or a document, see Layout) looks like
     this format. `to_records` returns the fields of the row's records, mostly one; it raises
-    RowError, with the field, where the row is not of the format. `items` takes a document apart
-    into rows; it never raises: what it cannot take apart it yields as it stands, and
-    `to_records` says what is wrong with it. `published` returns the instruction that the row's
-    publisher read, where that is to be compared with ours, else None.
+    RowError, with the field, if the row is not in the format. `items` splits a document into
+    rows; it never raises: what it cannot split it yields unchanged, and `to_records` raises the
+    error. `published` returns the instruction that the row's publisher parsed, to be compared
+    with ours; None if the row has none.
     """
 
     name: str
@@ -51,19 +51,19 @@ class Format:
     to_records: Callable[[Any], list[Fields]]
     from_record: FromRecord = _import_only
     layout: Layout = "rows"
-    items: Callable[[Any], Iterable[Any]] = _whole
+    items: Callable[[Any], Iterable[Any]] = _one_item
     published: Callable[[Any], str | None] | None = None
 
 
-def table(row: Any, columns: str) -> dict[str, Any]:
+def require_object(row: Any, columns: str) -> dict[str, Any]:
     """Return the row if it is an object; the error names the columns it should have."""
     if not isinstance(row, dict):
         raise RowError(f"expected an object with {columns}, found {describe(row)}")
     return row
 
 
-def text(row: dict[str, Any], key: str) -> str:
-    """Return the text of a column; empty where the column is absent or null."""
+def text_column(row: dict[str, Any], key: str) -> str:
+    """Return the text of a column; empty if the column is absent or null."""
     value = row.get(key)
     if value is None:
         return ""
@@ -72,23 +72,23 @@ def text(row: dict[str, Any], key: str) -> str:
     return value
 
 
-def required(row: dict[str, Any], key: str) -> str:
+def required_text(row: dict[str, Any], key: str) -> str:
     """Return the text of a column that must be there and must not be blank."""
     if key not in row:
         columns = ", ".join(map(repr, row)) or "no columns"
         raise RowError(f"the column is missing; the row has {columns}", key)
-    return not_blank(text(row, key), key)
+    return require_not_blank(text_column(row, key), key)
 
 
-def not_blank(value: str, field: str) -> str:
-    """Return the text; raises RowError where it is empty or white space alone."""
+def require_not_blank(value: str, field: str) -> str:
+    """Return the text; raises RowError if it is empty or only white space."""
     if not value or value.isspace():
         raise RowError("must not be empty: there is nothing to ask the model", field)
     return value
 
 
-def image_list(row: dict[str, Any]) -> list[str]:
-    """Return the column `images`: paths, URLs or data URLs; empty where absent or null."""
+def image_column(row: dict[str, Any]) -> list[str]:
+    """Return the column `images`: paths, URLs or data URLs; empty if absent or null."""
     value = row.get("images")
     if value is None:
         return []
@@ -102,7 +102,7 @@ def image_list(row: dict[str, Any]) -> list[str]:
 
 
 def with_metadata(fields: Fields, row: dict[str, Any], known: Collection[str]) -> Fields:
-    """Add the row's columns that the format does not know as `metadata`, under their names."""
+    """Add the row's columns that are not in `known` as `metadata`, under their names."""
     metadata = {key: value for key, value in row.items() if key not in known}
     if metadata:
         fields["metadata"] = metadata
@@ -110,16 +110,17 @@ def with_metadata(fields: Fields, row: dict[str, Any], known: Collection[str]) -
 
 
 def with_columns(
-    own: dict[str, Any], record: Record, known: Collection[str], keep: Collection[str]
+    row: dict[str, Any], record: Record, known: Collection[str], columns: Collection[str]
 ) -> dict[str, Any]:
-    """Add the record's metadata, and the fields to keep, as columns of the row.
+    """Add the record's metadata, and the fields named by `columns`, as columns of the row.
 
-    Raises RowError where two of them would have one name, or a name that the format reads.
+    Raises RowError if two columns would have the same name, or one a name that the format reads.
     """
     fields: Mapping[str, object] = record
     metadata = record.get("metadata", {})
-    row = dict(own)
-    for key, value in [*metadata.items(), *((key, fields[key]) for key in keep if key in fields)]:
+    row = dict(row)
+    chosen = ((key, fields[key]) for key in columns if key in fields)
+    for key, value in [*metadata.items(), *chosen]:
         if key in known or key in row:
             message = f"two columns would have the name {key!r}; rename the one in the metadata"
             raise RowError(message, f"metadata.{key}")

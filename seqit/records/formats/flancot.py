@@ -3,12 +3,12 @@
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.formats.base import Fields, Format, not_blank
+from seqit.records.formats.base import Fields, Format, require_not_blank
 from seqit.records.validation import describe
 
 
 def matches(row: Any) -> bool:
-    """Whether the row is a line of three tab-separated texts."""
+    """Return whether the row is a line of three tab-separated texts."""
     return isinstance(row, str) and row.count("\t") == 2
 
 
@@ -24,7 +24,7 @@ def to_records(row: Any) -> list[Fields]:
         raise RowError(f"{message}, found {len(texts)} of 3 texts{hint}")
     question, answer, rationale = texts
     fields: Fields = {
-        "instruction": not_blank(question, "question"),
+        "instruction": require_not_blank(question, "question"),
         "input": "",
         "output": answer,
     }

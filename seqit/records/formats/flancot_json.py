@@ -2,13 +2,20 @@
 
 from typing import Any
 
-from seqit.records.formats.base import Fields, Format, required, table, text, with_metadata
+from seqit.records.formats.base import (
+    Fields,
+    Format,
+    require_object,
+    required_text,
+    text_column,
+    with_metadata,
+)
 
 _NAMES = (("question", "answer"), ("source", "target"))
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has a question, an answer and a rationale."""
+    """Return whether the row has a question, an answer and a rationale."""
     return (
         isinstance(row, dict)
         and "rationale" in row
@@ -18,14 +25,14 @@ def matches(row: Any) -> bool:
 
 def to_records(row: Any) -> list[Fields]:
     """Return the row's record; the rationale stays under its name in the metadata."""
-    row = table(row, "'question', 'answer' and 'rationale'")
+    row = require_object(row, "'question', 'answer' and 'rationale'")
     question, answer = _NAMES[1] if "question" not in row and "source" in row else _NAMES[0]
     fields = {
-        "instruction": required(row, question),
+        "instruction": required_text(row, question),
         "input": "",
-        "output": text(row, answer),
+        "output": text_column(row, answer),
     }
-    text(row, "rationale")  # a rationale that is not text would be of no use later
+    text_column(row, "rationale")  # a rationale that is not text would be of no use later
     return [with_metadata(fields, row, (question, answer))]
 
 

@@ -4,14 +4,14 @@ import re
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.formats.base import Fields, Format, required, table, with_metadata
+from seqit.records.formats.base import Fields, Format, require_object, required_text, with_metadata
 
 _CALCULATOR = re.compile(r"<<[^<>]*>>")  # as in 16-3=<<16-3=13>>13
 _KNOWN = frozenset(("question",))
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has a question and an answer with the mark ####."""
+    """Return whether the row has a question and an answer with the marker ####."""
     if not isinstance(row, dict) or "question" not in row:
         return False
     answer = row.get("answer")
@@ -24,10 +24,10 @@ def to_records(row: Any) -> list[Fields]:
     `metadata.rationale` is the solution without calculator annotations, `metadata.answer` the
     published text.
     """
-    row = table(row, "'question' and 'answer'")
-    fields: Fields = {"instruction": required(row, "question"), "input": ""}
-    solution, mark, number = required(row, "answer").rpartition("####")
-    if not mark or not number.strip():
+    row = require_object(row, "'question' and 'answer'")
+    fields: Fields = {"instruction": required_text(row, "question"), "input": ""}
+    solution, marker, number = required_text(row, "answer").rpartition("####")
+    if not marker or not number.strip():
         raise RowError("expected a solution that ends in '#### NUMBER'", "answer")
     if "rationale" in row:
         raise RowError("the column would hide the solution's text; rename it", "rationale")

@@ -1,6 +1,6 @@
-"""Messages: chat as OpenAI's API and trl have it, {"messages": [{"role", "content"}]}.
+"""Messages: the chat format of OpenAI's API and trl, {"messages": [{"role", "content"}]}.
 
-Exported contents are texts and images stand in a column of their own, as trl reads them.
+Exported contents are texts, and images are in a separate column, as trl expects them.
 """
 
 from collections.abc import Collection
@@ -10,88 +10,88 @@ from seqit.errors import RowError
 from seqit.records.formats.base import (
     Fields,
     Format,
-    image_list,
-    table,
+    image_column,
+    require_object,
     with_columns,
     with_metadata,
 )
 from seqit.records.formats.chat import (
-    Spelling,
     Turn,
-    fields_of,
-    read_turns,
-    turns_of,
-    write_turns,
+    TurnKeys,
+    fields_from_turns,
+    format_turns,
+    parse_turns,
+    turns_from_record,
 )
 from seqit.records.record import Record
 from seqit.records.validation import describe
 
-SPELLING = Spelling(
+TURN_KEYS = TurnKeys(
     "role", "content", {"system": "system", "user": "user", "assistant": "assistant"}
 )
 _KNOWN = frozenset(("messages", "images"))
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has a list of messages."""
+    """Return whether the row has a list of messages."""
     return isinstance(row, dict) and isinstance(row.get("messages"), list)
 
 
 def to_records(row: Any) -> list[Fields]:
     """Return the conversation as one record, earlier turns in `history`.
 
-    The parts of a content are joined to one text and its images put before it, as no record
-    says where in a text an image stands. Tool messages raise RowError.
+    The parts of a content are joined to one text, with its images before it, because a record
+    cannot say where in a text an image is. Tool messages raise RowError.
     """
-    row = table(row, "'messages'")
+    row = require_object(row, "'messages'")
     if "messages" not in row:
         raise RowError("the column is missing", "messages")
     messages, urls = _without_parts(row["messages"])
-    fields = fields_of(read_turns(messages, "messages", SPELLING), "messages")
-    if images := _images(image_list(row), urls):
+    fields = fields_from_turns(parse_turns(messages, "messages", TURN_KEYS), "messages")
+    if images := _images(image_column(row), urls):
         fields["images"] = images
     return [with_metadata(fields, row, _KNOWN)]
 
 
 def _without_parts(messages: Any) -> tuple[Any, list[str]]:
-    """Return the messages with texts as contents, and the images of the first user's message.
+    """Return the messages with texts as contents, and the images of the first user message.
 
-    An image that stands in the column `images` is an empty text here.
+    An image that is in the column `images` has an empty text here.
     """
     if not isinstance(messages, list):
         return messages, []
     plain, urls = [], []
-    asked = False
+    after_user = False
     for number, message in enumerate(messages):
         if isinstance(message, dict) and isinstance(message.get("content"), list):
             field = f"messages[{number}].content"
             text, found = _join(message["content"], field)
-            if found and (asked or message.get("role") != "user"):
-                raise RowError("images are understood in the first user message alone", field)
+            if found and (after_user or message.get("role") != "user"):
+                raise RowError("images are supported only in the first user message", field)
             urls += found
             plain.append({**message, "content": text})
         else:
             plain.append(message)
-        asked = asked or (isinstance(message, dict) and message.get("role") == "user")
+        after_user = after_user or (isinstance(message, dict) and message.get("role") == "user")
     return plain, urls
 
 
 def _join(parts: list[Any], field: str) -> tuple[str, list[str]]:
     texts: list[str] = []
     urls: list[str] = []
-    begun = ended = False  # an image after a text; a further text would enclose it
+    has_text = image_after_text = False  # another text after such an image is an error
     for number, part in enumerate(parts):
-        place = f"{field}[{number}]"
-        kind, value = _part(part, place)
+        part_field = f"{field}[{number}]"
+        kind, value = _part(part, part_field)
         if kind == "text":
-            if ended:
-                message = "a record cannot say that an image stands between two texts"
-                raise RowError(f"{message}; put the images first", place)
+            if image_after_text:
+                message = "a record cannot say that an image is between two texts"
+                raise RowError(f"{message}; put the images first", part_field)
             texts.append(value)
-            begun = True
+            has_text = True
         else:
             urls.append(value)
-            ended = begun
+            image_after_text = has_text
     return "".join(texts), urls
 
 
@@ -116,26 +116,26 @@ def _part(part: Any, field: str) -> tuple[str, str]:
 
 
 def _images(column: list[str], urls: list[str]) -> list[str]:
-    """Return the images, which stand in the messages, or in the column and are marked there."""
+    """Return the images, from the messages, or from the column if the messages only mark them."""
     if not any(urls):
         if urls and len(urls) != len(column):
             message = f"the messages have {len(urls)} image parts for {len(column)} images"
             raise RowError(message, "images")
         return column
     if column or not all(urls):
-        raise RowError("images stand both in the messages and in this column; use one", "images")
+        raise RowError("images are both in the messages and in this column; use one", "images")
     return urls
 
 
-def from_record(record: Record, keep: Collection[str] = ()) -> dict[str, Any]:
-    """Return the row as trl reads it; a record without an output ends with the user's turn."""
-    turns = turns_of(record)
+def from_record(record: Record, columns: Collection[str] = ()) -> dict[str, Any]:
+    """Return the row for trl; a record without an output ends with the user's turn."""
+    turns = turns_from_record(record)
     if system := record.get("system"):
         turns.insert(0, Turn("system", system))
-    own: dict[str, Any] = {"messages": write_turns(turns, SPELLING)}
+    row: dict[str, Any] = {"messages": format_turns(turns, TURN_KEYS)}
     if images := record.get("images"):
-        own["images"] = images
-    return with_columns(own, record, _KNOWN, keep)
+        row["images"] = images
+    return with_columns(row, record, _KNOWN, columns)
 
 
 FORMAT = Format(

@@ -3,12 +3,12 @@
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.formats.base import Fields, Format, not_blank
+from seqit.records.formats.base import Fields, Format, require_not_blank
 from seqit.records.validation import describe
 
 
 def matches(row: Any) -> bool:
-    """Whether the row is a line of two tab-separated texts, the second a number."""
+    """Return whether the row is a line of two tab-separated texts, the second a number."""
     if not isinstance(row, str) or row.count("\t") != 1:
         return False
     number = row.partition("\t")[2].strip()
@@ -22,7 +22,7 @@ def to_records(row: Any) -> list[Fields]:
         found = f"{len(texts)} texts" if texts else describe(row)
         raise RowError(f"expected a line with a question, a tab and a number, found {found}")
     question, answer = texts
-    return [{"instruction": not_blank(question, "question"), "input": "", "output": answer}]
+    return [{"instruction": require_not_blank(question, "question"), "input": "", "output": answer}]
 
 
 FORMAT = Format(

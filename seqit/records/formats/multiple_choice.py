@@ -1,17 +1,24 @@
-"""Questions with choices, one of them right: MMLU, ARC, CommonsenseQA and others."""
+"""Multiple-choice questions with one correct choice: MMLU, ARC, CommonsenseQA and others."""
 
 from string import ascii_uppercase
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.formats.base import Fields, Format, not_blank, required, table, with_metadata
+from seqit.records.formats.base import (
+    Fields,
+    Format,
+    require_not_blank,
+    require_object,
+    required_text,
+    with_metadata,
+)
 from seqit.records.validation import describe
 
 _ANSWERS = ("answer", "answerKey")
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has a question with choices, and no image."""
+    """Return whether the row has a question with choices, and no image."""
     if not isinstance(row, dict) or "image" in row:
         return False
     question = row.get("question")
@@ -23,20 +30,20 @@ def matches(row: Any) -> bool:
 def to_records(row: Any) -> list[Fields]:
     """Return the question as instruction, the choices with their labels as input.
 
-    The output is the right one's label, as in ``(B)``; empty where the row does not tell. All
+    The output is the label of the correct choice, as in ``(B)``; empty if the row has none. All
     columns but the question's stay in the metadata.
     """
-    row = table(row, "'question', 'choices' and 'answer'")
+    row = require_object(row, "'question', 'choices' and 'answer'")
     question = row.get("question")
     if isinstance(question, dict):
-        stem = required(question, "stem")
+        stem = required_text(question, "stem")
         choices, column = question.get("choices"), "question.choices"
     else:
-        stem, column = required(row, "question"), "choices"
+        stem, column = required_text(row, "question"), "choices"
         choices = row.get(column)
     labelled = _labelled(choices, column)
     fields: Fields = {
-        "instruction": not_blank(stem, "question"),
+        "instruction": require_not_blank(stem, "question"),
         "input": "\n".join(f"({label}) {text}" for label, text in labelled),
         "output": _answer(row, [label for label, _ in labelled]),
     }
@@ -44,7 +51,10 @@ def to_records(row: Any) -> list[Fields]:
 
 
 def _labelled(choices: Any, column: str) -> list[tuple[str, str]]:
-    """Read choices: texts; {text, label}, each a list; or a list of {label, text}."""
+    """Return the choices as (label, text).
+
+    The column has texts; {text, label}, each a list; or a list of {label, text}.
+    """
     labels: Any = None
     texts = choices
     if isinstance(choices, dict):

@@ -1,4 +1,4 @@
-"""Record: seqit's own rows, which pass as they are."""
+"""Record: seqit's own rows, unchanged."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from seqit.records.normalize import normalize
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has what only a record has: id and lineage, or steps, and an instruction."""
+    """Return whether the row has an instruction, and either id and lineage, or steps."""
     if not isinstance(row, dict) or "instruction" not in row:
         return False
     return {"id", "lineage"} <= row.keys() or _are_steps(row.get("steps"))
@@ -22,7 +22,7 @@ def _are_steps(value: Any) -> bool:
 
 
 def to_records(row: Any) -> list[Fields]:
-    """Return the row, checked, with id and lineage filled in where they are missing."""
+    """Return the row, validated, with id and lineage filled in if they are missing."""
     return [{**normalize(row)}]
 
 

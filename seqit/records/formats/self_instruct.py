@@ -3,7 +3,14 @@
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.formats.base import Fields, Format, required, table, text, with_metadata
+from seqit.records.formats.base import (
+    Fields,
+    Format,
+    require_object,
+    required_text,
+    text_column,
+    with_metadata,
+)
 from seqit.records.validation import describe
 
 _KNOWN = frozenset(("instruction", "instances"))
@@ -11,14 +18,14 @@ _INSTANCE = frozenset(("input", "output"))
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has an instruction and a list of instances."""
+    """Return whether the row has an instruction and a list of instances."""
     return isinstance(row, dict) and "instruction" in row and isinstance(row.get("instances"), list)
 
 
 def to_records(row: Any) -> list[Fields]:
     """Return a record for each instance; they share the task's columns as metadata."""
-    row = table(row, "'instruction' and 'instances'")
-    instruction = required(row, "instruction")
+    row = require_object(row, "'instruction' and 'instances'")
+    instruction = required_text(row, "instruction")
     instances = row.get("instances")
     if not isinstance(instances, list):
         message = f"expected a list of {{input, output}}, found {describe(instances)}"
@@ -29,20 +36,20 @@ def to_records(row: Any) -> list[Fields]:
 
 
 def _fields(row: dict[str, Any], instruction: str, instance: Any, number: int) -> Fields:
-    place = f"instances[{number}]"
+    field = f"instances[{number}]"
     try:
-        instance = table(instance, "'input' and 'output'")
+        instance = require_object(instance, "'input' and 'output'")
         fields = {
             "instruction": instruction,
-            "input": text(instance, "input"),
-            "output": text(instance, "output"),
+            "input": text_column(instance, "input"),
+            "output": text_column(instance, "output"),
         }
     except RowError as error:
-        raise RowError(str(error), f"{place}.{error.field}" if error.field else place) from None
+        raise RowError(str(error), f"{field}.{error.field}" if error.field else field) from None
     extra = {key: value for key, value in instance.items() if key not in _INSTANCE}
     for key in extra:
         if key in row:
-            raise RowError("the task has a column of this name too; rename one", f"{place}.{key}")
+            raise RowError("the task has a column of this name too; rename one", f"{field}.{key}")
     return with_metadata(fields, row | extra, _KNOWN)
 
 

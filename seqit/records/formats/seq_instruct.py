@@ -1,15 +1,22 @@
 """Recorded completions of the reference implementation of Seq-Instruct (arXiv 2403.07794).
 
-A row has the completion that rewrites an instruction (`full_response`), and may have what it was
-made from (`ori_instruction`, `seq_mode`) and what its publisher read in it (`seq_instruction`).
+A row has the completion that rewrites an instruction (`full_response`), and may have its input
+(`ori_instruction`, `seq_mode`) and what its publisher parsed from it (`seq_instruction`).
 """
 
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.formats.base import Fields, Format, required, table, text, with_metadata
+from seqit.records.formats.base import (
+    Fields,
+    Format,
+    require_object,
+    required_text,
+    text_column,
+    with_metadata,
+)
 from seqit.records.identity import content_id
-from seqit.records.paper.instruction import read_instruction
+from seqit.records.paper.instruction import parse_instruction
 from seqit.records.reading_comparison import reading_difference
 from seqit.records.record import Lineage, Operation
 from seqit.records.validation import describe
@@ -23,21 +30,21 @@ _OPERATIONS: dict[str, Operation] = {
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has a completion."""
+    """Return whether the row has a completion."""
     return isinstance(row, dict) and isinstance(row.get("full_response"), str)
 
 
 def to_records(row: Any) -> list[Fields]:
-    """Return the chain that the completion gives, without an answer.
+    """Return the chain in the completion, without an answer.
 
-    Its lineage says what was done to which seed; where the row does not tell the mode, it is a
-    seed. All columns but the mode are kept in metadata; the published instruction too, unless it
-    is the one read here, and `reading_difference` says of which kind the difference is.
+    Its lineage has the operation and the seed; a row without a mode is a seed. All columns but
+    the mode are kept in metadata; the published instruction too, unless it equals the one parsed
+    here, and `difference` has the kind of the difference (see `reading_difference`).
     """
-    row = table(row, "'full_response'")
-    completion, original = required(row, "full_response"), text(row, "ori_instruction")
+    row = require_object(row, "'full_response'")
+    completion, original = required_text(row, "full_response"), text_column(row, "ori_instruction")
     try:
-        instruction = read_instruction(completion, finished=row.get("finish_reason") == "stop")
+        instruction = parse_instruction(completion, finished=row.get("finish_reason") == "stop")
     except RowError as error:
         raise RowError(str(error), "full_response") from None
     if instruction.split() == original.split():
@@ -46,18 +53,18 @@ def to_records(row: Any) -> list[Fields]:
     if lineage := _lineage(row, fields, original):
         fields["lineage"] = lineage
     known = {"seq_mode"}
-    published = published_in(row)
-    if published is not None and (differs := reading_difference(instruction, published)):
+    published = published_instruction(row)
+    if published is not None and (difference := reading_difference(instruction, published)):
         if "difference" in row:
             raise RowError("the record has a note of this name to make; rename it", "difference")
-        row = {**row, "difference": differs.kind}
+        row = {**row, "difference": difference.kind}
     else:
         known.add("seq_instruction")
     return [with_metadata(fields, row, known)]
 
 
-def published_in(row: Any) -> str | None:
-    """Return what the publisher read in the completion; None where the row does not tell."""
+def published_instruction(row: Any) -> str | None:
+    """Return what the publisher parsed from the completion; None if the row does not have it."""
     published = row.get("seq_instruction") if isinstance(row, dict) else None
     return published if isinstance(published, str) else None
 
@@ -69,12 +76,13 @@ def _lineage(row: dict[str, Any], fields: Fields, original: str) -> Lineage | No
     if not isinstance(mode, str) or mode not in _OPERATIONS:
         known = ", ".join(_OPERATIONS)
         raise RowError(f"expected one of {known}; found {describe(mode)}", "seq_mode")
-    own = content_id(fields)
+    chain_id = content_id(fields)
     seed = content_id({**fields, "instruction": original}) if original.strip() else ""
-    made: Lineage = {"root": seed or own, "iteration": 1, "operation": _OPERATIONS[mode]}
+    operation = _OPERATIONS[mode]
+    lineage: Lineage = {"root": seed or chain_id, "iteration": 1, "operation": operation}
     if seed:
-        made = {"root": seed, "parent": seed, **made}
-    return {**made, "method": "seq-instruct"}
+        lineage = {"root": seed, "parent": seed, **lineage}
+    return {**lineage, "method": "seq-instruct"}
 
 
 FORMAT = Format(
@@ -83,5 +91,5 @@ FORMAT = Format(
     "seq_mode, seq_instruction",
     matches,
     to_records,
-    published=published_in,
+    published=published_instruction,
 )

@@ -7,26 +7,26 @@ from seqit.errors import RowError
 from seqit.records.formats.base import (
     Fields,
     Format,
-    image_list,
-    table,
-    text,
+    image_column,
+    require_object,
+    text_column,
     with_columns,
     with_metadata,
 )
 from seqit.records.formats.chat import (
-    Spelling,
     Turn,
-    fields_of,
-    read_turns,
-    turns_of,
-    with_image_marks,
-    without_image_marks,
-    write_turns,
+    TurnKeys,
+    add_image_placeholders,
+    fields_from_turns,
+    format_turns,
+    parse_turns,
+    remove_image_placeholders,
+    turns_from_record,
 )
-from seqit.records.formats.messages import SPELLING as MESSAGES
+from seqit.records.formats.messages import TURN_KEYS as MESSAGE_KEYS
 from seqit.records.record import Record
 
-SPELLING = Spelling(
+TURN_KEYS = TurnKeys(
     "from",
     "value",
     {
@@ -41,23 +41,25 @@ _KNOWN = frozenset(("conversations", "system", "images"))
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has a list of turns named conversations."""
+    """Return whether the row has a list of turns named conversations."""
     return isinstance(row, dict) and isinstance(row.get("conversations"), list)
 
 
 def to_records(row: Any) -> list[Fields]:
     """Return the conversation as one record, earlier turns in `history`.
 
-    Turns may be {from, value}, {role, content} or, as in LIMA, texts of the user and the
-    assistant by turns. The system message may be a column or the first turn.
+    Turns may be {from, value}, {role, content} or, as in LIMA, alternating texts of the user and
+    the assistant. The system message may be a column or the first turn.
     """
-    row = table(row, "'conversations'")
+    row = require_object(row, "'conversations'")
     if "conversations" not in row:
         raise RowError("the column is missing", "conversations")
-    fields = fields_of(_turns(row["conversations"]), "conversations", text(row, "system"))
-    if images := image_list(row):
+    fields = fields_from_turns(
+        _turns(row["conversations"]), "conversations", text_column(row, "system")
+    )
+    if images := image_column(row):
         fields["images"] = images
-        fields = without_image_marks(fields)
+        fields = remove_image_placeholders(fields)
     return [with_metadata(fields, row, _KNOWN)]
 
 
@@ -65,16 +67,16 @@ def _turns(items: Any) -> list[Turn]:
     first = items[0] if isinstance(items, list) and items else None
     if isinstance(first, str) and all(type(item) is str for item in items):
         return [Turn("assistant" if n % 2 else "user", item) for n, item in enumerate(items)]
-    foreign = isinstance(first, dict) and "from" not in first and "role" in first
-    return read_turns(items, "conversations", MESSAGES if foreign else SPELLING)
+    has_roles = isinstance(first, dict) and "from" not in first and "role" in first
+    return parse_turns(items, "conversations", MESSAGE_KEYS if has_roles else TURN_KEYS)
 
 
-def from_record(record: Record, keep: Collection[str] = ()) -> dict[str, Any]:
-    """Return the row as axolotl and LLaMA-Factory read it: {from, value}, system a column."""
-    marked: Any = with_image_marks(record)
-    own: dict[str, Any] = {"conversations": write_turns(turns_of(marked), SPELLING)}
-    own |= {key: marked[key] for key in ("system", "images") if key in marked}
-    return with_columns(own, record, _KNOWN, keep)
+def from_record(record: Record, columns: Collection[str] = ()) -> dict[str, Any]:
+    """Return the row for axolotl and LLaMA-Factory: {from, value}, system as a column."""
+    fields: Any = add_image_placeholders(record)
+    row: dict[str, Any] = {"conversations": format_turns(turns_from_record(fields), TURN_KEYS)}
+    row |= {key: fields[key] for key in ("system", "images") if key in fields}
+    return with_columns(row, record, _KNOWN, columns)
 
 
 FORMAT = Format(

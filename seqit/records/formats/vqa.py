@@ -4,27 +4,34 @@ from collections import Counter
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.formats.base import Fields, Format, required, table, text, with_metadata
+from seqit.records.formats.base import (
+    Fields,
+    Format,
+    require_object,
+    required_text,
+    text_column,
+    with_metadata,
+)
 from seqit.records.validation import describe
 
 _KNOWN = frozenset(("image", "question", "answer"))
 
 
 def matches(row: Any) -> bool:
-    """Whether the row has an image and a question."""
+    """Return whether the row has an image and a question."""
     return isinstance(row, dict) and "image" in row and "question" in row
 
 
 def to_records(row: Any) -> list[Fields]:
-    """Return the row's record; of several answers the output is the most frequent.
+    """Return the row's record; of several answers the output is the most frequent one.
 
-    The first of them where several are equally frequent. All stay in `metadata.answers`.
+    If several are equally frequent, it is the first of them. All stay in `metadata.answers`.
     """
-    row = table(row, "'image', 'question' and 'answer'")
+    row = require_object(row, "'image', 'question' and 'answer'")
     fields = {
-        "instruction": required(row, "question"),
+        "instruction": required_text(row, "question"),
         "input": "",
-        "output": text(row, "answer") or _most_frequent(row.get("answers")),
+        "output": text_column(row, "answer") or _most_frequent(row.get("answers")),
         "images": [_image(row)],
     }
     return [with_metadata(fields, row, _KNOWN)]
@@ -34,7 +41,7 @@ def _image(row: dict[str, Any]) -> str:
     image = row.get("image")
     if not isinstance(image, str) or not image:
         message = f"expected the path or URL of an image, found {describe(image)}"
-        raise RowError(f"{message}; images inside the row must be files first", "image")
+        raise RowError(f"{message}; save images inside the row as files", "image")
     return image
 
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from seqit.errors import RowError
-from seqit.records.formats.base import Fields, Format, required, table, with_metadata
+from seqit.records.formats.base import Fields, Format, require_object, required_text, with_metadata
 from seqit.records.validation import describe
 
 _KNOWN = frozenset(("question", "context"))
 
 
 def matches(row: Any) -> bool:
-    """Whether the row is a whole document: {"data": [{"paragraphs": …}]}."""
+    """Return whether the row is a whole document: {"data": [{"paragraphs": …}]}."""
     if not isinstance(row, dict) or not isinstance(row.get("data"), list):
         return False
     return any(isinstance(article, dict) and "paragraphs" in article for article in row["data"])
@@ -20,8 +20,8 @@ def matches(row: Any) -> bool:
 def items(document: Any) -> Iterator[Any]:
     """Yield each question with the columns of its paragraph, its article and the document.
 
-    What cannot be taken apart, or has a column that an outer level has too, is yielded as it
-    stands: `to_records` refuses it, and the others go on.
+    An object that cannot be split, or has a column of the same name as an outer level, is yielded
+    unchanged: `to_records` refuses it, and the others continue.
     """
     for article in _inner(document, "data"):
         for paragraph in _inner(article, "paragraphs"):
@@ -29,27 +29,27 @@ def items(document: Any) -> Iterator[Any]:
 
 
 def _inner(outer: Any, key: str) -> Iterator[Any]:
-    """Yield the objects of a list, joined with the columns that stand around it."""
+    """Yield the objects of the list `outer[key]`, joined with the other columns of `outer`."""
     listed = outer.get(key) if isinstance(outer, dict) else None
     if not isinstance(listed, list):
         yield outer
         return
-    around = {name: value for name, value in outer.items() if name != key}
+    columns = {name: value for name, value in outer.items() if name != key}
     for item in listed:
-        joinable = isinstance(item, dict) and around.keys().isdisjoint(item)
-        yield {**around, **item} if joinable else item
+        joinable = isinstance(item, dict) and columns.keys().isdisjoint(item)
+        yield {**columns, **item} if joinable else item
 
 
 def to_records(row: Any) -> list[Fields]:
     """Return the question's record: its input is the paragraph, its output the first answer.
 
-    `metadata` has the question's id, the title, and all answers with the places of their spans.
+    `metadata` has the question's id, the title, and all answers with the offsets of their spans.
     A question without an answer in the paragraph (SQuAD 2.0) has an empty output.
     """
-    row = table(row, "'question', 'context' and 'answers'")
+    row = require_object(row, "'question', 'context' and 'answers'")
     fields = {
-        "instruction": required(row, "question"),
-        "input": required(row, "context"),
+        "instruction": required_text(row, "question"),
+        "input": required_text(row, "context"),
         "output": _first_answer(row.get("answers", [])),
     }
     return [with_metadata(fields, row, _KNOWN)]

@@ -1,90 +1,88 @@
-"""Rows in: one reader for JSONL, JSON arrays and Parquet, plain or compressed."""
+"""Reading rows from JSONL, JSON arrays and Parquet, plain or compressed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, Literal
 
 from seqit.errors import RowError
-from seqit.records.decode import decode, not_utf8
+from seqit.records.decode import decode, not_utf8_message
 from seqit.records.normalize import normalize
 from seqit.records.parquet import read_parquet
-from seqit.records.readers.split import elements, lines
+from seqit.records.readers.split import split_array, split_lines
 from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import schema
 from seqit.stores.sources import BrokenSource, SourceStream, open_source
 
-Wait = Callable[[], None]
+BeforeRead = Callable[[], None]
+"""Called before each read that may block, to flush the results of earlier rows."""
 
 RowUnit = Literal["lines", "elements", "values"]
-"""What stands for a row in a source: a line of JSON, an element of an array, a decoded value."""
+"""What a raw row is in a source: a line of JSON, an element of an array, or a decoded value."""
 
 RawRow = tuple[int, Any]
-"""Line number, from 1, and what stands there for a row, or the error that says why nothing does."""
+"""Line number, from 1, and the bytes or the value of a row, or the error if it cannot be read."""
 
 
 def read_records(
-    names: Iterable[str], stats: RunStats, before_read: Wait | None = None
+    names: Iterable[str], stats: RunStats, before_read: BeforeRead | None = None
 ) -> Iterator[Row]:
-    """Yield every valid record of the sources, in order; the others fail in the account.
+    """Yield every valid record of the sources, in order; other rows count as failed.
 
-    Rows of other shapes are adopted (seqit.records.normalize), so `Row.value` is always a Record.
-    Raises SeqitError where a source cannot be opened.
+    Rows are normalized (seqit.records.normalize), so `Row.value` is always a Record. Raises
+    SeqitError if a source cannot be opened.
     """
     return to_records(read_rows(names, stats, before_read), stats)
 
 
 def to_records(rows: Iterable[Row], stats: RunStats) -> Iterator[Row]:
-    """Yield the rows that are records, or become records when adopted; the others fail."""
+    """Yield the rows that are records, normalized if needed; the others count as failed."""
     is_valid = schema("record").is_valid
     for row in rows:
         if is_valid(row.value):
             yield row
             continue
         try:
-            yield row.changed(normalize(row.value))
+            yield row.with_value(normalize(row.value))
         except RowError as error:
             fail_row(stats, row, error)
 
 
 def read_rows(
-    names: Iterable[str], stats: RunStats, before_read: Wait | None = None
+    names: Iterable[str], stats: RunStats, before_read: BeforeRead | None = None
 ) -> Iterator[Row]:
-    """Yield every JSON value of the sources, whatever it holds; unreadable rows fail."""
+    """Yield every JSON value of the sources, of any type; rows that cannot be decoded fail."""
     for name in names:
         with open_source(name, before_read) as source:
-            yield from rows_of(source, stats)
+            yield from read_source_rows(source, stats)
 
 
-def rows_of(source: SourceStream, stats: RunStats) -> Iterator[Row]:
+def read_source_rows(source: SourceStream, stats: RunStats) -> Iterator[Row]:
     """Yield every JSON value of one open source."""
-    return rows_from(parts_of(source), source.name, unit_of(source), stats)
+    return decode_rows(read_raw_rows(source), source.name, row_unit(source), stats)
 
 
-def unit_of(source: SourceStream) -> RowUnit:
-    """Return what stands for a row in the source, told by its first bytes."""
+def row_unit(source: SourceStream) -> RowUnit:
+    """Return the unit of the source's rows, detected from its first bytes."""
     if source.is_parquet:
         return "values"
     return "elements" if source.start.lstrip()[:1] == b"[" else "lines"
 
 
-def parts_of(source: SourceStream, unit: RowUnit | None = None) -> Iterator[RawRow]:
-    """Yield what stands for each row of one open source, not decoded yet.
-
-    A source that breaks off ends with its BrokenSource.
-    """
-    return chain.from_iterable(batches_of(source, unit))
+def read_raw_rows(source: SourceStream, unit: RowUnit | None = None) -> Iterator[RawRow]:
+    """Yield the raw rows of one open source; a broken source ends with its BrokenSource."""
+    return chain.from_iterable(read_raw_batches(source, unit))
 
 
-def batches_of(source: SourceStream, unit: RowUnit | None = None) -> Iterator[list[RawRow]]:
-    """Yield the same in lists, each of what has come with one read."""
+def read_raw_batches(source: SourceStream, unit: RowUnit | None = None) -> Iterator[list[RawRow]]:
+    """Yield the same in lists, one for each read that completes any row."""
     number = 0
     try:
-        for batch in _SPLIT[unit or unit_of(source)](source):
+        for batch in _SPLITTERS[unit or row_unit(source)](source):
             if batch:
                 number = batch[-1][0]
                 yield batch
-    except BrokenSource as broken:
-        yield [(number, broken)]
+    except BrokenSource as error:
+        yield [(number, error)]
 
 
 def _values(source: SourceStream) -> Iterator[list[RawRow]]:
@@ -94,55 +92,57 @@ def _values(source: SourceStream) -> Iterator[list[RawRow]]:
         number += len(rows)
 
 
-_SPLIT: dict[RowUnit, Callable[[SourceStream], Iterator[list[RawRow]]]] = {
-    "lines": lambda source: lines(source.chunks()),
-    "elements": lambda source: elements(source.chunks()),
+_SPLITTERS: dict[RowUnit, Callable[[SourceStream], Iterator[list[RawRow]]]] = {
+    "lines": lambda source: split_lines(source.chunks()),
+    "elements": lambda source: split_array(source.chunks()),
     "values": _values,
 }
 
 
-def rows_from(parts: Iterable[RawRow], name: str, unit: RowUnit, stats: RunStats) -> Iterator[Row]:
-    """Yield the rows of parts of the source NAME; counts all, and fails those it cannot decode.
+def decode_rows(
+    raw_rows: Iterable[RawRow], name: str, unit: RowUnit, stats: RunStats
+) -> Iterator[Row]:
+    """Yield the decoded rows of the source `name`; counts all, and fails those it cannot decode.
 
-    It depends on nothing but the parts, so that any process may do it.
+    It depends only on `raw_rows`, so that it can run in any process.
     """
-    # The bytes of an array's element may spread over lines: they are not a row of JSONL.
+    # An array's element may span several lines, so that its bytes are not a row of JSONL.
     verbatim = unit == "lines"
-    for number, part in _sound(parts, name, stats):
+    for number, raw in _without_errors(raw_rows, name, stats):
         if unit == "values":
-            yield Row(part, name, number)
+            yield Row(raw, name, number)
             continue
         try:
-            row = Row(decode(part), name, number, part if verbatim else None)
+            row = Row(decode(raw), name, number, raw if verbatim else None)
         except RowError as error:
-            stats.fail(Row(None, name, number, part), "read", "not-json", str(error))
+            stats.fail(Row(None, name, number, raw), "read", "not-json", str(error))
         else:
             yield row
 
 
-def texts_from(parts: Iterable[RawRow], name: str, stats: RunStats) -> Iterator[Row]:
-    """Yield lines of the source NAME as texts; counts all, and fails those that are not UTF-8."""
-    for number, line in _sound(parts, name, stats):
+def decode_texts(raw_rows: Iterable[RawRow], name: str, stats: RunStats) -> Iterator[Row]:
+    """Yield the lines of the source `name` as texts; counts all, fails those that are not UTF-8."""
+    for number, line in _without_errors(raw_rows, name, stats):
         try:
             text = line.removesuffix(b"\r").decode()
         except UnicodeDecodeError as error:
             row = Row(None, name, number, line)
-            stats.fail(row, "read", "not-text", not_utf8(line, error))
+            stats.fail(row, "read", "not-text", not_utf8_message(line, error))
         else:
             yield Row(text, name, number)
 
 
-def weight(part: RawRow) -> int:
-    """Return the bytes of a part that is yet to be decoded, else 0.
+def undecoded_size(raw_row: RawRow) -> int:
+    """Return the size in bytes of a row that is not decoded yet, else 0.
 
-    What is decoded already, rows of Parquet, is not for another process: pyarrow has threads,
-    which do not live on in a forked one.
+    Rows of Parquet, which are decoded already, do not start workers: pyarrow has threads, which
+    do not survive a fork.
     """
-    return len(part[1]) if isinstance(part[1], bytes) else 0
+    return len(raw_row[1]) if isinstance(raw_row[1], bytes) else 0
 
 
-def document_of(source: SourceStream, stats: RunStats) -> Iterator[Row]:
-    """Yield one open source as one JSON value, held in memory; its items are not counted yet."""
+def read_document(source: SourceStream, stats: RunStats) -> Iterator[Row]:
+    """Yield one open source as one JSON value, wholly in memory; its items are not counted yet."""
     try:
         yield Row(decode(b"".join(source.chunks())), source.name)
     except (BrokenSource, RowError) as error:
@@ -150,37 +150,37 @@ def document_of(source: SourceStream, stats: RunStats) -> Iterator[Row]:
         stats.fail(Row(None, source.name), "read", "not-json", str(error))
 
 
-_MAKERS = {"response": "seqit respond", "score": "seqit judge and seqit score"}
+_PRODUCERS = {"response": "seqit respond", "score": "seqit judge and seqit score"}
 
 
-def keep_valid(rows: Iterator[Row], stats: RunStats, name: str) -> Iterator[Row]:
-    """Yield the rows that match schema NAME; the others fail in the account."""
-    check = schema(name)
+def filter_valid(rows: Iterator[Row], stats: RunStats, name: str) -> Iterator[Row]:
+    """Yield the rows that match the schema `name`; the others count as failed."""
+    row_schema = schema(name)
     for row in rows:
-        if check.is_valid(row.value):
+        if row_schema.is_valid(row.value):
             yield row
         else:
-            problem = check.problems(row.value)[0]
-            maker = _MAKERS.get(name)
-            hint = f"; rows of this form are made by {maker}" if maker else ""
+            problem = row_schema.problems(row.value)[0]
+            producer = _PRODUCERS.get(name)
+            hint = f"; rows of this form are made by {producer}" if producer else ""
             fail_row(stats, row, RowError(problem.message + hint, problem.field))
 
 
 def fail_row(stats: RunStats, row: Row, error: RowError, stage: str = "validate") -> None:
     """Count a row as failed, with the field that the error names as evidence."""
-    where = {"field": error.field} if error.field else {}
+    evidence = {"field": error.field} if error.field else {}
     message = f"{error.field}: {error}" if error.field else str(error)
-    stats.fail(row, stage, "invalid", message, **where)
+    stats.fail(row, stage, "invalid", message, **evidence)
 
 
-def _sound(parts: Iterable[RawRow], name: str, stats: RunStats) -> Iterator[RawRow]:
-    """Yield the parts that hold something; counts all, and fails those that hold an error."""
-    for number, part in parts:
+def _without_errors(raw_rows: Iterable[RawRow], name: str, stats: RunStats) -> Iterator[RawRow]:
+    """Yield the raw rows that could be read; counts all, and fails those that are errors."""
+    for number, raw in raw_rows:
         stats.read += 1
-        if isinstance(part, BrokenSource):
-            # Counts as one row: how many nobody can read is unknown.
-            stats.fail(Row(None, name, number), "read", "broken-source", str(part))
-        elif isinstance(part, RowError):
-            stats.fail(Row(None, name, number), "read", "too-long", str(part))
+        if isinstance(raw, BrokenSource):
+            # Counts as one row: how many rows are lost is unknown.
+            stats.fail(Row(None, name, number), "read", "broken-source", str(raw))
+        elif isinstance(raw, RowError):
+            stats.fail(Row(None, name, number), "read", "too-long", str(raw))
         else:
-            yield number, part
+            yield number, raw

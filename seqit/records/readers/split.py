@@ -1,4 +1,4 @@
-"""Byte chunks become lines, or the elements of one JSON array; no more than a row is held."""
+"""Splitting byte chunks into lines or JSON array elements, with at most one row in memory."""
 
 import re
 from collections.abc import Iterator
@@ -13,50 +13,49 @@ RawPart = tuple[int, bytes | RowError]
 """Line number, from 1, and the row's bytes or why there are none."""
 
 
-def lines(chunks: Iterator[bytes]) -> Iterator[list[RawPart]]:
-    """Yield the lines that each chunk completes, blank ones left out, with their numbers.
+def split_lines(chunks: Iterator[bytes]) -> Iterator[list[RawPart]]:
+    """Yield the lines that each chunk completes, without blank ones, with their numbers.
 
-    A line over MAX_ROW comes as a RowError.
+    A line over MAX_ROW is yielded as a RowError.
     """
     number = 1
-    held: list[bytes] = []  # the unfinished line, in pieces
+    pieces: list[bytes] = []  # of the unfinished line
     size = 0
     for chunk in chunks:
-        first, *whole = chunk.split(b"\n")
+        first, *rest = chunk.split(b"\n")
         size += len(first)
         if size <= MAX_ROW:
-            held.append(first)
-        if not whole:
+            pieces.append(first)
+        if not rest:
             continue
-        found = _line(number, held, size)
+        found = _line(number, pieces, size)
         number += 1
-        last = whole.pop()
-        for line in whole:
+        last = rest.pop()
+        for line in rest:
             if line and not line.isspace():
                 found.append((number, line))
             number += 1
-        held, size = [last], len(last)
+        pieces, size = [last], len(last)
         yield found
-    yield _line(number, held, size)
+    yield _line(number, pieces, size)
 
 
 def _line(number: int, pieces: list[bytes], size: int) -> list[RawPart]:
     if size > MAX_ROW:
-        return [(number, too_long(size))]
+        return [(number, row_too_long(size))]
     line = b"".join(pieces)
     return [(number, line)] if line and not line.isspace() else []
 
 
-def too_long(size: int) -> RowError:
-    """Return the error of a row of `size` bytes, where MAX_ROW are accepted."""
+def row_too_long(size: int) -> RowError:
+    """Return the error for a row of `size` bytes, which is more than MAX_ROW."""
     return RowError(
         f"the row has {size:,} bytes; the longest accepted has {MAX_ROW:,} "
         "(JSONL needs one row a line: does the file have line ends?)"
     )
 
 
-# A whole string (with an empty group 1 where it is cut off by the end of the buffer), or one of
-# the characters that open and close.
+# A string (group 1 is empty if the end of the buffer cuts it off), or a structural character.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|[\[\]{},]', re.DOTALL)
 _OPEN, _CLOSE = frozenset(b"[{"), frozenset(b"]}")
 
@@ -64,14 +63,14 @@ _OPEN, _CLOSE = frozenset(b"[{"), frozenset(b"]}")
 class ArraySplitter:
     """Splits a JSON array into the bytes of its elements, without parsing them.
 
-    An element that is not JSON still ends at its comma, so that its neighbours survive.
+    An element that is not JSON still ends at its comma, so that the others can be read.
     """
 
     def __init__(self) -> None:
         self.buffer = b""
         self.number = 1  # line of the buffer's first byte
         self.begin = 0  # the element's first byte in the buffer
-        self.scan = 0  # where to go on looking
+        self.scan = 0  # where to continue the search
         self.depth = 0
         self.closed = False
 
@@ -82,7 +81,7 @@ class ArraySplitter:
         self.begin = 0
         while not self.closed and (token := _TOKEN.search(self.buffer, self.scan)):
             if token.group(1) == b"":
-                self.scan = token.start()  # a string that goes on in the next chunk
+                self.scan = token.start()  # a string that continues in the next chunk
                 break
             self.scan = token.end()
             character = self.buffer[token.start()]
@@ -102,12 +101,12 @@ class ArraySplitter:
         if len(self.buffer) - self.begin > MAX_ROW:
             raise BrokenSource(
                 f"an element of the JSON array has over {MAX_ROW:,} bytes, "
-                "or a quotation mark is missing; what follows cannot be told apart"
+                "or a quotation mark is missing; the rest of the array cannot be read"
             )
 
     def _element(self, end: int) -> Iterator[RawPart]:
         text = self.buffer[self.begin : end].lstrip()
-        self._advance(end - len(text))  # over the white space, whose lines count
+        self._advance(end - len(text))  # past the white space, whose lines are counted
         if text:
             yield self.number, text
         self._advance(end + 1)
@@ -117,10 +116,10 @@ class ArraySplitter:
         self.begin = position
 
 
-def elements(chunks: Iterator[bytes]) -> Iterator[list[RawPart]]:
-    """Yield the elements of a JSON array that each chunk completes, with their first lines.
+def split_array(chunks: Iterator[bytes]) -> Iterator[list[RawPart]]:
+    """Yield the elements of a JSON array that each chunk completes, with their line numbers.
 
-    Raises BrokenSource where the array is not closed, or something follows it.
+    Raises BrokenSource if the array is not closed, or something follows it.
     """
     splitter = ArraySplitter()
     for chunk in chunks:
@@ -128,7 +127,7 @@ def elements(chunks: Iterator[bytes]) -> Iterator[list[RawPart]]:
             splitter.buffer += chunk
             continue
         found: list[RawPart] = []
-        try:  # what comes before a break is good
+        try:  # elements before the error are valid
             for part in splitter.feed(chunk):
                 found.append(part)  # noqa: PERF402
         except BrokenSource:

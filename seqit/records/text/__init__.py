@@ -1,0 +1,1 @@
+"""Text helpers shared by the parsers of completions: quotes, invisible characters, reasoning."""

@@ -1,4 +1,4 @@
-"""Rows out to a folder of numbered files, of an exact number of rows each, whole or not at all."""
+"""Writing rows to a folder of numbered files with a fixed number of rows, replaced atomically."""
 
 import contextlib
 import re
@@ -12,83 +12,88 @@ from seqit.errors import SeqitError, UsageError
 from seqit.records.writers.sink import Sink, open_sink
 from seqit.stores.partial import partial_folder
 
-FORMATS = ("parquet", "jsonl", "jsonl.zst", "jsonl.gz")
-_PART = "part-{:05}.{}"
-_OWN = re.compile(rf"part-\d{{5,}}\.({'|'.join(FORMATS)})|plan\.json")
+SHARD_FORMATS = ("parquet", "jsonl", "jsonl.zst", "jsonl.gz")
+_SHARD_NAME = "part-{:05}.{}"
+_OWN_FILES = re.compile(rf"part-\d{{5,}}\.({'|'.join(SHARD_FORMATS)})|plan\.json")
 
 
-class Shards:
-    """Writes part-00000, part-00001, …; each but the last holds `rows` rows. One is always there.
+class ShardSink:
+    """Writes part-00000, part-00001, …: at least one file, each but the last with `rows` rows.
 
-    `parts` tells the name and the rows of each.
+    `parts` has the name and the number of rows of each file.
     """
 
-    def __init__(self, folder: Path, rows: int, form: str) -> None:
+    def __init__(self, folder: Path, rows: int, file_format: str) -> None:
         self.parts: list[dict[str, Any]] = []
-        self._folder, self._rows, self._form = folder, rows, form
+        self._folder, self._rows, self._file_format = folder, rows, file_format
         self._left = 0
-        self._open = contextlib.ExitStack()
+        self._open_file = contextlib.ExitStack()
         self._sink: Sink | None = None
 
     def write(self, line: bytes, value: Any) -> None:
-        """Take one row; begins the next file where one is full."""
+        """Write one row; starts the next file if the current one is full."""
         if not self._left or self._sink is None:
-            self._sink = self._next()
+            self._sink = self._next_file()
         self._sink.write(line, value)
         self._left -= 1
         self.parts[-1]["rows"] += 1
 
-    def _next(self) -> Sink:
-        self._open.close()
-        name = _PART.format(len(self.parts), self._form)
+    def _next_file(self) -> Sink:
+        self._open_file.close()
+        name = _SHARD_NAME.format(len(self.parts), self._file_format)
         self.parts.append({"name": name, "rows": 0})
         self._left = self._rows
-        return self._open.enter_context(open_sink(str(self._folder / name), sys.stdout.buffer))
+        path = str(self._folder / name)
+        return self._open_file.enter_context(open_sink(path, sys.stdout.buffer))
 
     def flush(self) -> None:
-        """Do nothing: nobody sees a file before all are whole."""
+        """Do nothing: no file is visible before all are complete."""
 
     def close(self) -> None:
-        """Close the last file; an empty one stands for no rows at all."""
+        """Close the last file; if there were no rows, write one empty file."""
         if not self.parts:
-            self._next()
-        self._open.close()
+            self._next_file()
+        self._open_file.close()
 
-    def abandon(self, error: BaseException) -> None:
-        """Leave off amid a file."""
-        self._open.__exit__(type(error), error, error.__traceback__)
+    def abort(self, error: BaseException) -> None:
+        """Close the current file without completing it."""
+        self._open_file.__exit__(type(error), error, error.__traceback__)
 
 
 @contextlib.contextmanager
 def open_shards(
-    target: str, rows: int, form: str, beside: Callable[[Shards], dict[str, bytes]]
-) -> Iterator[Shards]:
-    """Open a folder that appears, with all its files, when the block ends well, or not at all.
+    target: str, rows: int, file_format: str, extra_files: Callable[[ShardSink], dict[str, bytes]]
+) -> Iterator[ShardSink]:
+    """Open a folder that appears with all its files if the block ends without an error.
 
-    `beside` gives further files, by name, at the end. A folder of shards is replaced; between the
-    two renames nothing stands under its name. Raises SeqitError for any other folder.
+    `extra_files` is called at the end and returns further files by name. An existing folder of
+    shards is replaced; between the two renames, no folder has its name. Raises SeqitError for any
+    other folder.
     """
-    check_folder(target)
+    check_shard_folder(target)
     folder = Path(target).resolve()
     with contextlib.ExitStack() as stack:
         try:
             partial = stack.enter_context(partial_folder(folder))
         except OSError as error:
             raise SeqitError(f"{target}: {error.strerror}") from None
-        shards = Shards(partial, rows, form)
+        shards = ShardSink(partial, rows, file_format)
         try:
             yield shards
             shards.close()
         except BaseException as error:
-            shards.abandon(error)
+            shards.abort(error)
             raise
-        for name, content in beside(shards).items():
+        for name, content in extra_files(shards).items():
             (partial / name).write_bytes(content)
         _replace(folder, partial)
 
 
-def check_folder(target: str) -> None:
-    """Raise, before any work, where shards cannot be written to a folder."""
+def check_shard_folder(target: str) -> None:
+    """Check, before any work, that shards can be written to a folder.
+
+    Raises UsageError if it is a file, SeqitError if it cannot be created or has other files.
+    """
     folder = Path(target)
     if not folder.resolve().parent.is_dir():
         raise SeqitError(f"{target}: the directory {folder.parent} does not exist; make it first")
@@ -96,10 +101,10 @@ def check_folder(target: str) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"{target} is a file, and shards need a folder; name another one")
-    others = sorted(path.name for path in folder.iterdir() if not _OWN.fullmatch(path.name))
+    others = sorted(path.name for path in folder.iterdir() if not _OWN_FILES.fullmatch(path.name))
     if others:
         raise SeqitError(
-            f"{target} holds other files ({others[0]}), and a new set of shards would replace "
+            f"{target} contains other files ({others[0]}), and a new set of shards would replace "
             "them; name another folder"
         )
 
@@ -108,11 +113,11 @@ def _replace(folder: Path, partial: Path) -> None:
     if not folder.exists():
         partial.rename(folder)
         return
-    aside = partial.with_suffix(".replaced")
-    folder.rename(aside)
+    replaced = partial.with_suffix(".replaced")
+    folder.rename(replaced)
     try:
         partial.rename(folder)
     except BaseException:
-        aside.rename(folder)
+        replaced.rename(folder)
         raise
-    shutil.rmtree(aside)
+    shutil.rmtree(replaced)

@@ -1,4 +1,4 @@
-"""Rows out: standard output or a file that appears whole or not at all; JSONL or Parquet."""
+"""Writing rows as JSONL or Parquet, to standard output or to a file that is replaced atomically."""
 
 import contextlib
 import hashlib
@@ -11,26 +11,26 @@ from seqit.errors import RowError, UsageError
 from seqit.records.readers.rows import fail_row
 from seqit.records.run_stats import Row, RunStats
 from seqit.records.validation import Schema
-from seqit.stores.targets import check_target, compressed, whole_file
+from seqit.stores.targets import atomic_file, check_target, compressed
 
 _OTHER_FORMATS = (".csv", ".tsv", ".xlsx", ".arrow", ".parquet.gz", ".parquet.zst")
 
 
 class Sink(Protocol):
-    """Where written rows go."""
+    """Destination of written rows."""
 
     def write(self, line: bytes, value: Any) -> None:
-        """Take one row: its JSON text without line end, and its value."""
+        """Write one row: its JSON text without line end, and its value."""
 
     def flush(self) -> None:
-        """Pass on what was written so far, before a read that may wait."""
+        """Pass on what was written so far, before a read that may block."""
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is still buffered."""
 
 
-class JsonLines:
-    """One JSON text a line."""
+class JsonLinesSink:
+    """JSONL: one JSON text per line."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._write = file.write
@@ -42,7 +42,7 @@ class JsonLines:
         self._write(line + b"\n")
 
 
-class Parquet:
+class ParquetSink:
     """Records in Parquet row groups."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -59,8 +59,8 @@ class Parquet:
         """Do nothing: a row group is written when it is full."""
 
 
-class Discard:
-    """Counts as written what nobody wants to see, as `validate` does."""
+class NullSink:
+    """Discards rows that are only counted, as in `validate`."""
 
     def write(self, line: bytes, value: Any) -> None:
         """Drop the row."""
@@ -72,8 +72,8 @@ class Discard:
         """Do nothing."""
 
 
-class Hashed:
-    """Passes rows on and hashes them: sha256 over the JSON lines as JSONL would hold them."""
+class HashingSink:
+    """Passes rows on and computes the sha256 of their JSON lines, as in an uncompressed JSONL."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -93,18 +93,18 @@ class Hashed:
 
 
 def write_rows(rows: Iterable[Row], sink: Sink, stats: RunStats, schema: Schema | None) -> None:
-    """Write all rows and count them; a row that does not match the schema fails instead."""
-    for row, line in with_lines(rows, stats, schema):
+    """Write all rows and count them; a row that does not match the schema counts as failed."""
+    for row, line in encode_rows(rows, stats, schema):
         sink.write(line, row.value)
         stats.written += 1
 
 
-def with_lines(
+def encode_rows(
     rows: Iterable[Row], stats: RunStats, schema: Schema | None
 ) -> Iterator[tuple[Row, bytes]]:
-    """Yield each row with its JSON text; a row that does not match the schema fails instead.
+    """Yield each row with its JSON text; a row that does not match the schema counts as failed.
 
-    A row nobody changed (`raw`) was validated when it was read, and is written byte for byte.
+    An unchanged row (with `raw`) was validated when it was read, and is written byte for byte.
     """
     for row in rows:
         line = row.raw
@@ -118,7 +118,7 @@ def with_lines(
 
 
 def encode(value: Any, schema: Schema | None = None) -> bytes:
-    """Return the JSON text of a value; raises RowError where there is none or it is not valid."""
+    """Return the JSON text of a value; raises RowError if it is invalid or cannot be encoded."""
     if schema is not None and not schema.is_valid(value):
         problem = schema.problems(value)[0]
         raise RowError(problem.message, problem.field)
@@ -130,21 +130,23 @@ def encode(value: Any, schema: Schema | None = None) -> bytes:
 
 @contextlib.contextmanager
 def open_sink(target: str | None, stdout: IO[bytes]) -> Iterator[Sink]:
-    """Open standard output (None or ``-``) or a file; its name's ending tells the kind.
+    """Open standard output (None or ``-``) or a file, in the format of its suffix.
 
-    ``.parquet`` is Parquet, ``.gz`` and ``.zst`` are compressed, all else is JSONL. The file
-    replaces its predecessor when the block ends well, and is not seen before.
+    ``.parquet`` is Parquet, ``.gz`` and ``.zst`` are compressed JSONL, all else is JSONL. The file
+    replaces an existing one if the block ends without an error. Raises UsageError for suffixes of
+    other formats.
     """
     if target is None or target == "-":
-        yield from _closing(JsonLines(stdout))
+        yield from _close_after(JsonLinesSink(stdout))
         return
     check_target(target)
     if target.endswith(_OTHER_FORMATS):
         raise UsageError(f"{target}: rows are written as .jsonl, .jsonl.gz, .jsonl.zst or .parquet")
-    with whole_file(target) as file, compressed(file, target) as content:
-        yield from _closing(Parquet(content) if target.endswith(".parquet") else JsonLines(content))
+    with atomic_file(target) as file, compressed(file, target) as content:
+        is_parquet = target.endswith(".parquet")
+        yield from _close_after(ParquetSink(content) if is_parquet else JsonLinesSink(content))
 
 
-def _closing(sink: Sink) -> Iterator[Sink]:
+def _close_after(sink: Sink) -> Iterator[Sink]:
     yield sink
     sink.close()

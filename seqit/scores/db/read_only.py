@@ -1,9 +1,9 @@
-"""What a query may do: read the views, and nothing else.
+"""Check that a query only reads the views.
 
 DuckDB's own lock (no external access but the given files) is not enough: its list of allowed
 paths permits writing too, so `WITH x AS (COPY … TO 'the given file')`, EXPLAIN ANALYZE COPY and
-functions that execute SQL text could overwrite what was given to be read. So the query's syntax
-tree, as DuckDB's parser gives it, must consist of known harmless parts.
+functions that execute SQL text could overwrite the given files. Therefore the query's syntax tree,
+as returned by DuckDB's parser, must consist of parts that are known to be harmless.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def check_query(syntax: str) -> None:
         raise SeqitError(f"{_READS_ONLY} (or PIVOT … ON x IN (…), which names its columns).")
     count = len(tree["statements"])
     if count != 1:
-        raise SeqitError(f"{_READS_ONLY}; this is {count or 'none'}.")
+        raise SeqitError(f"{_READS_ONLY}; this has {count or 'no'} statements.")
     for node in _walk(tree["statements"]):
         _check_node(node)
 
@@ -43,7 +43,7 @@ def _check_node(node: dict[str, Any]) -> None:
     kind = node.get("type")
     if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _NODES:
         what = kind.removesuffix("_QUERY_NODE").removesuffix("_NODE")
-        raise SeqitError(f"{_READS_ONLY}; this one has {what} in it.")
+        raise SeqitError(f"{_READS_ONLY}; this one contains {what}.")
     if kind == "TABLE_FUNCTION":
         name = node["function"]["function_name"].lower()
         if name not in _TABLE_FUNCTIONS:
@@ -55,30 +55,31 @@ def _check_node(node: dict[str, Any]) -> None:
 
 
 def _walk(tree: Any) -> Iterator[dict[str, Any]]:
-    left = [tree]
-    while left:
-        value = left.pop()
+    """Yield all dictionaries of the tree."""
+    pending = [tree]
+    while pending:
+        value = pending.pop()
         if isinstance(value, dict):
             yield value
-            left.extend(value.values())
+            pending.extend(value.values())
         elif isinstance(value, list):
-            left.extend(value)
+            pending.extend(value)
 
 
 def check_expression(syntax: str) -> list[str]:
     """Return the columns that ``SELECT (expression) FROM scores`` names.
 
-    Raises SeqitError unless the expression is one, and does nothing but read.
+    Raises SeqitError unless it is a single expression that only reads.
     """
     check_query(syntax)
     node = orjson.loads(syntax)["statements"][0]["node"]
     parts = ("where_clause", "group_expressions", "having", "qualify", "sample", "modifiers")
-    is_one = (
+    is_expression = (
         len(node.get("select_list", ())) == 1
         and node["from_table"].get("table_name") == "scores"
         and not any(node.get(part) for part in parts)
     )
-    if not is_one:
+    if not is_expression:
         raise SeqitError("Write one expression over the scores, such as quality >= 4.")
     columns = [part for part in _walk(node) if part.get("class") == "COLUMN_REF"]
     return [part["column_names"][-1] for part in columns]

@@ -14,17 +14,17 @@ _NUMBERS = (
     *("utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"),
 )
 
-Cells = tuple[str | None, ...]
+TextRow = tuple[str | None, ...]
 
 
-class Result:
-    """A query that is yet to run: each iteration runs it, and holds one batch of rows."""
+class QueryResult:
+    """A query that has not run yet: each iteration runs it, with one batch of rows in memory."""
 
     def __init__(
         self,
         types: dict[str, Any],
         table: str,
-        run: Callable[[str], Iterator[Cells]],
+        run: Callable[[str], Iterator[TextRow]],
         parquet: Callable[[str], Iterator[bytes]],
     ) -> None:
         self.columns = list(types)
@@ -35,22 +35,22 @@ class Result:
 
     @property
     def are_numbers(self) -> list[bool]:
-        """Which columns hold numbers: tables align them to the right."""
+        """Which columns are numeric: tables align them to the right."""
         return [kind.id in _NUMBERS for kind in self._types]
 
-    def texts(self) -> Iterator[Cells]:
-        """Yield rows of text: as DuckDB writes each type, nested values as JSON."""
+    def text_rows(self) -> Iterator[TextRow]:
+        """Yield rows of text as DuckDB writes each type; nested values as JSON."""
         yield from self._rows(_as_text)
 
-    def jsons(self) -> Iterator[Cells]:
-        """Yield rows of JSON texts; NaN and infinities, which JSON has not, as null."""
+    def json_rows(self) -> Iterator[TextRow]:
+        """Yield rows of JSON texts; NaN and infinities, which JSON does not have, as null."""
         yield from self._rows(_as_json)
 
     def parquet(self) -> Iterator[bytes]:
-        """Yield the bytes of a Parquet file with the columns' own types (JSON as JSON text)."""
+        """Yield the bytes of a Parquet file with the columns' types (JSON as JSON text)."""
         return self._parquet(self._table)
 
-    def _rows(self, expression: Callable[[str, Any], str]) -> Iterator[Cells]:
+    def _rows(self, expression: Callable[[str, Any], str]) -> Iterator[TextRow]:
         names = [f"c{i}" for i in range(len(self._types))]
         listing = ", ".join(map(expression, names, self._types))
         query = f"SELECT {listing} FROM {self._table} AS result({', '.join(names)})"
@@ -59,11 +59,12 @@ class Result:
             if not nested:
                 yield row
                 continue
-            cells = list(row)
+            values = list(row)
             for i in nested:
-                if (text := cells[i]) is not None:
-                    cells[i] = orjson.dumps(_present(_loads(text), self._types[i])).decode()
-            yield tuple(cells)
+                if (text := values[i]) is not None:
+                    value = _without_nulls(_loads(text), self._types[i])
+                    values[i] = orjson.dumps(value).decode()
+            yield tuple(values)
 
 
 def _as_text(name: str, kind: Any) -> str:
@@ -80,18 +81,18 @@ def _loads(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return json.loads(text)  # DuckDB writes a nested NaN, which only this reader takes
+        return json.loads(text)  # DuckDB writes a nested NaN, which orjson rejects
 
 
-def _present(value: Any, kind: Any) -> Any:
-    """Leave out the fields of a struct that are NULL, as records do; JSON columns stay whole."""
+def _without_nulls(value: Any, kind: Any) -> Any:
+    """Leave out the fields of a struct that are NULL, as in records; JSON columns stay complete."""
     if value is None or kind.id not in _NESTED:
         return value
     if kind.id == "struct":
-        fields = ((name, _present(value.get(name), part)) for name, part in kind.children)
+        fields = ((name, _without_nulls(value.get(name), part)) for name, part in kind.children)
         return {name: part for name, part in fields if part is not None}
     if kind.id in ("list", "array"):
-        return [_present(item, kind.children[0][1]) for item in value]
+        return [_without_nulls(item, kind.children[0][1]) for item in value]
     if kind.id == "map":
-        return {key: _present(item, kind.children[1][1]) for key, item in value.items()}
+        return {key: _without_nulls(item, kind.children[1][1]) for key, item in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""The given files in a folder of our own, as DuckDB can read them, whatever they were."""
+"""Staging of the given files: a temporary folder with files that DuckDB can read."""
 
 import re
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ _ENDINGS = re.compile(r"\.(jsonl|json|ndjson|parquet|gz|zst)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
-    """One file: the name that the user knows, and the path where DuckDB reads it."""
+class StagedFile:
+    """One file: the name that the user gave, and the path from which DuckDB reads it."""
 
     name: str
     path: Path
@@ -31,25 +31,25 @@ class Staged:
         return f"_{word}" if word[0].isdigit() else word
 
 
-def stage(name: str, folder: Path, number: int) -> Staged:
-    """Link a plain file into the folder; copy standard input, pipes and what is compressed.
+def stage_file(name: str, folder: Path, number: int) -> StagedFile:
+    """Link a plain file into the folder; copy standard input, pipes and compressed files.
 
-    A link has none of the characters that DuckDB takes for a pattern. Compressed files are
-    unpacked here because DuckDB takes a truncated zstd file for a whole one. Raises SeqitError
-    where the file cannot be read to its end.
+    The name of the link contains no characters that DuckDB takes for a glob pattern. Compressed
+    files are decompressed here because DuckDB reads a truncated zstd file without an error. Raises
+    SeqitError if the file cannot be read to its end.
     """
     with open_source(name) as source:
         path = folder / f"{number}.{'parquet' if source.is_parquet else 'json'}"
         if source.path and _is_plain(source.path, source):
             path.symlink_to(source.path.resolve())
-            return Staged(source.name, path, source.is_parquet)
+            return StagedFile(source.name, path, source.is_parquet)
         try:
             with path.open("wb") as copy:
                 for chunk in source.chunks():
                     copy.write(chunk)
         except BrokenSource as error:
             raise SeqitError(f"{source.name}: {error}") from None
-        return Staged(source.name, path, source.is_parquet)
+        return StagedFile(source.name, path, source.is_parquet)
 
 
 def _is_plain(path: Path, source: SourceStream) -> bool:
@@ -59,14 +59,14 @@ def _is_plain(path: Path, source: SourceStream) -> bool:
         return not file.read(3).startswith((_BOM, b"\xff\xfe", b"\xfe\xff"))
 
 
-def first_fault(staged: Staged) -> str | None:
-    """Return place and sentence of the file's first row that is not JSON, if there is one.
+def first_json_error(staged: StagedFile) -> str | None:
+    """Return position and message of the first row that is not JSON; None if all rows are.
 
     DuckDB counts the lines of malformed rows differently from version to version.
     """
-    faults: list[str] = []
-    stats = RunStats("sql", lambda fault: faults.append(f"{fault['line']}: {fault['message']}"))
+    errors: list[str] = []
+    stats = RunStats("sql", lambda reject: errors.append(f"{reject['line']}: {reject['message']}"))
     for _ in read_rows([str(staged.path)], stats):
-        if faults:
+        if errors:
             break
-    return f"{staged.name}:{faults[0]}" if faults else None
+    return f"{staged.name}:{errors[0]}" if errors else None

@@ -1,4 +1,4 @@
-"""A broken-down comparison as a figure: a line for each model, a panel for each task."""
+"""A comparison by fields as a figure: a line for each model, a panel for each task."""
 
 import io
 import logging
@@ -11,72 +11,75 @@ from typing import Any
 from seqit.errors import SeqitError, UsageError
 from seqit.scores.compare import CompareOptions, Comparison
 from seqit.scores.grouped_scores import ComparisonTask
-from seqit.scores.report.formatting import counted
-from seqit.scores.report.output import visible
+from seqit.scores.report.formatting import count_range
+from seqit.scores.report.output import escape_unprintable
 
 FORMATS = ("svg", "png", "pdf")
-DOTS = 200
-"""Pixels an inch of a PNG."""
+DPI = 200
+"""Of a PNG."""
 
-# Okabe & Ito's colours, which colour-blind readers tell apart, without the yellow that white hides.
+# Okabe & Ito's colours for colour-blind readers, without the yellow, which white hides.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS = "osD^vP*X<>"
-_LONGEST = 48  # characters of a name
-_ACROSS = 4  # panels beside each other
-_AXES = {
+_MAX_NAME = 48  # characters
+_PANELS_PER_ROW = 4
+_X_LABELS = {
     "chain": "tasks in the chain",
     "position": "place of the task in the chain",
     "iteration": "iteration of the item",
     "teacher": "who made the item",
 }
-_PANELS = {
+_PANEL_TITLES = {
     "chain": lambda value: f"{value} task{'' if value == 1 else 's'} in the chain",
     "position": lambda value: f"task {value} of the chain",
     "iteration": lambda value: f"iteration {value}",
 }
-_METRICS = {"following": "following rate", "step": "step accuracy", "win": "win rate"}
+_METRIC_LABELS = {"following": "following rate", "step": "step accuracy", "win": "win rate"}
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What a panel shows: row and column, lines of its title, label of y, a task for each x."""
+    """A panel: its row and column, lines of its title, label of y, and a task for each x."""
 
-    place: tuple[int, int]
+    position: tuple[int, int]
     title: tuple[str, ...]
     label: str
     tasks: dict[Any, ComparisonTask]
 
     @property
     def scale(self) -> float:
-        """How many units of y are 1 of the scores: shares are drawn in percent."""
+        """Factor from scores to units of y: shares are drawn in percent."""
         return 100.0 if next(iter(self.tasks.values())).is_share else 1.0
 
 
 def check_figure(by: Sequence[str]) -> Any:
-    """Return matplotlib. Raises UsageError for what no figure shows, SeqitError without it."""
+    """Return matplotlib.
+
+    Raises UsageError if a figure cannot show these fields, SeqitError if matplotlib is missing.
+    """
     if not by or len(by) > 2:
         raise UsageError(
-            "--figure draws one or two fields: --by chain is its x, --by position,chain has a "
-            "panel for each chain"
+            "--figure draws one or two fields: with --by chain, x is the chain; with "
+            "--by position,chain there is a panel for each chain"
         )
     try:
         import matplotlib
     except ImportError:
-        raise SeqitError("--figure draws with matplotlib: pip install 'seqit[figure]'") from None
+        raise SeqitError("--figure needs matplotlib: pip install 'seqit[figure]'") from None
     return matplotlib
 
 
-def draw(comparison: Comparison, form: str, options: CompareOptions) -> bytes:
+def draw_figure(comparison: Comparison, file_format: str, options: CompareOptions) -> bytes:
     """Return the figure of a comparison by one or two fields, in one of FORMATS.
 
-    x is the first field, panels are the second one's values, and benchmark and metric; bars are
-    the intervals. The same comparison gives the same bytes. Names are text: no markup of theirs is
-    obeyed, and what could not be seen is written out. Raises as check_figure does, and SeqitError
-    where no score has a mean.
+    x is the first field; there is a panel for each value of the second field, benchmark and
+    metric; bars are the intervals. The same comparison gives the same bytes. Names are shown as
+    text: markup in them is not interpreted, and invisible characters are escaped. Raises as
+    check_figure does, and SeqitError if no score has a mean.
     """
     matplotlib = check_figure(comparison.by)
-    panels = panels_of(comparison)
-    if not any(cell.estimate.mean is not None for cell in comparison.cells.values()):
+    panels = build_panels(comparison)
+    if not any(result.estimate.mean is not None for result in comparison.results.values()):
         raise SeqitError("--figure: no score has a number, so there is nothing to draw")
     settings = {
         "svg.hashsalt": "seqit",
@@ -87,14 +90,14 @@ def draw(comparison: Comparison, form: str, options: CompareOptions) -> bytes:
         "axes.spines.right": False,
         "text.parse_math": False,
     }
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its own caches
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs about its caches
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # in SVG the reader's font has it
-        matplotlib.rcdefaults()  # whatever the user's own settings are
+        matplotlib.rcdefaults()  # ignore the user's settings
         matplotlib.rcParams.update(settings)
-        figure = figure_of(comparison, panels, options, form)
+        figure = build_figure(comparison, panels, options, file_format)
         content = io.BytesIO()
-        figure.savefig(content, format=form, dpi=DOTS, metadata=_METADATA[form])
+        figure.savefig(content, format=file_format, dpi=DPI, metadata=_METADATA[file_format])
     return content.getvalue()
 
 
@@ -105,80 +108,81 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 
-def panels_of(comparison: Comparison) -> list[Panel]:
+def build_panels(comparison: Comparison) -> list[Panel]:
     """Return a panel for each metric, benchmark and value of the second field.
 
-    The last of these that there is makes columns, the others rows; where there is but one row or
-    one column, panels fill rows of four.
+    Values of the second field, or else benchmarks, are columns; the rest is rows. If there is only
+    one row or one column, panels fill rows of four.
     """
     x, *others = comparison.by
-    found: dict[tuple[Any, Any], dict[Any, ComparisonTask]] = {}
+    by_position: dict[tuple[Any, Any], dict[Any, ComparisonTask]] = {}
     for task in comparison.tasks:
-        of = dict(task.by)
-        benchmark = "" if "benchmark" in of else task.benchmark
-        row, column = (task.metric, benchmark), of[others[0]] if others else ""
+        fields = dict(task.by)
+        benchmark = "" if "benchmark" in fields else task.benchmark
+        row, column = (task.metric, benchmark), fields[others[0]] if others else ""
         if not others:
             row, column = (task.metric, ""), benchmark
-        found.setdefault((row, column), {})[of[x]] = task
-    rows = {row: place for place, row in enumerate(sorted({row for row, _ in found}))}
-    columns = {each: place for place, each in enumerate(sorted({each for _, each in found}))}
+        by_position.setdefault((row, column), {})[fields[x]] = task
+    rows = {row: i for i, row in enumerate(sorted({row for row, _ in by_position}))}
+    columns = {each: i for i, each in enumerate(sorted({each for _, each in by_position}))}
     is_grid = len(rows) > 1 and len(columns) > 1
     panels = []
-    for number, (row, column) in enumerate(sorted(found)):
-        place = (rows[row], columns[column]) if is_grid else divmod(number, _ACROSS)
-        name = _PANELS.get(others[0], str)(column) if others else column
-        task = next(iter(found[row, column].values()))
-        word = _METRICS.get(task.metric, task.metric)
-        label = f"{word}, %" if task.is_share else word
-        lines = tuple(line for line in (row[1], name) if line)
-        panels.append(Panel(place, lines, label, found[row, column]))
+    for number, (row, column) in enumerate(sorted(by_position)):
+        tasks = by_position[row, column]
+        position = (rows[row], columns[column]) if is_grid else divmod(number, _PANELS_PER_ROW)
+        name = _PANEL_TITLES.get(others[0], str)(column) if others else column
+        task = next(iter(tasks.values()))
+        metric = _METRIC_LABELS.get(task.metric, task.metric)
+        label = f"{metric}, %" if task.is_share else metric
+        title = tuple(line for line in (row[1], name) if line)
+        panels.append(Panel(position, title, label, tasks))
     return panels
 
 
-def figure_of(
-    comparison: Comparison, panels: Sequence[Panel], options: CompareOptions, form: str
+def build_figure(
+    comparison: Comparison, panels: Sequence[Panel], options: CompareOptions, file_format: str
 ) -> Any:
-    """Return matplotlib's Figure, which knows nothing of pyplot's state."""
+    """Return a matplotlib Figure that is independent of pyplot's state."""
     from matplotlib.figure import Figure
 
-    down, across = (1 + max(panel.place[way] for panel in panels) for way in (0, 1))
-    width = max(4.6, (2.7 if across < 4 else 2.2) * across + 0.6)
-    figure = Figure(figsize=(width, 2.4 * down + 1.1), layout="constrained")
-    grid = figure.subplots(down, across, squeeze=False)
-    shown = {panel.place: (grid[panel.place], panel) for panel in panels}
+    rows, columns = (1 + max(panel.position[axis] for panel in panels) for axis in (0, 1))
+    width = max(4.6, (2.7 if columns < 4 else 2.2) * columns + 0.6)
+    figure = Figure(figsize=(width, 2.4 * rows + 1.1), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    by_position = {panel.position: (grid[panel.position], panel) for panel in panels}
     values = sorted({x for panel in panels for x in panel.tasks})
-    for (row, column), (axes, panel) in shown.items():
-        _draw_panel(axes, comparison, panel, values, form)
-        left = shown.get((row, column - 1))
+    for (row, column), (axes, panel) in by_position.items():
+        _draw_panel(axes, comparison, panel, values, file_format)
+        left = by_position.get((row, column - 1))
         if left and left[1].label == panel.label:
             axes.tick_params(labelleft=False)
         else:
-            axes.set_ylabel(_shown(panel.label, form))
-        if (row + 1, column) not in shown:
-            axes.set_xlabel(_AXES.get(comparison.by[0], comparison.by[0]))
-    for place in product(range(down), range(across)):
-        grid[place].set_visible(place in shown)
-    _share_y(list(shown.values()))
-    _add_legend(figure, grid[panels[0].place], comparison, form)
+            axes.set_ylabel(_displayable(panel.label, file_format))
+        if (row + 1, column) not in by_position:
+            axes.set_xlabel(_X_LABELS.get(comparison.by[0], comparison.by[0]))
+    for position in product(range(rows), range(columns)):
+        grid[position].set_visible(position in by_position)
+    _align_y_ranges(list(by_position.values()))
+    _add_legend(figure, grid[panels[0].position], comparison, file_format)
     figure.supxlabel(_caption(comparison, options), fontsize=7, color="#444444")
     return figure
 
 
 def _draw_panel(
-    axes: Any, comparison: Comparison, panel: Panel, values: Sequence[Any], form: str
+    axes: Any, comparison: Comparison, panel: Panel, values: Sequence[Any], file_format: str
 ) -> None:
-    """Draw the models' means with their intervals, each a little beside the one before."""
+    """Draw the models' means with their intervals, each slightly to the right of the last one."""
     is_ordered = all(isinstance(value, int) for value in values)
-    places = dict(zip(values, values if is_ordered else range(len(values)), strict=True))
+    x_of = dict(zip(values, values if is_ordered else range(len(values)), strict=True))
     count = len(comparison.models)
     step = min(0.14, 0.6 / count)
     for number, model in enumerate(comparison.models):
         shift = (number - (count - 1) / 2) * step
         points = list(_points(comparison, panel, model, values))
         style = {"color": _COLOURS[number % len(_COLOURS)], "markersize": 5 - (count > 4)}
-        # Only values that have an order are joined; a value without a mean breaks the line.
+        # Only ordered values are joined by a line; a value without a mean interrupts it.
         axes.errorbar(
-            [places[x] + shift for x, *_ in points],
+            [x_of[x] + shift for x, *_ in points],
             [mean for _, mean, _, _ in points],
             yerr=[[below for _, _, below, _ in points], [above for *_, above in points]],
             marker=_MARKERS[number % len(_MARKERS)],
@@ -188,12 +192,11 @@ def _draw_panel(
             capsize=2,
             **style,
         )
-    axes.set_title("\n".join(_shown(line, form) for line in panel.title), fontsize=9)
-    labels = [_shown(str(value) or "–", form) for value in values]
+    axes.set_title("\n".join(_displayable(line, file_format) for line in panel.title), fontsize=9)
+    labels = [_displayable(str(value) or "–", file_format) for value in values]
     tilt = {} if sum(map(len, labels)) <= 20 else {"rotation": 30, "ha": "right"}
-    axes.set_xticks([places[x] for x in values], labels, **tilt)
-    ends = places[values[0]] - 0.5, places[values[-1]] + 0.5
-    axes.set_xlim(*ends)
+    axes.set_xticks([x_of[x] for x in values], labels, **tilt)
+    axes.set_xlim(x_of[values[0]] - 0.5, x_of[values[-1]] + 0.5)
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
 
@@ -201,37 +204,37 @@ def _draw_panel(
 def _points(
     comparison: Comparison, panel: Panel, model: str, values: Sequence[Any]
 ) -> Iterator[tuple[Any, float, float, float]]:
-    """Yield x, mean, and how far the interval reaches below and above, in units of y."""
-    nothing = float("nan")
+    """Yield x, mean, and the distances from the mean to its bounds, in units of y."""
+    nan = float("nan")
     for x in values:
         task = panel.tasks.get(x)
-        cell = comparison.cells.get((model, task)) if task else None
-        if cell is None or (mean := cell.estimate.mean) is None:
-            yield x, nothing, nothing, nothing
+        result = comparison.results.get((model, task)) if task else None
+        if result is None or (mean := result.estimate.mean) is None:
+            yield x, nan, nan, nan
             continue
-        found = cell.estimate
-        low = mean if found.low is None else found.low
-        high = mean if found.high is None else found.high
+        estimate = result.estimate
+        low = mean if estimate.low is None else estimate.low
+        high = mean if estimate.high is None else estimate.high
         yield x, *(panel.scale * each for each in (mean, max(0, mean - low), max(0, high - mean)))
 
 
-def _share_y(shown: Sequence[tuple[Any, Panel]]) -> None:
-    """Give panels of one label one range of y; no share is below 0 or above 100 %."""
-    for label in dict.fromkeys(panel.label for _, panel in shown):
-        own = [(axes, panel) for axes, panel in shown if panel.label == label]
-        low = min(axes.get_ylim()[0] for axes, _ in own)
-        high = max(axes.get_ylim()[1] for axes, _ in own)
-        if own[0][1].scale == 100:
+def _align_y_ranges(panels: Sequence[tuple[Any, Panel]]) -> None:
+    """Set the same y range for panels with the same label; shares are between 0 and 100 %."""
+    for label in dict.fromkeys(panel.label for _, panel in panels):
+        same = [(axes, panel) for axes, panel in panels if panel.label == label]
+        low = min(axes.get_ylim()[0] for axes, _ in same)
+        high = max(axes.get_ylim()[1] for axes, _ in same)
+        if same[0][1].scale == 100:
             low, high = max(low, -3), min(high, 103)
-        for axes, _ in own:
+        for axes, _ in same:
             axes.set_ylim(low, high)
 
 
-def _add_legend(figure: Any, axes: Any, comparison: Comparison, form: str) -> None:
+def _add_legend(figure: Any, axes: Any, comparison: Comparison, file_format: str) -> None:
     handles = axes.containers
-    names = [_shown(model, form) for model in comparison.models]
+    names = [_displayable(model, file_format) for model in comparison.models]
     fits = max(1, int(figure.get_figwidth() * 12 / (max(map(len, names)) + 8)))
-    # Under placeholders: matplotlib leaves out names that begin with an underscore.
+    # Placeholders first, because matplotlib leaves out names that begin with an underscore.
     legend = figure.legend(
         handles, ["x" * len(name) for name in names], loc="outside upper center",
         ncols=min(fits, len(names)), frameon=False,
@@ -241,26 +244,27 @@ def _add_legend(figure: Any, axes: Any, comparison: Comparison, form: str) -> No
 
 
 def _caption(comparison: Comparison, options: CompareOptions) -> str:
-    found = [cell.estimate for cell in comparison.cells.values() if cell.estimate.n]
+    results = comparison.results.values()
+    estimates = [result.estimate for result in results if result.estimate.n]
     kind = "bootstrap " if options.interval == "bootstrap" else ""
-    runs = {each.runs for each in found}
-    over = f"{counted(runs, 'run')} and " if max(runs) > 1 else ""
+    runs = {each.runs for each in estimates}
+    over = f"{count_range(runs, 'run')} and " if max(runs) > 1 else ""
     return (
         f"Means with {100 * options.level:g} % {kind}intervals over {over}"
-        f"{counted({each.roots for each in found}, 'root')}; "
-        f"a point is of {counted({each.n for each in found}, 'score')}."
+        f"{count_range({each.roots for each in estimates}, 'root')}; "
+        f"a point is of {count_range({each.n for each in estimates}, 'score')}."
     )
 
 
-def _shown(text: str, form: str) -> str:
-    """Return a name as the figure can show it, on one line."""
+def _displayable(text: str, file_format: str) -> str:
+    """Return a name on one line, cut to _MAX_NAME, with characters the font lacks escaped."""
     from matplotlib import font_manager
 
-    text = visible(text)
-    if len(text) > _LONGEST:
-        text = text[: _LONGEST - 1] + "…"
-    if form == "svg":
+    text = escape_unprintable(text)
+    if len(text) > _MAX_NAME:
+        text = text[: _MAX_NAME - 1] + "…"
+    if file_format == "svg":
         return text
     font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
-    there = font.get_charmap()
-    return "".join(c if ord(c) in there else c.encode("unicode_escape").decode() for c in text)
+    charmap = font.get_charmap()
+    return "".join(c if ord(c) in charmap else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,4 @@
-"""Results as bytes: a table for people, CSV, JSON Lines, Markdown, Parquet."""
+"""Query results as bytes: a text table, CSV, JSON Lines, Markdown or Parquet."""
 
 import re
 import unicodedata
@@ -8,46 +8,47 @@ from itertools import islice
 import orjson
 
 from seqit.errors import UsageError
-from seqit.scores.db.result import Result
+from seqit.scores.db.result import QueryResult
 
 FORMATS = ("table", "csv", "jsonl", "markdown", "parquet")
-SHOWN = 100
+MAX_ROWS = 100
 """Rows that a table shows; the rest is counted."""
 
-_NARROWEST = 6  # columns are not cut below this width, even where the table gets too wide
-_MARKS = re.compile(r"[\\`*_\[\]<>|~&$]")
+_MIN_WIDTH = 6  # columns are not cut below this width, even if the table gets too wide
+_MARKDOWN_SPECIAL = re.compile(r"[\\`*_\[\]<>|~&$]")
 
 
-def render(result: Result, form: str, width: int = 80) -> Iterator[bytes]:
-    r"""Yield the result in one of FORMATS; `width` is that of the terminal, for a table.
+def render(result: QueryResult, output_format: str, width: int = 80) -> Iterator[bytes]:
+    r"""Yield the result in one of FORMATS; `width` is the terminal's, for a table.
 
-    Text that a model wrote cannot drive a terminal or a page: table and markdown show control
+    Text that a model wrote cannot control a terminal or a page: table and markdown show control
     and invisible characters as \x1b or \u202e, and markdown escapes its own marks. CSV and
-    Parquet hold the text as it is (CSV after RFC 4180; formulas for spreadsheets are not
-    defused), JSON Lines as JSON escapes it. Raises UsageError for an unknown format.
+    Parquet contain the text unchanged (CSV after RFC 4180; spreadsheet formulas are not
+    escaped), JSON Lines as JSON escapes it. Raises UsageError for an unknown format.
     """
-    if form not in FORMATS:
-        raise UsageError(f"{form!r} is no output format; take one of {', '.join(FORMATS)}")
-    if form == "parquet":
+    if output_format not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise UsageError(f"{output_format!r} is not an output format; choose one of {known}")
+    if output_format == "parquet":
         return result.parquet()
-    if form == "jsonl":
+    if output_format == "jsonl":
         return _jsonl(result)
-    if form == "csv":
+    if output_format == "csv":
         lines = _csv(result)
     else:
-        lines = _markdown(result) if form == "markdown" else _table(result, width)
+        lines = _markdown(result) if output_format == "markdown" else _table(result, width)
     return (f"{line}\n".encode() for line in lines)
 
 
-def _jsonl(result: Result) -> Iterator[bytes]:
-    for row in result.jsons():
-        cells = (None if text is None else orjson.Fragment(text) for text in row)
-        yield orjson.dumps(dict(zip(result.columns, cells, strict=True))) + b"\n"
+def _jsonl(result: QueryResult) -> Iterator[bytes]:
+    for row in result.json_rows():
+        values = (None if text is None else orjson.Fragment(text) for text in row)
+        yield orjson.dumps(dict(zip(result.columns, values, strict=True))) + b"\n"
 
 
-def _csv(result: Result) -> Iterator[str]:
+def _csv(result: QueryResult) -> Iterator[str]:
     yield _csv_line(result.columns)
-    for row in result.texts():
+    for row in result.text_rows():
         yield _csv_line(row)
 
 
@@ -59,39 +60,42 @@ def _csv_line(cells: Sequence[str | None]) -> str:
 def _csv_cell(text: str | None) -> str:
     if text is None:
         return ""
-    if not text or text != text.strip() or any(mark in text for mark in ',"\n\r'):
+    if not text or text != text.strip() or any(char in text for char in ',"\n\r'):
         return '"' + text.replace('"', '""') + '"'  # an empty text is "", NULL is nothing
     return text
 
 
-def _markdown(result: Result) -> Iterator[str]:
+def _markdown(result: QueryResult) -> Iterator[str]:
     yield markdown_line([markdown_cell(name) for name in result.columns])
-    yield markdown_line(["--:" if number else "---" for number in result.are_numbers])
-    for row in result.texts():
+    yield markdown_line(["--:" if is_number else "---" for is_number in result.are_numbers])
+    for row in result.text_rows():
         yield markdown_line([markdown_cell(text) for text in row])
 
 
 def markdown_line(cells: Sequence[str]) -> str:
-    """Return a row of a table; the cells are Markdown already."""
+    """Return a row of a Markdown table; the cells are already Markdown."""
     return f"| {' | '.join(cells)} |"
 
 
 def markdown_cell(text: str | None) -> str:
-    """Return text as a cell that shows it to the letter."""
+    """Return the text as a table cell that shows it literally."""
     if text is None:
         return "NULL"
     lines = text.replace("\r\n", "\n").split("\n")
-    # What makes characters visible writes a backslash, which is escaped like any other mark.
-    return "<br>".join(_MARKS.sub(r"\\\g<0>", visible(line)) for line in lines)
+    # The backslash of an escaped unprintable character is itself escaped for Markdown.
+    return "<br>".join(
+        _MARKDOWN_SPECIAL.sub(r"\\\g<0>", escape_unprintable(line)) for line in lines
+    )
 
 
-def _table(result: Result, width: int) -> Iterator[str]:
-    rows = result.texts()
-    shown = [[_cell(text, width) for text in row] for row in islice(rows, SHOWN)]
+def _table(result: QueryResult, width: int) -> Iterator[str]:
+    rows = result.text_rows()
+    shown = [[_cell_text(text, width) for text in row] for row in islice(rows, MAX_ROWS)]
     more = sum(1 for _ in rows)
-    head = [_cell(name, width) for name in result.columns]
-    widths = _fit([max(map(_width, column)) for column in zip(head, *shown, strict=True)], width)
-    yield _table_line(head, widths, result.are_numbers)
+    header = [_cell_text(name, width) for name in result.columns]
+    columns = zip(header, *shown, strict=True)
+    widths = _fit_widths([max(map(_display_width, column)) for column in columns], width)
+    yield _table_line(header, widths, result.are_numbers)
     yield "  ".join("─" * size for size in widths)
     for row in shown:
         yield _table_line(row, widths, result.are_numbers)
@@ -102,16 +106,16 @@ def _table(result: Result, width: int) -> Iterator[str]:
         yield f"({count:,} row{'' if count == 1 else 's'})"
 
 
-def _cell(text: str | None, width: int) -> str:
-    # Twice the width: more of a long text is never shown, so it is not looked at either.
-    return "NULL" if text is None else visible(text[: 2 * width])
+def _cell_text(text: str | None, width: int) -> str:
+    # Twice the width is enough: more of a long text is never shown.
+    return "NULL" if text is None else escape_unprintable(text[: 2 * width])
 
 
-def _fit(widths: Sequence[int], total: int) -> list[int]:
-    """Cut the widest columns, and no others, until two spaces between them fit in as well."""
+def _fit_widths(widths: Sequence[int], total: int) -> list[int]:
+    """Reduce only the widest columns until all fit, with two spaces between them."""
     room = total - 2 * (len(widths) - 1)
     cap = total
-    while cap > _NARROWEST and sum(min(size, cap) for size in widths) > room:
+    while cap > _MIN_WIDTH and sum(min(size, cap) for size in widths) > room:
         cap -= 1
     return [min(size, cap) for size in widths]
 
@@ -119,22 +123,22 @@ def _fit(widths: Sequence[int], total: int) -> list[int]:
 def _table_line(cells: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> str:
     parts = []
     for cell, size, right in zip(cells, widths, to_right, strict=True):
-        text = _cut(cell, size)
-        space = " " * (size - _width(text))
+        text = _truncate(cell, size)
+        space = " " * (size - _display_width(text))
         parts.append(space + text if right else text + space)
     return "  ".join(parts).rstrip()
 
 
-def _cut(text: str, width: int) -> str:
-    if _width(text) <= width:
+def _truncate(text: str, width: int) -> str:
+    if _display_width(text) <= width:
         return text
-    while _width(text) >= width:
+    while _display_width(text) >= width:
         text = text[:-1]
     return text + "…"
 
 
-def _width(text: str) -> int:
-    """Return the columns that a terminal gives the text: two to wide East Asian characters."""
+def _display_width(text: str) -> int:
+    """Return the text's width in terminal columns: wide East Asian characters take two."""
     if text.isascii():
         return len(text)
     return sum(
@@ -143,8 +147,8 @@ def _width(text: str) -> int:
     )
 
 
-def visible(text: str) -> str:
-    r"""Return the text with what a terminal would obey or hide written out, as in \x1b."""
+def escape_unprintable(text: str) -> str:
+    r"""Return the text with control and invisible characters escaped, as in \x1b."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,12 +1,12 @@
-"""Tables for papers: Markdown and LaTeX, in which no name can be more than text."""
+"""Tables for papers in Markdown and LaTeX; names are escaped, so that they are shown as text."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from seqit.scores.report.output import markdown_cell, markdown_line, visible
+from seqit.scores.report.output import escape_unprintable, markdown_cell, markdown_line
 
-_LATEX = {
+_LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -15,28 +15,29 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': r"{\char34}",
     "`": r"{\char96}",
-    **{mark: f"\\{mark}" for mark in "{}$&#_%"},
+    **{char: f"\\{char}" for char in "{}$&#_%"},
 }
-_SPECIAL = re.compile("[" + re.escape("".join(_LATEX)) + "]")
+_LATEX_SPECIAL = re.compile("[" + re.escape("".join(_LATEX_ESCAPES)) + "]")
 
 
 @dataclass
 class Table:
-    """A table of plain text; the first `texts` columns say what a row is of, the others numbers."""
+    """A table of plain text; the first `text_columns` are row labels, the others numbers."""
 
-    head: Sequence[str]
+    header: Sequence[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
-    texts: int = 1
+    text_columns: int = 1
 
 
 def markdown(tables: Sequence[Table]) -> Iterator[str]:
-    """Yield the lines of the tables, each with its notes as a list below it."""
+    """Yield the lines of the tables in Markdown, each with its notes as a list below it."""
     for number, table in enumerate(tables):
         if number:
             yield ""
-        yield markdown_line(list(map(markdown_cell, table.head)))
-        yield markdown_line([*["---"] * table.texts, *["--:"] * (len(table.head) - table.texts)])
+        yield markdown_line(list(map(markdown_cell, table.header)))
+        number_columns = len(table.header) - table.text_columns
+        yield markdown_line([*["---"] * table.text_columns, *["--:"] * number_columns])
         for row in table.rows:
             yield markdown_line(list(map(markdown_cell, row)))
         if table.notes:
@@ -46,28 +47,29 @@ def markdown(tables: Sequence[Table]) -> Iterator[str]:
 
 
 def latex(tables: Sequence[Table]) -> Iterator[str]:
-    """Yield the lines of tabulars that need no package."""
+    """Yield the lines of LaTeX tabulars that need no package."""
     for number, table in enumerate(tables):
         if number:
             yield ""
-        columns = "l" * table.texts + "r" * (len(table.head) - table.texts)
+        columns = "l" * table.text_columns + "r" * (len(table.header) - table.text_columns)
         yield rf"\begin{{tabular}}{{{columns}}}"
         yield r"\hline"
-        yield _latex_line(table.head)
+        yield _latex_line(table.header)
         yield r"\hline"
         yield from map(_latex_line, table.rows)
         yield r"\hline"
         yield r"\end{tabular}"
         for note in table.notes:
-            yield rf"\par {{\footnotesize {latex_text(note)}}}"
+            yield rf"\par {{\footnotesize {escape_latex(note)}}}"
 
 
 def _latex_line(cells: Sequence[str]) -> str:
-    line = " & ".join(map(latex_text, cells)) + r" \\"
-    # The end of the line before would take these for its own arguments.
+    line = " & ".join(map(escape_latex, cells)) + r" \\"
+    # Otherwise the end of the line before would parse these as its own arguments.
     return f"{{}}{line}" if line.startswith(("[", "*")) else line
 
 
-def latex_text(text: str) -> str:
-    """Return text that LaTeX sets to the letter, on one line."""
-    return _SPECIAL.sub(lambda found: _LATEX[found[0]], visible(text)).replace("−", "$-$")
+def escape_latex(text: str) -> str:
+    """Return text on one line that LaTeX shows literally."""
+    escaped = _LATEX_SPECIAL.sub(lambda match: _LATEX_ESCAPES[match[0]], escape_unprintable(text))
+    return escaped.replace("−", "$-$")

@@ -4,26 +4,26 @@ from collections.abc import Iterator, Sequence
 from math import log
 from typing import Any
 
-from seqit.scores.alpacaeval import BENCHMARK, Standing
-from seqit.scores.compare import CompareOptions, Comparison, Power
+from seqit.scores.alpacaeval import BENCHMARK, LeaderboardEntry
+from seqit.scores.compare import CompareOptions, Comparison, PowerAnalysis
 from seqit.scores.grouped_scores import ComparisonTask
-from seqit.scores.judge_agreement import Agreement
+from seqit.scores.judge_agreement import JudgeAgreement
 from seqit.scores.report.formatting import (
-    cell_notes,
     cell_text,
-    counted,
+    count_range,
+    format_difference,
+    format_mean,
+    format_ratio,
     has_runs,
     heading,
-    number,
-    ratio,
+    result_notes,
     run_notes,
-    signed,
 )
 from seqit.scores.report.paper_tables import Table
-from seqit.scores.stats.length_adjusted import Adjustment
+from seqit.scores.stats.length_adjusted import LengthAdjustment
 
-Adjusted = Sequence[tuple[ComparisonTask, Adjustment | str]]
-"""Tasks with their adjustment, or the sentence that says why there is none."""
+TaskAdjustments = Sequence[tuple[ComparisonTask, LengthAdjustment | str]]
+"""Tasks with their length adjustment, or with a message that says why there is none."""
 
 _TESTS = {
     "mcnemar": "McNemar's exact test where scores are 0 or 1 and each root has one item",
@@ -35,19 +35,20 @@ _TESTS = {
 def comparison_table(comparison: Comparison, options: CompareOptions) -> Table:
     """Return models by tasks: mean (interval), then the difference from the first model.
 
-    What is broken down has a row for each value, and the models side by side.
+    A comparison by fields has a row for each value of the fields and a column for each model.
     """
     if comparison.by:
-        table = _broken_down(comparison)
+        table = _breakdown_table(comparison)
     else:
+        results, tasks = comparison.results, comparison.tasks
         rows = [
-            [model, *(cell_text(comparison.cells.get((model, task))) for task in comparison.tasks)]
+            [model, *(cell_text(results.get((model, task))) for task in tasks)]
             for model in comparison.models
         ]
         table = Table(["model", *map(heading, comparison.tasks)], rows)
-    table.notes += [_method(comparison, options), *run_notes(comparison)]
+    table.notes += [_method_note(comparison, options), *run_notes(comparison)]
     table.notes += [
-        f"{task.name}: in no row: {counted([count], 'score')} without {field}"
+        f"{task.name}: in no row: {count_range([count], 'score')} without {field}"
         for task, field, count in comparison.left_out
     ]
     judges: dict[str, set[str]] = {}
@@ -58,30 +59,30 @@ def comparison_table(comparison: Comparison, options: CompareOptions) -> Table:
         f"{scores}: scores of several judges are averaged: {', '.join(sorted(names))}"
         for scores, names in judges.items()
     ]
-    table.notes += [note for cell in comparison.cells.values() for note in cell_notes(cell)]
+    table.notes += [note for result in comparison.results.values() for note in result_notes(result)]
     return table
 
 
-def _broken_down(comparison: Comparison) -> Table:
+def _breakdown_table(comparison: Comparison) -> Table:
     has_benchmark = "benchmark" in comparison.by
-    head = ["scores", *comparison.by, *comparison.models]
-    table = Table(head, [], texts=1 + len(comparison.by))
+    header = ["scores", *comparison.by, *comparison.models]
+    table = Table(header, [], text_columns=1 + len(comparison.by))
     for task in comparison.tasks:
         scores = task.metric if has_benchmark else task.scores
         values = [str(value) or "–" for _, value in task.by]
-        cells = [cell_text(comparison.cells.get((model, task))) for model in comparison.models]
+        cells = [cell_text(comparison.results.get((model, task))) for model in comparison.models]
         table.rows.append([f"{scores}, %" if task.is_share else scores, *values, *cells])
     return table
 
 
-def _method(comparison: Comparison, options: CompareOptions) -> str:
-    """Return the sentence that says what the numbers of a cell are."""
+def _method_note(comparison: Comparison, options: CompareOptions) -> str:
+    """Return the note that explains the numbers of a cell."""
     units = "root and run" if has_runs(comparison) else "root"
     kind = f"clustered by {units}"
     if options.interval == "bootstrap":
         kind = "bootstrap over roots" + (" and runs" if has_runs(comparison) else "")
     note = f"Mean ({100 * options.level:g} % interval, {kind})."
-    pairs = [cell.paired for cell in comparison.cells.values() if cell.paired]
+    pairs = [result.paired for result in comparison.results.values() if result.paired]
     if pairs:
         tests = "; ".join(_TESTS[name] for name in sorted({pair.test for pair in pairs}))
         tests = tests.replace("t-test clustered by root", f"t-test clustered by {units}")
@@ -92,49 +93,49 @@ def _method(comparison: Comparison, options: CompareOptions) -> str:
     return note
 
 
-def power_table(powers: Sequence[Power]) -> Table:
-    """Return what each comparison can show with its items."""
+def power_table(analyses: Sequence[PowerAnalysis]) -> Table:
+    """Return the table of what each comparison can show with its items."""
     rows = []
-    for each in powers:
-        cell, paired = each.cell, each.cell.paired
+    for analysis in analyses:
+        result, paired = analysis.result, analysis.result.paired
         assert paired is not None
         rows.append(
             [
-                cell.model,
-                heading(cell.task),
+                result.model,
+                heading(result.task),
                 f"{paired.difference.n:,}",
-                number(each.smallest, cell.task),
-                signed(paired.difference.mean, cell.task),
-                _needed(each),
+                format_mean(analysis.smallest_difference, result.task),
+                format_difference(paired.difference.mean, result.task),
+                _pairs_needed(analysis),
             ]
         )
-    power = f"{100 * powers[0].power:g} %" if powers else ""
+    power = f"{100 * analyses[0].power:g} %" if analyses else ""
     return Table(
         ["model", "scores", "pairs", f"shown with {power} power", "seen", "pairs it needs"], rows
     )
 
 
-def _needed(power: Power) -> str:
-    if power.needed is not None:
-        return f"{power.needed:,}"
-    paired = power.cell.paired
+def _pairs_needed(analysis: PowerAnalysis) -> str:
+    if analysis.pairs_needed is not None:
+        return f"{analysis.pairs_needed:,}"
+    paired = analysis.result.paired
     return "depends on runs" if paired and paired.difference.mean else "none shows 0"
 
 
-def length_table(adjustments: Adjusted, level: float) -> Table:
-    """Return means beside what they would be if all answers were equally long."""
+def length_table(adjustments: TaskAdjustments, level: float) -> Table:
+    """Return means next to the means that models would have with answers of equal length."""
     table = Table(["model", "scores", "n", "mean", "at equal length"], [])
-    for task, found in adjustments:
-        if isinstance(found, str):
-            table.notes.append(f"{task.name}: {found}")
+    for task, adjustment in adjustments:
+        if isinstance(adjustment, str):
+            table.notes.append(f"{task.name}: {adjustment}")
             continue
-        for model, each in found.models.items():
-            bounds = f"({number(each.low, task)}–{number(each.high, task)})"
-            adjusted = f"{number(each.adjusted, task)} {bounds}"
-            mean = number(each.mean, task)
-            table.rows.append([model, heading(task), f"{each.n:,}", mean, adjusted])
-        slope = signed(found.slope * log(2), task)
-        error = number(found.slope_error * log(2), task)
+        for model, means in adjustment.models.items():
+            bounds = f"({format_mean(means.low, task)}–{format_mean(means.high, task)})"
+            adjusted = f"{format_mean(means.adjusted, task)} {bounds}"
+            mean = format_mean(means.mean, task)
+            table.rows.append([model, heading(task), f"{means.n:,}", mean, adjusted])
+        slope = format_difference(adjustment.slope * log(2), task)
+        error = format_mean(adjustment.slope_error * log(2), task)
         table.notes.append(f"{task.name}: answers twice as long score {slope} (± {error})")
     table.notes.append(
         f"Least squares on log words with one slope for all models ({100 * level:g} % interval, "
@@ -143,35 +144,35 @@ def length_table(adjustments: Adjusted, level: float) -> Table:
     return table
 
 
-def agreement_table(agreements: Sequence[tuple[ComparisonTask, Agreement]]) -> Table:
-    """Return how far each task's judges agree."""
+def agreement_table(agreements: Sequence[tuple[ComparisonTask, JudgeAgreement]]) -> Table:
+    """Return the table of the agreement of each task's judges."""
     table = Table(["scores", "answers", "Krippendorff's alpha (ordinal)"], [])
-    for task, found in agreements:
-        table.rows.append([task.name, f"{found.answers:,}", ratio(found.alpha)])
-        for (one, two), kappa in found.kappas.items():
-            text = f"{task.name}: Cohen's kappa of {one} and {two}: {ratio(kappa)}"
+    for task, agreement in agreements:
+        table.rows.append([task.name, f"{agreement.answers:,}", format_ratio(agreement.alpha)])
+        for (one, two), kappa in agreement.kappas.items():
+            text = f"{task.name}: Cohen's kappa of {one} and {two}: {format_ratio(kappa)}"
             table.notes.append(f"{text} (weights: squared distance of ranks)")
     return table
 
 
-def standings_table(standings: Sequence[Standing]) -> Table:
-    """Return AlpacaEval's columns; a rate that is not the published one is not among them."""
+def leaderboard_table(entries: Sequence[LeaderboardEntry]) -> Table:
+    """Return AlpacaEval's columns; shows length-controlled rates only if fitted as published."""
     table = Table(
         ["model", "against", "win rate", "standard error", "length-controlled", "n", "characters"],
         [],
     )
-    for each in standings:
-        rate, controlled = each.rate, each.controlled
+    for entry in entries:
+        rate, controlled = entry.rate, entry.controlled
         complete = controlled if controlled and controlled.complete else None
-        cells = [rate.win_rate, rate.standard_error, complete.win_rate if complete else None]
-        numbers = ["–" if cell is None else f"{cell:.2f}" for cell in cells]
-        length = "–" if each.length is None else f"{int(each.length):,}"
-        table.rows.append([each.model, each.baseline, *numbers, f"{rate.n_total:,}", length])
+        values = [rate.win_rate, rate.standard_error, complete.win_rate if complete else None]
+        numbers = ["–" if value is None else f"{value:.2f}" for value in values]
+        length = "–" if entry.length is None else f"{int(entry.length):,}"
+        table.rows.append([entry.model, entry.baseline, *numbers, f"{rate.n_total:,}", length])
         if rate.missing:
-            table.notes.append(f"{each.model}: {rate.missing} annotations without a preference")
+            table.notes.append(f"{entry.model}: {rate.missing} annotations without a preference")
         if controlled and not controlled.complete:
             table.notes.append(
-                f"{each.model}: {controlled.win_rate:.2f} % at equal lengths by these annotations "
+                f"{entry.model}: {controlled.win_rate:.2f} % at equal lengths by these annotations "
                 "alone, which is not the leaderboard's number: that needs AlpacaEval's "
                 "df_gamed.csv (--reference)"
             )
@@ -180,35 +181,37 @@ def standings_table(standings: Sequence[Standing]) -> Table:
 
 def comparison_rows(
     comparison: Comparison,
-    powers: Sequence[Power] = (),
-    adjustments: Adjusted = (),
-    agreements: Sequence[tuple[ComparisonTask, Agreement]] = (),
-    standings: Sequence[Standing] = (),
+    analyses: Sequence[PowerAnalysis] = (),
+    adjustments: TaskAdjustments = (),
+    agreements: Sequence[tuple[ComparisonTask, JudgeAgreement]] = (),
+    entries: Sequence[LeaderboardEntry] = (),
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each model and task, numbers as they are; then agreements and standings."""
-    by_cell = {(each.cell.model, each.cell.task): each for each in powers}
+    """Yield a row with unrounded numbers for each model and task, then agreements and entries."""
+    by_result = {(each.result.model, each.result.task): each for each in analyses}
     by_task = dict(adjustments)
-    for (model, task), cell in comparison.cells.items():
-        found = cell.estimate
+    for (model, task), result in comparison.results.items():
+        mean = result.estimate
         row: dict[str, Any] = {"model": model, "benchmark": task.benchmark or None}
         row |= {"metric": task.metric}
         row |= {field: value for field, value in task.by if field != "benchmark"}
-        row |= {"judges": list(task.judges), "n": found.n, "missing": found.missing}
-        row |= {"statuses": cell.statuses, "roots": found.roots, "runs": found.runs}
-        row |= {"mean": found.mean, "error": found.error, "low": found.low, "high": found.high}
-        if paired := cell.paired:
-            gap = paired.difference
-            row |= {"against": comparison.models[0], "pairs": gap.n, "unpaired": gap.missing}
-            row |= {"alone": paired.alone, "difference": gap.mean, "difference_error": gap.error}
-            row |= {"difference_low": gap.low, "difference_high": gap.high}
+        row |= {"judges": list(task.judges), "n": mean.n, "missing": mean.missing}
+        row |= {"statuses": result.statuses, "roots": mean.roots, "runs": mean.runs}
+        row |= {"mean": mean.mean, "error": mean.error, "low": mean.low, "high": mean.high}
+        if paired := result.paired:
+            difference = paired.difference
+            row |= {"against": comparison.models[0]}
+            row |= {"pairs": difference.n, "unpaired": difference.missing, "alone": paired.alone}
+            row |= {"difference": difference.mean, "difference_error": difference.error}
+            row |= {"difference_low": difference.low, "difference_high": difference.high}
             row |= {"p": paired.p, "test": paired.test}
-        if power := by_cell.get((model, task)):
-            row |= {"smallest_difference": power.smallest, "pairs_needed": power.needed}
+        if analysis := by_result.get((model, task)):
+            row |= {"smallest_difference": analysis.smallest_difference}
+            row |= {"pairs_needed": analysis.pairs_needed}
         adjustment = by_task.get(task)
-        if isinstance(adjustment, Adjustment) and model in adjustment.models:
-            each = adjustment.models[model]
-            row |= {"adjusted": each.adjusted, "adjusted_low": each.low}
-            row |= {"adjusted_high": each.high, "log_length_slope": adjustment.slope}
+        if isinstance(adjustment, LengthAdjustment) and model in adjustment.models:
+            means = adjustment.models[model]
+            row |= {"adjusted": means.adjusted, "adjusted_low": means.low}
+            row |= {"adjusted_high": means.high, "log_length_slope": adjustment.slope}
         yield row
     for task, agreement in agreements:
         kappas = [{"judges": pair, "kappa": kappa} for pair, kappa in agreement.kappas.items()]
@@ -220,17 +223,17 @@ def comparison_rows(
             "alpha": agreement.alpha,
             "kappas": kappas,
         }
-    for standing in standings:
-        if controlled := standing.controlled:
+    for entry in entries:
+        if controlled := entry.controlled:
             error = controlled.standard_error
             yield {
-                "model": standing.model,
+                "model": entry.model,
                 "benchmark": BENCHMARK,
                 "metric": "length_controlled_win",
-                "n": standing.rate.n_total,
-                "missing": standing.rate.missing,
+                "n": entry.rate.n_total,
+                "missing": entry.rate.missing,
                 "mean": controlled.win_rate / 100,
                 "error": None if error is None else error / 100,
-                "against": standing.baseline,
+                "against": entry.baseline,
                 "complete": controlled.complete,
             }

@@ -1,4 +1,4 @@
-"""How far judges agree, beyond chance."""
+"""Chance-corrected agreement of judges: Cohen's kappa and Krippendorff's alpha."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import Literal
 from seqit.errors import SeqitError
 
 Ratings = Sequence[float | None]
-"""The verdicts of one judge on each item, or of each judge on one; None where there is none."""
+"""The ratings of each item by one judge, or of one item by each judge; None if not rated."""
 
 Weights = Literal["none", "linear", "quadratic"]
 Level = Literal["nominal", "ordinal", "interval"]
@@ -17,9 +17,9 @@ Level = Literal["nominal", "ordinal", "interval"]
 def cohen_kappa(first: Ratings, other: Ratings, weights: Weights = "none") -> float | None:
     """Return Cohen's kappa of two judges over the items that both rated.
 
-    Weighted by the distance of the ratings' ranks among those used, or its square. None where
-    no item has both, or where both gave one rating to all, which leaves nothing to agree on.
-    Raises SeqitError where the judges rated different numbers of items.
+    Weighted by the distance of the ratings' ranks among those used, or its square. None if no item
+    has both ratings, or if both judges gave one rating to all, where kappa is not defined. Raises
+    SeqitError if the judges rated different numbers of items.
     """
     if len(first) != len(other):
         raise SeqitError(f"the judges rated {len(first)} and {len(other)} items; pair them first")
@@ -31,19 +31,19 @@ def cohen_kappa(first: Ratings, other: Ratings, weights: Weights = "none") -> fl
         return float(a != b) if not power else float(abs(rank[a] - rank[b]) ** power)
 
     ones, twos = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
-    by_chance = sum(m * n * cost(a, b) for a, m in ones.items() for b, n in twos.items())
-    if not by_chance:
+    expected = sum(m * n * cost(a, b) for a, m in ones.items() for b, n in twos.items())
+    if not expected:
         return None
-    return 1 - len(pairs) * sum(cost(a, b) for a, b in pairs) / by_chance
+    return 1 - len(pairs) * sum(cost(a, b) for a, b in pairs) / expected
 
 
 def krippendorff_alpha(units: Iterable[Ratings], level: Level = "ordinal") -> float | None:
-    """Return Krippendorff's alpha over units: the ratings that each item got, however many.
+    """Return Krippendorff's alpha over units: all ratings of an item, any number of them.
 
-    Items with fewer than two ratings tell nothing. None where nothing is left, or all ratings are
+    Items with fewer than two ratings are ignored. None if no item is left, or if all ratings are
     the same. After Krippendorff, Computing Krippendorff's Alpha-Reliability (2011).
     """
-    weights: dict[tuple[float, float], float] = {}
+    coincidences: dict[tuple[float, float], float] = {}
     for unit in units:
         counts = Counter(value for value in unit if value is not None)
         others = counts.total() - 1
@@ -51,15 +51,15 @@ def krippendorff_alpha(units: Iterable[Ratings], level: Level = "ordinal") -> fl
             continue
         for a, b in product(counts, counts):
             number = counts[a] * (counts[b] - (a == b))
-            weights[a, b] = weights.get((a, b), 0.0) + number / others
+            coincidences[a, b] = coincidences.get((a, b), 0.0) + number / others
     totals: dict[float, float] = {}
-    for (a, _), weight in sorted(weights.items()):
+    for (a, _), weight in sorted(coincidences.items()):
         totals[a] = totals.get(a, 0.0) + weight
     distance = _distance(level, totals)
     n = sum(totals.values())
-    seen = sum(weight * distance(a, b) for (a, b), weight in weights.items())
-    by_chance = sum(m * k * distance(a, b) for a, m in totals.items() for b, k in totals.items())
-    return 1 - (n - 1) * seen / by_chance if by_chance else None
+    observed = sum(weight * distance(a, b) for (a, b), weight in coincidences.items())
+    expected = sum(m * k * distance(a, b) for a, m in totals.items() for b, k in totals.items())
+    return 1 - (n - 1) * observed / expected if expected else None
 
 
 def _distance(level: Level, totals: dict[float, float]) -> Callable[[float, float], float]:
@@ -68,8 +68,8 @@ def _distance(level: Level, totals: dict[float, float]) -> Callable[[float, floa
         return lambda a, b: float(a != b)
     if level == "interval":
         return lambda a, b: (a - b) ** 2
-    place, places = 0.0, {}
+    below, ranks = 0.0, {}
     for value, count in totals.items():
-        places[value] = place + count / 2  # the middle of its ranks
-        place += count
-    return lambda a, b: (places[a] - places[b]) ** 2
+        ranks[value] = below + count / 2  # the mean of its ranks
+        below += count
+    return lambda a, b: (ranks[a] - ranks[b]) ** 2

@@ -1,14 +1,14 @@
-"""numpy, or the sentence that says how to get it."""
+"""Import of numpy, which is an optional dependency."""
 
 from types import ModuleType
 
 from seqit.errors import SeqitError
 
 
-def numpy_for(what: str) -> ModuleType:
-    """Return numpy for `what`, a statistic. Raises SeqitError where it is not installed."""
+def require_numpy(what: str) -> ModuleType:
+    """Return numpy for the statistic `what`. Raises SeqitError if it is not installed."""
     try:
         import numpy
     except ImportError:
-        raise SeqitError(f"{what} computes with numpy: pip install 'seqit[stats]'") from None
+        raise SeqitError(f"{what} needs numpy: pip install 'seqit[stats]'") from None
     return numpy

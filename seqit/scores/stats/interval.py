@@ -1,4 +1,4 @@
-"""The mean of scores with its uncertainty; scores of one root are one draw, and so is a run."""
+"""Mean of scores with a confidence interval, clustered by root and by training run."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -6,28 +6,28 @@ from math import fsum, isfinite, sqrt
 from typing import Any
 
 from seqit.errors import SeqitError
-from seqit.scores.stats.arrays import numpy_for
+from seqit.scores.stats.arrays import require_numpy
 from seqit.scores.stats.quantiles import t_quantile
 from seqit.scores.stats.runs import (
     RESAMPLES,
     Arm,
     RootScores,
+    count_runs,
     crossed_variance,
-    pigeonhole,
-    runs_of,
+    pigeonhole_bootstrap,
 )
 
 LEVEL = 0.95
-_CELLS = 1 << 22  # of a block of resamples: 32 MB
+_BLOCK_VALUES = 1 << 22  # of a block of resamples: 32 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean of n scores from `roots` seeds; without a mean, or without bounds, these are None.
+    """A mean of n scores from `roots` roots; mean, error and bounds are None if undefined.
 
-    `missing` scores (refused, unparseable, failed) are no numbers and entered nothing. `runs`
-    trainings made the scores, those of both models where it is a difference; where there were
-    several, the error covers them and has its own `degrees` of freedom, else roots - 1.
+    `missing` scores (refused, unparseable, failed) are not numbers and are not part of the mean.
+    `runs` counts the training runs, of both models for a difference; if a model has several, the
+    error covers them and `degrees` are its degrees of freedom, else these are roots - 1.
     """
 
     n: int
@@ -42,11 +42,11 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """Scores by root: how many, and their sum, in the same order.
+class RootSums:
+    """Counts and sums of the scores of each root, in the same order.
 
-    `arms` has them by root and run, of a mean once, of a difference for each model; empty where
-    no model has several runs.
+    `arms` has the scores by root and run: one arm for a mean, one for each model for a difference;
+    empty if no model has several runs.
     """
 
     counts: Sequence[float]
@@ -65,13 +65,13 @@ def mean_interval(
     method: str = "analytic",
     seed: int = 0,
 ) -> Estimate:
-    """Return the mean of the values that are numbers; without roots each is a root of its own.
+    """Return the mean of the values that are numbers; without `roots` each value is its own root.
 
     analytic: cluster-robust standard error (CR1) and Student's t with roots - 1 degrees of
     freedom; for values that are all 0 or 1 Wilson's interval at the effective number of values,
-    which stays honest near 0 and 1. bootstrap: percentiles over resampled roots. Values of several
-    runs are clustered by run too, see runs.py. Raises SeqitError for another method or
-    lengths that differ.
+    which stays valid near 0 and 1. bootstrap: percentiles over resampled roots. Values of several
+    runs are also clustered by run, see runs.py. Raises SeqitError for another method, or if the
+    lengths differ.
     """
     return estimate(sums_by_root(values, roots, runs), level=level, method=method, seed=seed)
 
@@ -80,45 +80,45 @@ def sums_by_root(
     values: Sequence[float | None],
     roots: Sequence[Hashable] | None = None,
     runs: Sequence[Hashable] | None = None,
-) -> Sums:
+) -> RootSums:
     """Return counts and sums of the values that are numbers, roots in order of appearance."""
     for name, keys in (("roots", roots), ("runs", runs)):
         if keys is not None and len(keys) != len(values):
             raise SeqitError(f"{len(values)} values have {len(keys)} {name}; give one for each")
     counts: dict[Hashable, int] = {}
     totals: dict[Hashable, float] = {}
-    parts: dict[tuple[Hashable, Hashable], RootScores] = {}
+    by_run: dict[tuple[Hashable, Hashable], RootScores] = {}
     missing, is_binary = 0, True
-    for place, value in enumerate(values):
+    for i, value in enumerate(values):
         if value is None or not isfinite(value):
             missing += 1
             continue
-        root = place if roots is None else roots[place]
+        root = i if roots is None else roots[i]
         counts[root] = counts.get(root, 0) + 1
         totals[root] = totals.get(root, 0.0) + value
         is_binary = is_binary and value in (0, 1)
         if runs is not None:
-            part = parts.get((root, runs[place]), RootScores(root, runs[place], 0, 0.0))
-            parts[root, part.run] = part._replace(weight=part.weight + 1, total=part.total + value)
-    arms = crossed([list(parts.values())])
-    return Sums(list(counts.values()), list(totals.values()), missing, is_binary, arms)
+            part = by_run.get((root, runs[i]), RootScores(root, runs[i], 0, 0.0))
+            by_run[root, part.run] = part._replace(weight=part.weight + 1, total=part.total + value)
+    arms = arms_with_runs([list(by_run.values())])
+    return RootSums(list(counts.values()), list(totals.values()), missing, is_binary, arms)
 
 
-def crossed(arms: Sequence[Arm]) -> Sequence[Arm]:
-    """Return the arms where one of them has several runs; none where roots are all there is."""
-    return arms if any(runs_of(arm) > 1 for arm in arms) else ()
+def arms_with_runs(arms: Sequence[Arm]) -> Sequence[Arm]:
+    """Return the arms if one of them has several runs, else an empty sequence."""
+    return arms if any(count_runs(arm) > 1 for arm in arms) else ()
 
 
 def estimate(
-    sums: Sums, *, level: float = LEVEL, method: str = "analytic", seed: int = 0
+    sums: RootSums, *, level: float = LEVEL, method: str = "analytic", seed: int = 0
 ) -> Estimate:
     """Return the mean of the sums with its interval, as mean_interval does."""
     if method not in ("analytic", "bootstrap"):
-        raise SeqitError(f"{method!r} is no kind of interval; take analytic or bootstrap")
+        raise SeqitError(f"{method!r} is not a kind of interval; choose analytic or bootstrap")
     n, roots = int(sum(sums.counts)), len(sums.counts)
     if not n:
         return Estimate(0, sums.missing, 0, runs=0)
-    runs = sum(map(runs_of, sums.arms)) or 1
+    runs = sum(map(count_runs, sums.arms)) or 1
     mean = fsum(sums.totals) / n
     if roots < 2:
         return Estimate(n, sums.missing, roots, mean, runs=runs)
@@ -129,16 +129,16 @@ def estimate(
         variance, degrees = crossed_variance(error**2, roots, sums.arms)
         error = sqrt(variance)
     if method == "bootstrap":
-        crossing = pigeonhole(sums.arms, level, seed) if sums.arms else None
-        low, high = crossing or _percentiles(sums, level, seed)
+        bounds = pigeonhole_bootstrap(sums.arms, level, seed) if sums.arms else None
+        low, high = bounds or _bootstrap_bounds(sums, level, seed)
     else:
-        low, high = bounds(
+        low, high = analytic_bounds(
             mean, error, n, roots, level=level, is_binary=sums.is_binary, degrees=degrees
         )
     return Estimate(n, sums.missing, roots, mean, error, low, high, runs, degrees)
 
 
-def bounds(
+def analytic_bounds(
     mean: float,
     error: float,
     n: int,
@@ -148,7 +148,7 @@ def bounds(
     is_binary: bool,
     degrees: float | None = None,
 ) -> tuple[float, float]:
-    """Return the analytic interval of a mean; roots >= 2, whose degrees of freedom by default."""
+    """Return the analytic interval of a mean; `degrees` is roots - 1 by default; roots >= 2."""
     t = t_quantile((1 + level) / 2, degrees or roots - 1)
     if not is_binary:
         return mean - t * error, mean + t * error
@@ -161,16 +161,16 @@ def bounds(
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _percentiles(sums: Sums, level: float, seed: int) -> tuple[float, float]:
-    np = numpy_for("a bootstrap interval")
+def _bootstrap_bounds(sums: RootSums, level: float, seed: int) -> tuple[float, float]:
+    np = require_numpy("a bootstrap interval")
     table = np.array([sums.totals, sums.counts])
     roots = table.shape[1]
-    draws = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     means: list[Any] = []
-    block = max(1, _CELLS // roots)
+    block = max(1, _BLOCK_VALUES // roots)
     for start in range(0, RESAMPLES, block):
-        chosen = draws.integers(roots, size=(min(block, RESAMPLES - start), roots))
-        total, count = table[:, chosen].sum(axis=2)
+        sampled = rng.integers(roots, size=(min(block, RESAMPLES - start), roots))
+        total, count = table[:, sampled].sum(axis=2)
         means.append(total / count)
     edges = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(np.concatenate(means), edges)

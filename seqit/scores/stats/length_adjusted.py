@@ -1,17 +1,17 @@
-"""Pointwise scores at equal length: what is left of a model's lead when length is accounted for."""
+"""Scores adjusted for the length of answers: how models would compare at equal length."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from seqit.errors import SeqitError
-from seqit.scores.stats.arrays import numpy_for
+from seqit.scores.stats.arrays import require_numpy
 from seqit.scores.stats.interval import LEVEL
 from seqit.scores.stats.quantiles import t_quantile
 
 
-class Sized(NamedTuple):
-    """One score of one answer; a value that is None has no part in the regression."""
+class ScoredAnswer(NamedTuple):
+    """One score of one answer; answers whose value is None are left out of the regression."""
 
     value: float | None
     length: int
@@ -19,8 +19,8 @@ class Sized(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Adjusted:
-    """A model's mean, and what it would be at the length that is common to all models."""
+class AdjustedMean:
+    """A model's mean, and what it would be at the mean length of all models' answers."""
 
     n: int
     mean: float
@@ -31,54 +31,56 @@ class Adjusted:
 
 
 @dataclass(frozen=True, slots=True)
-class Adjustment:
-    """`slope`: points that go with a length e times as long, within the models."""
+class LengthAdjustment:
+    """Adjusted means; `slope`: points that go with a length e times as long, within models."""
 
     slope: float
     slope_error: float
-    models: dict[str, Adjusted]
+    models: dict[str, AdjustedMean]
 
 
-def length_adjusted(scores: Mapping[str, Sequence[Sized]], *, level: float = LEVEL) -> Adjustment:
+def adjust_for_length(
+    scores: Mapping[str, Sequence[ScoredAnswer]], *, level: float = LEVEL
+) -> LengthAdjustment:
     """Regress the score on log(1 + words) with a term for each model, clustered by root (CR1).
 
-    All models share the slope, so that it measures what length does to this judge and not how the
-    models differ; length is centred over all scores. Raises SeqitError for a model without
-    scores, fewer roots than terms, or lengths that do not vary.
+    All models share the slope, so that it measures the effect of length on this judge and not how
+    the models differ; length is centred over all scores. Raises SeqitError if a model has no
+    scores, if there are no more roots than terms, or if lengths do not vary within models.
     """
-    np = numpy_for("a length-adjusted score")
-    rows = [(name, each) for name, found in scores.items() for each in found]
-    rows = [(name, each) for name, each in rows if each.value is not None]
+    np = require_numpy("a length-adjusted score")
+    rows = [(name, answer) for name, answers in scores.items() for answer in answers]
+    rows = [(name, answer) for name, answer in rows if answer.value is not None]
     names = list(scores)
-    if lost := [name for name in names if all(name != other for other, _ in rows)]:
-        raise SeqitError(f"{lost[0]} has no score; leave it out")
-    values = np.array([each.value for _, each in rows], float)
-    lengths = np.log1p(np.array([each.length for _, each in rows], float))
-    which = np.array([names.index(name) for name, _ in rows])
-    table = np.zeros((len(rows), len(names) + 1))
-    table[np.arange(len(rows)), which] = 1
-    table[:, -1] = lengths - lengths.mean()
-    within = lengths - (np.bincount(which, lengths) / np.bincount(which))[which]
-    order = {root: place for place, root in enumerate({each.root: None for _, each in rows})}
-    cluster = np.array([order[each.root] for _, each in rows])
+    if empty := [name for name in names if all(name != other for other, _ in rows)]:
+        raise SeqitError(f"{empty[0]} has no score; leave it out")
+    values = np.array([answer.value for _, answer in rows], float)
+    lengths = np.log1p(np.array([answer.length for _, answer in rows], float))
+    model_of = np.array([names.index(name) for name, _ in rows])
+    design = np.zeros((len(rows), len(names) + 1))
+    design[np.arange(len(rows)), model_of] = 1
+    design[:, -1] = lengths - lengths.mean()
+    within = lengths - (np.bincount(model_of, lengths) / np.bincount(model_of))[model_of]
+    order = {root: i for i, root in enumerate({answer.root: None for _, answer in rows})}
+    cluster = np.array([order[answer.root] for _, answer in rows])
     n, k, roots = len(rows), len(names) + 1, len(order)
     if roots <= k or float(np.abs(within).max()) < 1e-12:
         raise SeqitError(
             "the slope of the score over length cannot be estimated: it needs more roots than "
             "models, and answers of different lengths"
         )
-    bread = np.linalg.inv(table.T @ table)
-    found = bread @ (table.T @ values)
-    off = table * (values - table @ found)[:, None]
-    sums = np.stack([np.bincount(cluster, column, roots) for column in off.T], axis=1)
-    small = roots / (roots - 1) * (n - 1) / (n - k)
-    errors = np.sqrt(np.diag(small * bread @ (sums.T @ sums) @ bread))
+    bread = np.linalg.inv(design.T @ design)
+    coefficients = bread @ (design.T @ values)
+    scaled = design * (values - design @ coefficients)[:, None]
+    sums = np.stack([np.bincount(cluster, column, roots) for column in scaled.T], axis=1)
+    correction = roots / (roots - 1) * (n - 1) / (n - k)
+    errors = np.sqrt(np.diag(correction * bread @ (sums.T @ sums) @ bread))
     t = t_quantile((1 + level) / 2, roots - 1)
     models = {}
-    for place, name in enumerate(names):
-        own = which == place
-        at, error = float(found[place]), float(errors[place])
-        models[name] = Adjusted(
-            int(own.sum()), float(values[own].mean()), at, error, at - t * error, at + t * error
-        )
-    return Adjustment(float(found[-1]), float(errors[-1]), models)
+    for i, name in enumerate(names):
+        own = model_of == i
+        adjusted, error = float(coefficients[i]), float(errors[i])
+        low, high = adjusted - t * error, adjusted + t * error
+        mean = float(values[own].mean())
+        models[name] = AdjustedMean(int(own.sum()), mean, adjusted, error, low, high)
+    return LengthAdjustment(float(coefficients[-1]), float(errors[-1]), models)

@@ -1,4 +1,4 @@
-"""Logistic regression on probabilities, with weights and a lasso; few columns, many rows."""
+"""Logistic regression on probabilities, with weights and a lasso; for few columns, many rows."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +7,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-_ROUNDS = 200
-_SWEEPS = 1000
+_MAX_ITERATIONS = 200
+_MAX_SWEEPS = 1000
 
 
 def logistic(x: "Array") -> "Array":
@@ -19,58 +19,62 @@ def logistic(x: "Array") -> "Array":
 
 
 def fit_logistic(
-    rows: "Array", chances: "Array", weights: "Array | None" = None, *, penalty: float = 0.0
+    rows: "Array", targets: "Array", weights: "Array | None" = None, *, penalty: float = 0.0
 ) -> "Array":
     """Return the coefficients that minimise the weighted log loss + penalty * sum |coefficient|.
 
-    rows: (n, k), no intercept of its own; chances: (n,), 0 to 1; weights: (n,). Proximal Newton
+    rows: (n, k), without an added intercept; targets: (n,), 0 to 1; weights: (n,). Proximal Newton
     with a line search, each step's quadratic solved by coordinate descent.
     """
     import numpy as np
 
     weights = np.ones(len(rows)) if weights is None else weights
-    found = np.zeros(rows.shape[1])
-    loss = _loss(rows, chances, weights, found, penalty)
-    for _ in range(_ROUNDS):
-        fitted = logistic(rows @ found)
-        slope = rows.T @ (weights * (fitted - chances))
-        curve = (rows * (weights * fitted * (1 - fitted))[:, None]).T @ rows
-        curve += 1e-12 * max(1.0, float(np.trace(curve))) * np.eye(len(found))
-        step = _descend(curve, slope, found, penalty) - found
+    coefficients = np.zeros(rows.shape[1])
+    loss = _loss(rows, targets, weights, coefficients, penalty)
+    for _ in range(_MAX_ITERATIONS):
+        fitted = logistic(rows @ coefficients)
+        gradient = rows.T @ (weights * (fitted - targets))
+        hessian = (rows * (weights * fitted * (1 - fitted))[:, None]).T @ rows
+        hessian += 1e-12 * max(1.0, float(np.trace(hessian))) * np.eye(len(coefficients))
+        step = _coordinate_descent(hessian, gradient, coefficients, penalty) - coefficients
         size = 1.0
-        while (new := _loss(rows, chances, weights, found + size * step, penalty)) > loss:
+        while (new := _loss(rows, targets, weights, coefficients + size * step, penalty)) > loss:
             size /= 2
             if size < 1e-10:
-                return found
-        found = found + size * step
+                return coefficients
+        coefficients = coefficients + size * step
         if float(np.abs(size * step).max()) < 1e-10:
-            return found
+            return coefficients
         loss = new
-    return found
+    return coefficients
 
 
-def _loss(rows: "Array", chances: "Array", weights: "Array", at: "Array", penalty: float) -> float:
+def _loss(
+    rows: "Array", targets: "Array", weights: "Array", coefficients: "Array", penalty: float
+) -> float:
     import numpy as np
 
-    score = rows @ at
-    whole = float(weights @ (np.logaddexp(0, score) - chances * score))
-    return whole + penalty * float(np.abs(at).sum())
+    logits = rows @ coefficients
+    log_loss = float(weights @ (np.logaddexp(0, logits) - targets * logits))
+    return log_loss + penalty * float(np.abs(coefficients).sum())
 
 
-def _descend(curve: "Array", slope: "Array", at: "Array", penalty: float) -> "Array":
-    """Return the minimum of the quadratic with this curve and slope at `at`, plus the lasso."""
+def _coordinate_descent(
+    hessian: "Array", gradient: "Array", start: "Array", penalty: float
+) -> "Array":
+    """Return the minimum of the quadratic with this hessian and gradient at `start`, plus lasso."""
     import numpy as np
 
     if not penalty:
-        step: Array = np.linalg.solve(curve, slope)
-        return at - step
-    found = at.copy()
-    for _ in range(_SWEEPS):
-        moved = 0.0
+        step: Array = np.linalg.solve(hessian, gradient)
+        return start - step
+    found = start.copy()
+    for _ in range(_MAX_SWEEPS):
+        change = 0.0
         for k in range(len(found)):
-            pull = slope[k] + curve[k] @ (found - at) - curve[k, k] * found[k]
-            new = -np.sign(pull) * max(abs(pull) - penalty, 0.0) / curve[k, k]
-            moved, found[k] = max(moved, abs(new - found[k])), new
-        if moved < 1e-12:
+            slope = gradient[k] + hessian[k] @ (found - start) - hessian[k, k] * found[k]
+            new = -np.sign(slope) * max(abs(slope) - penalty, 0.0) / hessian[k, k]
+            change, found[k] = max(change, abs(new - found[k])), new
+        if change < 1e-12:
             break
     return found

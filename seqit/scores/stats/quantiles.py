@@ -1,4 +1,4 @@
-"""Student's t and binomial tails, so that statistics need no library that is heavy to install."""
+"""Student's t and binomial tails without scipy, so that intervals need no heavy dependency."""
 
 from functools import cache
 from math import comb, exp, inf, isinf, lgamma, log, log1p
@@ -13,7 +13,7 @@ def normal_quantile(p: float) -> float:
 
 
 def t_tail(t: float, degrees: float) -> float:
-    """Return the probability that |T| reaches |t|; NaN has none and passes through."""
+    """Return the probability that |T| >= |t|; NaN for NaN."""
     if isinf(t):
         return 0.0
     return _incomplete_beta(degrees / (degrees + t * t), degrees / 2, 0.5)
@@ -34,8 +34,8 @@ def binomial_two_sided(count: int, total: int) -> float:
     """Return the exact probability, for a fair coin, of a split at least as uneven as this one."""
     fewer = min(count, total - count)
     if total <= 1000:
-        ways = sum(comb(total, k) for k in range(fewer + 1))
-        return min(1.0, 2 * ways / (1 << total))
+        outcomes = sum(comb(total, k) for k in range(fewer + 1))
+        return min(1.0, 2 * outcomes / (1 << total))
     logs = (lgamma(total + 1) - lgamma(k + 1) - lgamma(total - k + 1) for k in range(fewer + 1))
     return min(1.0, 2 * sum(exp(each - total * log(2)) for each in logs))
 
@@ -47,7 +47,7 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
     if x > (a + 1) / (a + b + 2):
         return 1 - _incomplete_beta(1 - x, b, a)
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a
-    c, d = 1.0, 1 / _away(1 - (a + b) * x / (a + 1))
+    c, d = 1.0, 1 / _nonzero(1 - (a + b) * x / (a + 1))
     value, step, m = d, inf, 0
     while abs(step - 1) > 1e-15 and m < 10_000:
         m += 1
@@ -55,12 +55,12 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
             -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
         ):
-            d = 1 / _away(1 + term * d)
-            c = _away(1 + term / c)
+            d = 1 / _nonzero(1 + term * d)
+            c = _nonzero(1 + term / c)
             step = c * d
             value *= step
     return front * value
 
 
-def _away(number: float) -> float:
+def _nonzero(number: float) -> float:
     return number if abs(number) > _TINY else _TINY

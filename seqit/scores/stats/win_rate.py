@@ -6,14 +6,14 @@ from typing import Any
 
 from seqit.scores.stats.interval import mean_interval
 
-_DRAWS = (0, 1.5)  # older annotations write 0
+_TIES = (0, 1.5)  # older annotations write 0
 
 
 @dataclass(frozen=True, slots=True)
 class WinRate:
-    """Shares in percent, as AlpacaEval's leaderboard has them; None where nothing was preferred.
+    """Shares in percent, as on AlpacaEval's leaderboard; None if there is no preference.
 
-    `missing` annotations without a readable preference entered nothing.
+    `missing` counts annotations without a valid preference; they are in no other number.
     """
 
     win_rate: float | None
@@ -27,7 +27,7 @@ class WinRate:
 
 
 def win_share(preference: Any) -> float | None:
-    """Return the model's share of the win, 0 to 1; None for what is no preference."""
+    """Return the model's share of the win, 0 to 1; None if the preference is not valid."""
     if isinstance(preference, str):
         try:
             preference = float(preference)
@@ -35,7 +35,7 @@ def win_share(preference: Any) -> float | None:
             return None
     if isinstance(preference, bool) or not isinstance(preference, int | float):
         return None
-    if preference in _DRAWS:
+    if preference in _TIES:
         return 0.5
     return preference - 1 if 1 <= preference <= 2 else None
 
@@ -43,16 +43,16 @@ def win_share(preference: Any) -> float | None:
 def win_rate(preferences: Iterable[Any]) -> WinRate:
     """Return the win rate with its standard error: of independent items, n - 1 in the variance."""
     shares = [win_share(preference) for preference in preferences]
-    found = mean_interval(shares)
+    mean = mean_interval(shares)
     wins = sum(share is not None and share > 0.5 for share in shares)
-    draws = sum(share == 0.5 for share in shares)
+    ties = sum(share == 0.5 for share in shares)
     return WinRate(
-        win_rate=None if found.mean is None else 100 * found.mean,
-        standard_error=None if found.error is None else 100 * found.error,
+        win_rate=None if mean.mean is None else 100 * mean.mean,
+        standard_error=None if mean.error is None else 100 * mean.error,
         n_wins=wins,
-        n_wins_base=found.n - wins - draws,
-        n_draws=draws,
-        n_total=found.n,
-        discrete_win_rate=100 * (wins + draws / 2) / found.n if found.n else None,
-        missing=found.missing,
+        n_wins_base=mean.n - wins - ties,
+        n_draws=ties,
+        n_total=mean.n,
+        discrete_win_rate=100 * (wins + ties / 2) / mean.n if mean.n else None,
+        missing=mean.missing,
     )

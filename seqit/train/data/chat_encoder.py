@@ -1,8 +1,8 @@
-"""A conversation as tokens, and which of them the model is to learn.
+"""Encode conversations as tokens with a loss mask.
 
-The template is rendered as it is at inference. What stands between the generation prompt and the
-end token of a turn is what the model would have to say there, so that is what the loss is on; the
-template needs no marks of its own for it.
+The chat template is rendered as at inference. The text between the generation prompt and the end
+token of a turn is what the model would have to generate there, so the loss is on that text; the
+template needs no `{% generation %}` markers.
 """
 
 import re
@@ -11,64 +11,64 @@ from typing import Any, NamedTuple, Protocol
 
 from seqit.errors import SeqitError
 from seqit.llm.providers.local.chat_template import ChatTemplate, plain_text
-from seqit.llm.providers.local.model_files import installed_version
+from seqit.llm.providers.local.libraries import installed_version
 from seqit.llm.request import Message
 from seqit.records.record import Record
 from seqit.train.data.conversation import UntrainableRow, conversation_of
-from seqit.train.data.spans import mark
+from seqit.train.data.spans import mask_spans
 from seqit.train.recipe import Loss
 
-THOUGHTS = ("<think>", "</think>")
-"""Tokens that templates write and answers may hold too."""
+THINK_TOKENS = ("<think>", "</think>")
+"""Tokens that templates write and answers may also contain."""
 
-QUESTION, ANSWER = "Zebra4711?", "Yes4712."
-"""What the template is tried with; no template holds them by itself."""
+PROBE_QUESTION, PROBE_ANSWER = "Zebra4711?", "Yes4712."
+"""The turns that a template is probed with; no template contains them itself."""
 
 
 class Encoded(NamedTuple):
-    """One row: its tokens, and which of them the loss is on, as many.
+    """The tokens of one row, and a loss mask of the same length.
 
-    left_out: earlier turns of the assistant that the loss is not on, since the template shows them
-    otherwise once they are past (it drops their thoughts, or moves the system message).
+    turns_left_out: earlier turns of the assistant without loss, because the template renders them
+    differently after later turns (it drops their thoughts, or moves the system message).
     """
 
     ids: list[int]
-    targets: list[bool]
-    left_out: int = 0
+    loss_mask: list[bool]
+    turns_left_out: int = 0
 
 
 class Encoder(Protocol):
-    """What makes rows tokens: for text here, for images in seqit.train.data.vision.
+    """Encodes rows as tokens: text in this module, images in seqit.train.data.vision.
 
-    ends: the tokens that the model learns to end a turn with.
+    end_token_ids: the tokens that the model learns to end a turn with.
     """
 
-    ends: list[int]
+    end_token_ids: list[int]
 
     def encode(self, record: Record) -> Encoded:
-        """Return the row as tokens; raises UntrainableRow."""
+        """Return the tokens of a row; raises UntrainableRow."""
 
     def encode_all(self, records: Sequence[Record]) -> list[Encoded | UntrainableRow]:
-        """Return rows as tokens, or why one cannot be."""
+        """Return the tokens of each row, or the error of a row that cannot be encoded."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return tokens as text, control tokens and blanks with it."""
+        """Return the text of tokens, including control tokens and whitespace."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the tokens, as JSON values."""
+        """Return everything that decides the tokens, as JSON values."""
 
 
 class TextEncoder:
     """Encodes rows of text with a model's tokenizer and chat template.
 
-    Raises SeqitError where the tokenizer or the template cannot be trained with.
+    Raises SeqitError if the tokenizer or the template cannot be used for training.
     """
 
     def __init__(self, tokenizer: Any, template: ChatTemplate, loss: Loss, name: str) -> None:
         if not tokenizer.is_fast:
             raise SeqitError(
-                f"the tokenizer of {name} ({type(tokenizer).__name__}) has no fast form: it cannot "
-                "say which token is of which text. Convert it to a tokenizer.json first"
+                f"the tokenizer of {name} ({type(tokenizer).__name__}) is not a fast tokenizer, "
+                "so it cannot map tokens to characters. Convert it to a tokenizer.json first"
             )
         self.tokenizer = tokenizer
         self._template = template
@@ -77,10 +77,10 @@ class TextEncoder:
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
-        self._try_out()
+        self._probe_template()
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the tokens: tokenizer, template and which turns are learnt."""
+        """Return everything that decides the tokens: tokenizer, template and supervised turns."""
         import hashlib
 
         definition = self._backend.to_str() + self._chat_template
@@ -96,84 +96,88 @@ class TextEncoder:
         return template
 
     def encode(self, record: Record) -> Encoded:
-        """Return one row as tokens; raises UntrainableRow."""
+        """Return the tokens of a row; raises UntrainableRow."""
         (encoded,) = self.encode_all([record])
         if isinstance(encoded, UntrainableRow):
             raise encoded
         return encoded
 
     def encode_all(self, records: Sequence[Record]) -> list[Encoded | UntrainableRow]:
-        """Return rows as tokens, or why one cannot be; the tokenizer's threads share them."""
-        drafts = [self._drafted(record) for record in records]
-        texts = [draft.text for draft in drafts if isinstance(draft, Draft)]
-        found = iter(self._backend.encode_batch(texts, add_special_tokens=False))
+        """Return the tokens of each row, or the error of a row that cannot be encoded.
+
+        The rows are encoded in the tokenizer's threads.
+        """
+        chats = [self._render_row(record) for record in records]
+        texts = [chat.text for chat in chats if isinstance(chat, RenderedChat)]
+        encodings = iter(self._backend.encode_batch(texts, add_special_tokens=False))
         return [
-            self._marked(draft, next(found)) if isinstance(draft, Draft) else draft
-            for draft in drafts
+            self._mask_chat(chat, next(encodings)) if isinstance(chat, RenderedChat) else chat
+            for chat in chats
         ]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return tokens as text, control tokens and blanks with it."""
+        """Return the text of tokens, including control tokens and whitespace."""
         text: str = self._backend.decode(list(ids), skip_special_tokens=False)
         return text
 
-    def _marked(self, draft: "Draft", encoding: Any) -> Encoded | UntrainableRow:
+    def _mask_chat(self, chat: "RenderedChat", encoding: Any) -> Encoded | UntrainableRow:
         try:
-            ids, targets = mark(self._backend, draft.text, draft.spans, encoding)
-        except UntrainableRow as unfit:
-            return unfit
-        return Encoded(ids, targets, draft.left_out)
+            ids, loss_mask = mask_spans(self._backend, chat.text, chat.spans, encoding)
+        except UntrainableRow as error:
+            return error
+        return Encoded(ids, loss_mask, chat.turns_left_out)
 
-    def _drafted(self, record: Record) -> "Draft | UntrainableRow":
+    def _render_row(self, record: Record) -> "RenderedChat | UntrainableRow":
         try:
-            messages = self._plain(self._template.turns(conversation_of(record)))
-            self._refuse_controls(messages)
-            return self._draft(messages)
-        except UntrainableRow as unfit:
-            return unfit
+            messages = self._to_content(self._template.adapt_messages(conversation_of(record)))
+            self._check_control_tokens(messages)
+            return self._render_chat(messages)
+        except UntrainableRow as error:
+            return error
         except ValueError as error:
             return UntrainableRow("images", str(error), "images")
 
-    def _plain(self, messages: list[Message]) -> list[Message]:
+    def _to_content(self, messages: list[Message]) -> list[Message]:
+        """Return messages whose content is text; raises ValueError for images."""
         return [{"role": m["role"], "content": plain_text(m["content"])} for m in messages]
 
-    def _refuse_controls(self, messages: list[Message]) -> None:
-        """Raise UntrainableRow where a text holds what the tokenizer reads as a control token.
+    def _check_control_tokens(self, messages: list[Message]) -> None:
+        """Raise UntrainableRow if the tokenizer would read a part of a text as a control token.
 
-        At inference it would be one too, so that teaching it as text would teach what never comes.
+        It does so at inference too, so training on it as text would teach tokens that never occur.
         """
         normalizer = self._backend.normalizer
         for message in messages:
             text = str(message["content"])
-            found = self._controls.search(text)
-            if not found and normalizer is not None and not text.isascii():
-                found = self._controls.search(normalizer.normalize_str(text))
-            if found:
+            match = self._control_tokens.search(text)
+            if not match and normalizer is not None and not text.isascii():
+                match = self._control_tokens.search(normalizer.normalize_str(text))
+            if match:
                 raise UntrainableRow(
                     "control-token",
-                    f"the {message['role']}'s text holds {found[0]}, which the tokenizer reads as "
-                    "a control token",
+                    f"the {message['role']}'s text contains {match[0]}, which the tokenizer reads "
+                    "as a control token",
                 )
 
-    def _draft(self, messages: list[Message]) -> "Draft":
-        """Return the whole text, and where in it the model speaks."""
+    def _render_chat(self, messages: list[Message]) -> "RenderedChat":
+        """Return the rendered conversation with the spans that the model generates."""
         last = len(messages) - 1
-        whole = self._render(messages)
+        rendered = self._render(messages)
         spans: list[tuple[int, int]] = []
-        left_out = 0
+        turns_left_out = 0
         for number, message in enumerate(messages):
             if message["role"] != "assistant" or (self._loss == "last" and number < last):
                 continue
-            shown = whole if number == last else self._render(messages[: number + 1])
+            text = rendered if number == last else self._render(messages[: number + 1])
             prompt = self._render(messages[:number], add_generation_prompt=True)
-            span = self._span(shown, prompt, str(message["content"]))
-            if span and whole.startswith(shown[: span[1]]):
+            span = self._answer_span(text, prompt, str(message["content"]))
+            if span and rendered.startswith(text[: span[1]]):
                 spans.append(span)
             elif number == last:
-                raise UntrainableRow("template", self._unlike(shown, prompt))
+                raise UntrainableRow("template", self._mismatch(text, prompt))
             else:
-                left_out += 1
-        return Draft(whole, spans, left_out)
+                turns_left_out += 1
+        return RenderedChat(rendered, spans, turns_left_out)
 
     def _render(self, messages: list[Message], **options: Any) -> str:
         try:
@@ -182,93 +186,103 @@ class TextEncoder:
                 chat_template=self._template.text,
                 **self._template.options | options | {"tokenize": False},
             )
-        except Exception as error:  # whatever the template raises for these messages
-            raise UntrainableRow("template", f"the chat template refuses it: {error}") from None
+        except Exception as error:  # templates raise errors of any type
+            raise UntrainableRow("template", f"the chat template rejects it: {error}") from None
         return text
 
-    def _span(self, shown: str, prompt: str, answer: str) -> tuple[int, int] | None:
-        """Return where the model speaks last in a text: from its prompt to its end token."""
-        if not shown.startswith(prompt):
+    def _answer_span(self, text: str, prompt: str, answer: str) -> tuple[int, int] | None:
+        """Return the range of the last answer in a text, from its prompt to its end token."""
+        if not text.startswith(prompt):
             return None
         start, words = len(prompt), answer.strip()
-        place = shown.find(words, start)
-        end = self._ends.search(shown, start if place < 0 else place + len(words))
+        index = text.find(words, start)
+        end = self._end_tokens.search(text, start if index < 0 else index + len(words))
         return (start, end.end()) if end else None
 
-    def _unlike(self, shown: str, prompt: str) -> str:
-        if shown.startswith(prompt):
-            return "the chat template sets no end token after the answer"
+    def _mismatch(self, text: str, prompt: str) -> str:
+        if text.startswith(prompt):
+            return "the chat template writes no end token after the answer"
         return (
-            f"the chat template asks for an answer with {prompt[-30:]!r}, and does not show one so"
+            f"the chat template's generation prompt ends with {prompt[-30:]!r}, but answers are "
+            "not rendered after it"
         )
 
-    def _try_out(self) -> None:
-        """Find the tokens that end a turn, and those that no text may hold."""
+    def _probe_template(self) -> None:
+        """Find the tokens that end a turn and the control tokens by rendering a short chat.
+
+        Raises SeqitError if the template cannot be used for training.
+        """
         if self._template.text is None and not getattr(self.tokenizer, "chat_template", None):
             raise SeqitError(
-                f"{self._name} has no chat template, so nothing says how a conversation is "
-                "written; name a file with one: --template FILE"
+                f"{self._name} has no chat template, so conversations cannot be rendered; name a "
+                "file with one: --template FILE"
             )
-        ask: Message = {"role": "user", "content": QUESTION}
-        answer: Message = {"role": "assistant", "content": ANSWER}
+        question: Message = {"role": "user", "content": PROBE_QUESTION}
+        answer: Message = {"role": "assistant", "content": PROBE_ANSWER}
         try:
-            once, twice = self._render([ask, answer]), self._render([ask, answer, ask, answer])
-            prompt = self._render([ask], add_generation_prompt=True)
-            bare = self._render([ask])
-        except UntrainableRow as unfit:
-            raise SeqitError(f"{self._name}: {unfit}; name another: --template FILE") from None
+            one_turn = self._render([question, answer])
+            two_turns = self._render([question, answer, question, answer])
+            prompt = self._render([question], add_generation_prompt=True)
+            no_prompt = self._render([question])
+        except UntrainableRow as error:
+            raise SeqitError(f"{self._name}: {error}; name another: --template FILE") from None
         self._template.probe(self._render, self._name)
         added = self.tokenizer.added_tokens_decoder
-        self._set_controls(added, twice + once)
-        self._set_ends(added, once, twice, bare)
-        if not once.startswith(prompt):
-            raise SeqitError(f"{self._name}: {self._unlike(once, prompt)}; see --template FILE")
-        before = once[len(prompt) : once.find(ANSWER)]
-        if prompt == bare and before.strip():
+        self._find_control_tokens(added, two_turns + one_turn)
+        self._find_end_tokens(added, one_turn, two_turns, no_prompt)
+        if not one_turn.startswith(prompt):
             raise SeqitError(
-                f"the chat template of {self._name} puts {before!r} before an answer, and leaves "
-                "it out of the prompt; it should heed add_generation_prompt. See --template FILE"
+                f"{self._name}: {self._mismatch(one_turn, prompt)}; see --template FILE"
+            )
+        before = one_turn[len(prompt) : one_turn.find(PROBE_ANSWER)]
+        if prompt == no_prompt and before.strip():
+            raise SeqitError(
+                f"the chat template of {self._name} writes {before!r} before an answer, but not in "
+                "the prompt; it should support add_generation_prompt. See --template FILE"
             )
 
-    def _set_controls(self, added: dict[int, Any], scaffold: str) -> None:
-        used = set(self._backend.encode(scaffold, add_special_tokens=False).ids)
-        controls = [
+    def _find_control_tokens(self, added: dict[int, Any], rendered: str) -> None:
+        used = set(self._backend.encode(rendered, add_special_tokens=False).ids)
+        control_tokens = [
             token.content
             for number, token in added.items()
-            if token.special or (number in used and token.content not in THOUGHTS)
+            if token.special or (number in used and token.content not in THINK_TOKENS)
         ]
-        self._controls = _any_of(controls)
+        self._control_tokens = _any_of(control_tokens)
 
-    def _set_ends(self, added: dict[int, Any], once: str, twice: str, bare: str) -> None:
-        """Learn which token ends a turn: the first one after the answer.
+    def _find_end_tokens(
+        self, added: dict[int, Any], one_turn: str, two_turns: str, no_prompt: str
+    ) -> None:
+        """Set the tokens that end a turn: the first token after an answer.
 
-        The last turn may end with another than those before it. Where these have none, what comes
-        first is the head of the user's turn, and ends nothing.
+        The last turn may end with another token than the turns before it. If those have no end
+        token, the first token after them starts the user's turn and does not count.
         """
         tokens = {token.content for token in added.values()}
-        last = once.rpartition(ANSWER)[2].lstrip()
-        ends = {token for token in tokens if last.startswith(token)}
-        between = twice.partition(ANSWER)[2].partition(QUESTION)[0].lstrip()
-        if not bare.partition(QUESTION)[0].endswith(between):
-            ends |= {token for token in tokens if between.startswith(token)}
-        if not any(last.startswith(token) for token in ends):
+        last = one_turn.rpartition(PROBE_ANSWER)[2].lstrip()
+        end_tokens = {token for token in tokens if last.startswith(token)}
+        between = two_turns.partition(PROBE_ANSWER)[2].partition(PROBE_QUESTION)[0].lstrip()
+        if not no_prompt.partition(PROBE_QUESTION)[0].endswith(between):
+            end_tokens |= {token for token in tokens if between.startswith(token)}
+        if not any(last.startswith(token) for token in end_tokens):
             raise SeqitError(
-                f"the chat template of {self._name} ends an answer without a token of its own, so "
-                "the model would not learn to stop; put {{ eos_token }} there. See --template FILE"
+                f"the chat template of {self._name} writes no end token after an answer, so the "
+                "model would not learn to stop; add {{ eos_token }} there. See --template FILE"
             )
-        self._ends = _any_of(ends)
-        self.ends: list[int] = sorted(map(self.tokenizer.convert_tokens_to_ids, ends))
+        self._end_tokens = _any_of(end_tokens)
+        ids = map(self.tokenizer.convert_tokens_to_ids, end_tokens)
+        self.end_token_ids: list[int] = sorted(ids)
 
 
-class Draft(NamedTuple):
-    """A rendered conversation; spans: where the model speaks, end token included."""
+class RenderedChat(NamedTuple):
+    """A rendered conversation; spans: character ranges of the answers, including end tokens."""
 
     text: str
     spans: list[tuple[int, int]]
-    left_out: int
+    turns_left_out: int
 
 
 def _any_of(words: Any) -> re.Pattern[str]:
-    """Return a pattern for any of the words, the longest first; for none of them, of nothing."""
+    """Return a pattern that matches any of the words, longest first; nothing if there is none."""
     ordered = sorted(words, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, ordered)) or "(?!)")

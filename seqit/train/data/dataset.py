@@ -1,7 +1,8 @@
-"""Tokens on disk: written once, memory-mapped by every rank.
+"""Prepared datasets: tokens on disk, written once and memory-mapped by every rank.
 
-An Arrow file a split, so that any rank reads any example without the others; its schema is written
-out. A folder holds the rows of one data, tokenizer, template and length, and is named after them.
+One Arrow file per split, so that any rank can read any example; its schema is written out. A
+folder contains the rows for one combination of data, tokenizer, template and length, and is named
+by their hash.
 """
 
 from functools import lru_cache
@@ -21,30 +22,30 @@ if TYPE_CHECKING:
 Split = Literal["train", "eval"]
 
 COUNTS_FILE = "counts.json"
-"""What was counted while the rows were prepared; written last."""
+"""Statistics of the preparation; written last."""
 
 REJECTS_FILE = "rejects.jsonl"
-"""The rows that are not trained on, as --rejects keeps them."""
+"""The rows that are not trained on, in the format of --rejects."""
 
-BATCH = 512
-"""Rows of an Arrow batch: whoever reads one row has the whole batch mapped, not read."""
+BATCH_SIZE = 512
+"""Rows per Arrow record batch; reading one row maps the whole batch without reading it."""
 
 
 class Example(NamedTuple):
     """One row as tokens.
 
-    ids: int32; targets: bool, which of them the loss is on; row_id: the record's; images: what the
-    record names, none for text.
+    ids: int32 (tokens,); loss_mask: bool (tokens,), True for supervised tokens; row_id: id of the
+    record; images: paths from the record, empty for text.
     """
 
     ids: "NDArray[np.int32]"
-    targets: "NDArray[np.bool_]"
+    loss_mask: "NDArray[np.bool_]"
     row_id: str
     images: tuple[str, ...] = ()
 
 
 class PreparedDataset:
-    """The examples of one split, in the order of the sources; read from a memory-mapped file."""
+    """The examples of one split, in the order of the sources, in a memory-mapped file."""
 
     def __init__(self, file: Path) -> None:
         import numpy as np
@@ -54,48 +55,48 @@ class PreparedDataset:
             self._reader = pa.ipc.open_file(pa.memory_map(str(file)))
         except (OSError, pa.ArrowInvalid) as error:
             raise SeqitError(f"{file} cannot be read as prepared rows: {error}") from None
-        self._columns = lru_cache(maxsize=4096)(self._columns_of)
-        parts = [self._batch(n).column("length") for n in range(self._reader.num_record_batches)]
-        arrays = [part.to_numpy() for part in parts]
+        self._columns = lru_cache(maxsize=4096)(self._load_columns)
+        batches = map(self._batch, range(self._reader.num_record_batches))
+        arrays = [batch.column("length").to_numpy() for batch in batches]
         self.lengths: NDArray[np.int32] = np.concatenate(arrays or [np.zeros(0, np.int32)])
         """Tokens of each example, int32."""
 
     @classmethod
     def open(cls, folder: str | Path, split: Split = "train") -> "PreparedDataset":
-        """Open a split of a folder that `prepare` made; raises SeqitError where it is not whole."""
+        """Open a split of a folder that `prepare` wrote; raises SeqitError if it is incomplete."""
         if not (Path(folder) / COUNTS_FILE).is_file():
-            raise SeqitError(f"{folder} holds no prepared rows, or not all of them")
+            raise SeqitError(f"{folder} contains no prepared rows, or not all of them")
         return cls(Path(folder) / f"{split}.arrow")
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def example(self, number: int) -> Example:
-        """Return one example, from 0; `ids` lies in the file, and cannot be written."""
+        """Return an example by its number, from 0; `ids` is a read-only view of the file."""
         if not 0 <= number < len(self):
             raise IndexError(f"example {number} of {len(self)}")
-        columns = self._columns(number // BATCH)
-        row = number % BATCH
+        columns = self._columns(number // BATCH_SIZE)
+        row = number % BATCH_SIZE
         start, end = columns.bounds[row], columns.bounds[row + 1]
-        targets = columns.targets.slice(start, end - start).to_numpy(zero_copy_only=False)
+        loss_mask = columns.loss_mask.slice(start, end - start).to_numpy(zero_copy_only=False)
         images = tuple(columns.images[row].as_py())
-        return Example(columns.ids[start:end], targets, columns.row_ids[row].as_py(), images)
+        return Example(columns.ids[start:end], loss_mask, columns.row_ids[row].as_py(), images)
 
     def find(self, row_id: str) -> int | None:
-        """Return the number of the first example whose row's id begins so."""
+        """Return the number of the first example whose row id starts with `row_id`."""
         import pyarrow.compute as pc
 
         for number in range(self._reader.num_record_batches):
-            begins = pc.starts_with(self._batch(number).column("id"), row_id)
-            place: int = pc.index(begins, True).as_py()
-            if place >= 0:
-                return number * BATCH + place
+            matches = pc.starts_with(self._batch(number).column("id"), row_id)
+            index: int = pc.index(matches, True).as_py()
+            if index >= 0:
+                return number * BATCH_SIZE + index
         return None
 
     def _batch(self, number: int) -> Any:
         return self._reader.get_batch(number)
 
-    def _columns_of(self, number: int) -> "_Columns":
+    def _load_columns(self, number: int) -> "_Columns":
         batch = self._batch(number)
         ids = batch.column("ids")
         return _Columns(
@@ -108,26 +109,28 @@ class PreparedDataset:
 
 
 class _Columns(NamedTuple):
-    """One batch's columns; those of lists are flat, `bounds` says where each row's part ends."""
+    """The columns of one record batch; lists are flat, with the offsets of the rows in `bounds`."""
 
     bounds: Any
     ids: Any
-    targets: Any
+    loss_mask: Any
     row_ids: Any
     images: Any
 
 
-def counts_of(folder: str | Path) -> dict[str, Any]:
-    """Return what seqit.train.data.prepare counted; raises SeqitError where it has not ended."""
+def load_counts(folder: str | Path) -> dict[str, Any]:
+    """Return the statistics of a prepared dataset; raises SeqitError if it is incomplete."""
     try:
         counts: dict[str, Any] = orjson.loads((Path(folder) / COUNTS_FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
-        raise SeqitError(f"{folder} holds no prepared rows, or not all of them: {error}") from None
+        raise SeqitError(
+            f"{folder} contains no prepared rows, or not all of them: {error}"
+        ) from None
     return counts
 
 
-class Writer:
-    """Writes one split's examples, in order."""
+class PreparedDatasetWriter:
+    """Writes the examples of one split in order."""
 
     def __init__(self, file: Path) -> None:
         import pyarrow as pa
@@ -141,20 +144,20 @@ class Writer:
                 "images": pa.list_(pa.string()),
             }
         )
-        self._file = file.open("wb")  # Python's own: its errors name the disk that is full
+        self._file = file.open("wb")  # not pyarrow's: Python's errors name a full disk
         self._writer = pa.ipc.new_file(self._file, self._schema)
         self._rows: list[dict[str, Any]] = []
 
     def write(self, row_id: str, encoded: "Encoded", images: list[str]) -> None:
         """Add one example."""
-        ids, targets = encoded.ids, encoded.targets
-        row = {"id": row_id, "ids": ids, "targets": targets, "length": len(ids), "images": images}
-        self._rows.append(row)
-        if len(self._rows) == BATCH:
+        ids = encoded.ids
+        row = {"id": row_id, "ids": ids, "length": len(ids), "images": images}
+        self._rows.append(row | {"targets": encoded.loss_mask})
+        if len(self._rows) == BATCH_SIZE:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows and close the file."""
         try:
             self._flush()
             self._writer.close()

@@ -1,4 +1,4 @@
-"""The images of rows in training: read when a batch needs them, never kept."""
+"""Images in training: loaded when a batch needs them, never cached."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,23 +10,23 @@ from seqit.train.data.dataset import Example
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SIDE = 32
-"""Pixels of a blank image's side: few, and more than any model's patch."""
+BLANK_SIDE = 32
+"""Side of a blank image in pixels: small, but larger than any model's patch."""
 
 
-def images_of(row: Example) -> "list[Image]":
-    """Return a row's images, in RGB; raises SeqitError where one has gone since it was prepared."""
+def load_images(example: Example) -> "list[Image]":
+    """Return the images of an example in RGB; raises SeqitError if one cannot be read any more."""
     try:
-        return [read_image(image) for image in row.images]
+        return [read_image(image) for image in example.images]
     except RowError as error:
         raise SeqitError(
-            f"row {row.row_id}: {error}; it could be read when the rows were prepared. Put it "
-            "back, and go on with --resume"
+            f"row {example.row_id}: {error}; it could be read when the rows were prepared. "
+            "Restore it, then continue with --resume"
         ) from None
 
 
-def settings_of(processor: Any) -> str:
-    """Return what decides how a processor turns images into numbers."""
+def image_processor_settings(processor: Any) -> str:
+    """Return everything that decides how a processor encodes images, as JSON."""
     return json.dumps(processor.image_processor.to_dict(), sort_keys=True, default=str)
 
 
@@ -34,4 +34,4 @@ def blank_image() -> Any:
     """Return a black image."""
     from PIL import Image
 
-    return Image.new("RGB", (SIDE, SIDE))
+    return Image.new("RGB", (BLANK_SIDE, BLANK_SIDE))

@@ -1,4 +1,4 @@
-"""What a rank computes in each step, made while the step before is computed."""
+"""Load the batches of a rank, one step ahead of the training loop."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,48 +6,55 @@ from typing import NamedTuple
 
 from seqit.train.data.collator import MicroBatch
 from seqit.train.data.dataset import Example, PreparedDataset
-from seqit.train.data.sampler import Bin, MicroBatchRows, Schedule
+from seqit.train.data.sampler import BatchSampler, MicroBatchRows, SequenceRows
 
 Collate = Callable[[list[list[Example]]], MicroBatch]
 
 
-class Portion(NamedTuple):
-    """One forward pass of a rank.
+class StepInput(NamedTuple):
+    """The input of one forward pass of a rank.
 
-    counts: False where the rank has no work left in the step, and computes along with the others
-    for nothing: ZeRO's ranks gather weights together.
+    is_real: False if the rank has no rows left in the step, and only takes part in the forward
+    pass because ZeRO's ranks gather weights together.
     """
 
-    micro: MicroBatch
-    counts: bool
+    micro_batch: MicroBatch
+    is_real: bool
     row_ids: list[str]
 
 
 class BatchLoader:
-    """The portions of one rank. `collate` makes tensors of bins of examples."""
+    """Loads the step inputs of one rank; `collate` turns sequences of examples into tensors."""
 
     def __init__(self, prepared: PreparedDataset, collate: Collate) -> None:
         self._prepared = prepared
         self._collate = collate
 
-    def steps(self, schedule: Schedule, rank: int, start: int) -> Iterator[list[Portion]]:
-        """Yield the portions of each step from `start` on, one step ahead of the reader."""
-        with ThreadPoolExecutor(1, "feed") as pool:
-            ahead = None
-            for step in range(start, len(schedule)):
-                now = ahead or pool.submit(self._step, schedule, rank, step)
-                more = step + 1 < len(schedule)
-                ahead = pool.submit(self._step, schedule, rank, step + 1) if more else None
-                yield now.result()
+    def steps(self, sampler: BatchSampler, rank: int, start: int) -> Iterator[list[StepInput]]:
+        """Yield the inputs of each step from `start` on; the next step is loaded in a thread."""
+        with ThreadPoolExecutor(1, "batch-loader") as pool:
+            prefetched = None
+            for step in range(start, len(sampler)):
+                current = prefetched or pool.submit(self._load_step, sampler, rank, step)
+                has_next = step + 1 < len(sampler)
+                prefetched = (
+                    pool.submit(self._load_step, sampler, rank, step + 1) if has_next else None
+                )
+                yield current.result()
 
-    def _step(self, schedule: Schedule, rank: int, step: int) -> list[Portion]:
-        return self.portions(schedule.step(step)[rank], schedule.batch(step)[0])
+    def _load_step(self, sampler: BatchSampler, rank: int, step: int) -> list[StepInput]:
+        return self.step_inputs(sampler.micro_batches(step)[rank], sampler.batch(step)[0])
 
-    def portions(self, micros: list[MicroBatchRows], filler: Bin) -> list[Portion]:
-        """Return micro-batches as tensors; an empty one computes on `filler`."""
-        return [self._portion(bins or [filler], bool(bins)) for bins in micros]
+    def step_inputs(
+        self, micro_batches: list[MicroBatchRows], filler: SequenceRows
+    ) -> list[StepInput]:
+        """Return micro-batches as tensors; an empty one is replaced by `filler`."""
+        return [
+            self._step_input(micro_batch_rows or [filler], is_real=bool(micro_batch_rows))
+            for micro_batch_rows in micro_batches
+        ]
 
-    def _portion(self, bins: list[Bin], counts: bool) -> Portion:
-        examples = [[self._prepared.example(row) for row in rows] for rows in bins]
-        ids = [example.row_id for each in examples for example in each] if counts else []
-        return Portion(self._collate(examples), counts, ids)
+    def _step_input(self, micro_batch_rows: MicroBatchRows, is_real: bool) -> StepInput:
+        examples = [[self._prepared.example(row) for row in rows] for rows in micro_batch_rows]
+        ids = [example.row_id for each in examples for example in each] if is_real else []
+        return StepInput(self._collate(examples), is_real, ids)

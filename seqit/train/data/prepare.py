@@ -1,4 +1,4 @@
-"""Rows become tokens on disk; every row is trained on, held out, rejected or failed."""
+"""Prepare a dataset: encode rows to tokens on disk, and count rejected and failed rows."""
 
 import contextlib
 import dataclasses
@@ -22,26 +22,27 @@ from seqit.stores.partial import partial_file, partial_folder
 from seqit.stores.sources import STDIN, check_sources
 from seqit.train.data.chat_encoder import Encoded, Encoder
 from seqit.train.data.conversation import UntrainableRow
-from seqit.train.data.dataset import COUNTS_FILE, REJECTS_FILE, Split, Writer
+from seqit.train.data.dataset import COUNTS_FILE, REJECTS_FILE, PreparedDatasetWriter, Split
 from seqit.train.recipe import Data, TrainRecipe
 
-FORM = 1
-"""The form of the folder; a new one is prepared anew."""
+FORMAT_VERSION = 1
+"""The version of the folder's format; part of its name."""
 
-TOGETHER = 256
-"""Rows that are encoded together."""
+ENCODE_BATCH_SIZE = 256
+"""Rows per call of the tokenizer."""
 
-RULES = {"too-long", "control-token"}
-"""Reasons for which a row is rejected by a rule; all others are failures."""
+REJECT_REASONS = {"too-long", "control-token"}
+"""Reasons for which a row counts as rejected; all others count as failed."""
 
 SPLITS: tuple[Split, ...] = ("train", "eval")
 
-WatchRows = Callable[[Iterator[Row]], Iterator[Row]]
+RowTracker = Callable[[Iterator[Row]], Iterator[Row]]
+"""Passes rows on and reports progress."""
 
 
 @dataclasses.dataclass(slots=True)
-class Counts:
-    """What the rows came to, beside the account of them."""
+class PreparedCounts:
+    """Statistics of the prepared rows, in addition to RunStats; field names are keys on disk."""
 
     rows: Counter[str] = dataclasses.field(default_factory=Counter)
     tokens: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -54,22 +55,22 @@ class Counts:
     longest: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of them, as JSON values."""
+        """Return all counts as JSON values."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def add(self, split: Split, row: Row, encoded: Encoded) -> None:
         """Count one row that is kept."""
-        size, learnt = len(encoded.ids), sum(encoded.targets)
+        size, supervised = len(encoded.ids), sum(encoded.loss_mask)
         self.rows[split] += 1
         self.tokens[split] += size
-        self.targets[split] += learnt
-        self.turns_left_out += encoded.left_out
+        self.targets[split] += supervised
+        self.turns_left_out += encoded.turns_left_out
         self.images += len(row.value.get("images", ()))
         self.longest = max(self.longest, size)
         if split == "train":
             for field, value in _groups(row):
                 group = self.by.setdefault(field, {}).setdefault(value, Counter())
-                for name, number in (("rows", 1), ("tokens", size), ("targets", learnt)):
+                for name, number in (("rows", 1), ("tokens", size), ("targets", supervised)):
                     group[name] = group.get(name, 0) + number
 
 
@@ -81,11 +82,11 @@ def _groups(row: Row) -> Iterator[tuple[str, str]]:
     yield "iteration", str(record["lineage"]["iteration"])
 
 
-def key_of(data: Data, seed: int, encoder: Encoder) -> tuple[str, dict[str, str]]:
-    """Return the name of the folder for this data and encoder, and each source's sha256."""
+def dataset_key(data: Data, seed: int, encoder: Encoder) -> tuple[str, dict[str, str]]:
+    """Return the name of the folder for this data and encoder, and the sha256 of each source."""
     hashes = {name: _sha256(name) for name in check_sources((*data.sources, *data.eval))}
-    decides = {
-        "form": FORM,
+    key = {
+        "form": FORMAT_VERSION,
         "sources": [hashes[name] for name in data.sources],
         "eval": [hashes[name] for name in data.eval],
         "hold_out": [data.hold_out, seed] if data.hold_out else None,
@@ -93,14 +94,14 @@ def key_of(data: Data, seed: int, encoder: Encoder) -> tuple[str, dict[str, str]
         "truncate": data.truncate,
         "encoder": encoder.identity(),
     }
-    text = orjson.dumps(decides, option=orjson.OPT_SORT_KEYS)
+    text = orjson.dumps(key, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:16], hashes
 
 
-def with_files(recipe: TrainRecipe, parent: Path) -> TrainRecipe:
-    """Return the recipe with standard input copied to a file of `parent`, where a source is it.
+def save_stdin(recipe: TrainRecipe, parent: Path) -> TrainRecipe:
+    """Return the recipe with standard input replaced by a copy of it in `parent`.
 
-    So the run can be resumed, and what it was trained on is known.
+    So the run can be resumed, and its data are known. Without a source, it is standard input.
     """
     sources = recipe.data.sources or (STDIN,)
     if STDIN not in check_sources(sources):
@@ -119,72 +120,73 @@ def prepare(
     encoder: Encoder,
     parent: Path,
     open_stats: Callable[[IO[bytes]], RunStats],
-    watch: WatchRows = iter,
+    track: RowTracker = iter,
 ) -> Path:
     """Write the rows of a recipe as tokens into a folder of `parent`, and return it.
 
-    The folder appears whole; one that is there already is taken as it is. `open_stats` is given
-    the file of the folder that keeps what is not trained on. Raises SeqitError where a source
-    cannot be read.
+    The folder is written atomically; an existing one is reused. `open_stats` gets the file for the
+    rows that are not trained on. Raises SeqitError if a source cannot be read.
     """
-    key, hashes = key_of(recipe.data, recipe.tuning.seed, encoder)
+    key, hashes = dataset_key(recipe.data, recipe.tuning.seed, encoder)
     folder = parent / key
     if (folder / COUNTS_FILE).is_file():
         return folder
     parent.mkdir(parents=True, exist_ok=True)
     with partial_folder(folder) as partial:
         with (partial / REJECTS_FILE).open("wb") as rejects:
-            work = _Work(recipe.data, recipe.tuning.seed, encoder, open_stats(rejects), Counts())
-            with work.opened(partial):
+            stats, counts = open_stats(rejects), PreparedCounts()
+            preparation = _Preparation(recipe.data, recipe.tuning.seed, encoder, stats, counts)
+            with preparation.open_writers(partial):
                 for split in SPLITS:
                     names = recipe.data.sources if split == "train" else recipe.data.eval
-                    work.write(watch(read_records(names, work.stats)), split)
-            work.stats.close()
-        counts = work.stats.manifest() | {"sources": hashes} | work.counts.to_dict()
-        (partial / COUNTS_FILE).write_bytes(orjson.dumps(counts, option=orjson.OPT_INDENT_2))
+                    preparation.write(track(read_records(names, stats)), split)
+            stats.close()
+        document = stats.manifest() | {"sources": hashes} | counts.to_dict()
+        (partial / COUNTS_FILE).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
         try:
             partial.rename(folder)
         except OSError:
-            if not (folder / COUNTS_FILE).is_file():  # else another run has made the same
+            if not (folder / COUNTS_FILE).is_file():  # otherwise another run has written the same
                 raise
     return folder
 
 
 @dataclasses.dataclass
-class _Work:
-    """Rows on their way to the writers of both splits."""
+class _Preparation:
+    """Encodes rows and passes them to the writers of both splits."""
 
     data: Data
     seed: int
     encoder: Encoder
     stats: RunStats
-    counts: Counts
-    writers: dict[Split, Writer] = dataclasses.field(default_factory=dict)
+    counts: PreparedCounts
+    writers: dict[Split, PreparedDatasetWriter] = dataclasses.field(default_factory=dict)
 
     @contextlib.contextmanager
-    def opened(self, folder: Path) -> Iterator[None]:
+    def open_writers(self, folder: Path) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             for split in SPLITS:
-                self.writers[split] = writer = Writer(folder / f"{split}.arrow")
+                self.writers[split] = writer = PreparedDatasetWriter(folder / f"{split}.arrow")
                 stack.callback(writer.close)
             yield
 
     def write(self, rows: Iterator[Row], split: Split) -> None:
-        while batch := list(islice(rows, TOGETHER)):
-            found = self.encoder.encode_all([row.value for row in batch])
-            for row, encoded in zip(batch, found, strict=True):
-                self._settle(row, encoded, "eval" if self._is_held_out(row.value) else split)
+        while batch := list(islice(rows, ENCODE_BATCH_SIZE)):
+            results = self.encoder.encode_all([row.value for row in batch])
+            for row, encoded in zip(batch, results, strict=True):
+                self._add(row, encoded, "eval" if self._is_held_out(row.value) else split)
 
-    def _settle(self, row: Row, encoded: Encoded | RowError, split: Split) -> None:
+    def _add(self, row: Row, encoded: Encoded | RowError, split: Split) -> None:
         try:
             if isinstance(encoded, RowError):
                 raise encoded
-            encoded = self._fitted(row.value, encoded)
+            encoded = self._fit_length(row.value, encoded)
         except RowError as error:
             reason = getattr(error, "reason", "invalid")
-            told = self.stats.reject if reason in RULES else self.stats.fail
+            record = self.stats.reject if reason in REJECT_REASONS else self.stats.fail
             message = f"{error.field}: {error}" if error.field else str(error)
-            told(row, "prepare", reason, message, **({"field": error.field} if error.field else {}))
+            evidence = {"field": error.field} if error.field else {}
+            record(row, "prepare", reason, message, **evidence)
             return
         self.writers[split].write(row.value["id"], encoded, row.value.get("images", []))
         self.counts.add(split, row, encoded)
@@ -193,30 +195,36 @@ class _Work:
         else:
             self.stats.held_out += 1
 
-    def _fitted(self, record: Record, encoded: Encoded) -> Encoded:
-        """Return the example within the length; raises UntrainableRow where it is not, or learns nothing."""
-        size, most = len(encoded.ids), self.data.length
-        if size > most:
+    def _fit_length(self, record: Record, encoded: Encoded) -> Encoded:
+        """Return the example, truncated if allowed.
+
+        Raises UntrainableRow if it is too long, or if no supervised token is left.
+        """
+        size, limit = len(encoded.ids), self.data.length
+        if size > limit:
             if not self.data.truncate:
-                message = f"the row has {size:,} tokens, and an example at most {most:,}"
-                raise UntrainableRow("too-long", f"{message}; --length, or --truncate to cut it")
+                raise UntrainableRow(
+                    "too-long",
+                    f"the row has {size:,} tokens, but an example has at most {limit:,}; raise "
+                    "--length, or --truncate it",
+                )
             if record.get("images"):
                 raise UntrainableRow(
-                    "too-long", f"a row with images is not cut, and has {size:,} tokens"
+                    "too-long", f"a row with images is not truncated, and has {size:,} tokens"
                 )
-            encoded = encoded._replace(ids=encoded.ids[:most], targets=encoded.targets[:most])
-        if not any(encoded.targets[1:]):
-            message = "no token is left to learn"
+            encoded = encoded._replace(ids=encoded.ids[:limit], loss_mask=encoded.loss_mask[:limit])
+        if not any(encoded.loss_mask[1:]):
             raise UntrainableRow(
-                "fully-masked", f"{message}: the prompt alone has {most:,} tokens or more"
+                "fully-masked",
+                f"no supervised token is left: the prompt alone has {limit:,} tokens or more",
             )
-        if size > most:
+        if size > limit:
             self.counts.truncated += 1
-            self.counts.tokens_cut += size - most
+            self.counts.tokens_cut += size - limit
         return encoded
 
     def _is_held_out(self, record: Record) -> bool:
-        """Tell whether the row's whole root is kept for the evaluation."""
+        """Return True if the row's root, with all its rows, is held out for the evaluation."""
         share = self.data.hold_out
         return (
             bool(share)

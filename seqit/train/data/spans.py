@@ -1,4 +1,4 @@
-"""Which tokens of a text lie in its spans, cut so that each span begins with a token of its own."""
+"""Mask the tokens of a text that lie in spans, so that every span starts at a token boundary."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -7,45 +7,44 @@ from typing import Any
 from seqit.train.data.conversation import UntrainableRow
 
 ANCHORS = ("", "\n", "a", ".")
-"""What is put before a part of a text, so that it is encoded as it is in the midst of one."""
+"""Prefixes for encoding a part of a text as in the middle of one."""
+
+TAIL_CHARACTERS = 32
+"""Number of final characters that decide the last tokens of a text."""
 
 
-TAIL = 32
-"""Characters of a text that decide its last tokens."""
-
-
-def mark(
+def mask_spans(
     backend: Any, text: str, spans: Sequence[tuple[int, int]], encoding: Any
 ) -> tuple[list[int], list[bool]]:
-    """Return the tokens of a text, and which of them are in its spans, as many.
+    """Return the tokens of a text, and a mask of the same length that is True in the spans.
 
-    backend: of the `tokenizers` library; encoding: its of the text; spans: characters, in order,
-    each with an end token. What is before a span ends with the tokens that it would have alone, as
-    at inference. Raises UntrainableRow where a span is its end token alone, or cannot be parted from what
-    is before it.
+    backend: of the `tokenizers` library; encoding: of the text; spans: character ranges in order,
+    each with an end token. The text before a span has the same tokens as at inference, where it is
+    encoded without the span. Raises UntrainableRow if a span has no token except its end token, or
+    cannot be split from the text before it.
     """
     pieces = [EncodedPiece(0, encoding)]
-    bounds: list[tuple[int, int]] = []
+    token_ranges: list[tuple[int, int]] = []
     for start, end in spans:
-        if not _parts(backend, pieces[-1], text, start):
-            left, right = _parted(backend, pieces.pop(), text, start, end)
+        if not _splits_cleanly(backend, pieces[-1], text, start):
+            left, right = _split_piece(backend, pieces.pop(), text, start, end)
             pieces += [left, right]
-        base = sum(len(piece.ids) for piece in pieces[:-1])
-        first, after = (base + each for each in pieces[-1].tokens(start, end))
-        if after - first < 2:
-            raise UntrainableRow("zero-token", "the answer comes to no token beside its end")
-        bounds.append((first, after))
+        offset = sum(len(piece.ids) for piece in pieces[:-1])
+        first, stop = (offset + each for each in pieces[-1].token_range(start, end))
+        if stop - first < 2:
+            raise UntrainableRow("zero-token", "the answer has no token except its end token")
+        token_ranges.append((first, stop))
     ids = [token for piece in pieces for token in piece.ids]
-    targets = [False] * len(ids)
-    for first, after in bounds:
-        targets[first:after] = [True] * (after - first)
-    return ids, targets
+    mask = [False] * len(ids)
+    for first, stop in token_ranges:
+        mask[first:stop] = [True] * (stop - first)
+    return ids, mask
 
 
 class EncodedPiece:
-    """A part of a text that was encoded by itself, behind an anchor that is not part of it.
+    """A part of a text that was encoded separately, after an anchor that is not part of it.
 
-    start: its first character in the whole text.
+    start: index of its first character in the whole text.
     """
 
     __slots__ = ("anchor", "encoding", "ids", "start", "unused")
@@ -57,68 +56,69 @@ class EncodedPiece:
         self.unused: int = encoding.char_to_token(len(anchor)) or 0 if anchor else 0
         self.ids: list[int] = encoding.ids[self.unused :]
 
-    def begins_at(self, place: int) -> bool:
-        """Tell whether a token begins at a character of the whole text."""
-        here = place - self.start + len(self.anchor)
-        token = self.encoding.char_to_token(here)
-        return token is not None and self.encoding.token_to_chars(token)[0] == here
+    def has_token_at(self, index: int) -> bool:
+        """Return True if a token starts at a character of the whole text."""
+        position = index - self.start + len(self.anchor)
+        token = self.encoding.char_to_token(position)
+        return token is not None and self.encoding.token_to_chars(token)[0] == position
 
-    def tokens(self, start: int, end: int) -> tuple[int, int]:
-        """Return the first of its tokens in a span of the whole text, and the one after the last.
+    def token_range(self, start: int, end: int) -> tuple[int, int]:
+        """Return the first token of a span of the whole text, and the one after its last token.
 
-        Raises UntrainableRow where the tokenizer makes nothing of the span's first character.
+        Raises UntrainableRow if the first or last character of the span has no token.
         """
-        away = len(self.anchor) - self.start
-        first = self.encoding.char_to_token(start + away)
-        last = self.encoding.char_to_token(end - 1 + away)
+        offset = len(self.anchor) - self.start
+        first = self.encoding.char_to_token(start + offset)
+        last = self.encoding.char_to_token(end - 1 + offset)
         if first is None or last is None:
-            raise UntrainableRow("template", "the tokenizer leaves out the beginning of the answer")
+            raise UntrainableRow("template", "the tokenizer drops the beginning of the answer")
         return first - self.unused, last + 1 - self.unused
 
 
-def _parts(backend: Any, piece: EncodedPiece, text: str, start: int) -> bool:
-    """Tell whether the tokens before a character are those of the text that ends there."""
+def _splits_cleanly(backend: Any, piece: EncodedPiece, text: str, start: int) -> bool:
+    """Return True if the tokens before `start` are those of the text that ends there."""
     if start == piece.start:
         return True
-    if not piece.begins_at(start):
+    if not piece.has_token_at(start):
         return False
-    first, _ = piece.tokens(start, start + 1)
-    tail = backend.encode(text[max(start - TAIL, 0) : start], add_special_tokens=False)
-    alone: list[int] = tail.ids[-2:]
-    return piece.ids[max(first - len(alone), 0) : first] == alone
+    first, _ = piece.token_range(start, start + 1)
+    tail = backend.encode(text[max(start - TAIL_CHARACTERS, 0) : start], add_special_tokens=False)
+    expected: list[int] = tail.ids[-2:]
+    return piece.ids[max(first - len(expected), 0) : first] == expected
 
 
-def _parted(
-    backend: Any, whole: EncodedPiece, text: str, start: int, end: int
+def _split_piece(
+    backend: Any, piece: EncodedPiece, text: str, start: int, end: int
 ) -> tuple[EncodedPiece, EncodedPiece]:
-    """Return two pieces in place of one, of which the second begins at `start`.
+    """Split a piece into two, of which the second starts at `start`.
 
-    Some tokenizers put a blank before whatever they are given, so a character is tried before it
-    that parts cleanly. Raises UntrainableRow where the tokens up to `end` make another text.
+    Some tokenizers insert a space before any text they encode, so the second piece is encoded
+    after each of ANCHORS until it splits cleanly. Raises UntrainableRow if the tokens up to `end`
+    never decode to the same text.
     """
-    left = _piece(backend, whole.start, text[whole.start : start], whole.anchor)
+    left = _encode_piece(backend, piece.start, text[piece.start : start], piece.anchor)
     before = left.ids[-1:]
-    wanted = _same_form(_decoded(backend, before) + text[start:end])
+    expected = _normalize(_decode(backend, before) + text[start:end])
     for anchor in ANCHORS:
-        right = _piece(backend, start, text[start:], anchor)
-        if right.begins_at(start):
-            said = right.ids[slice(*right.tokens(start, end))]
-            if _same_form(_decoded(backend, before + said)) == wanted:
+        right = _encode_piece(backend, start, text[start:], anchor)
+        if right.has_token_at(start):
+            span_ids = right.ids[slice(*right.token_range(start, end))]
+            if _normalize(_decode(backend, before + span_ids)) == expected:
                 return left, right
     raise UntrainableRow(
         "template", "the tokenizer joins the end of the prompt to the beginning of the answer"
     )
 
 
-def _piece(backend: Any, start: int, text: str, anchor: str) -> EncodedPiece:
+def _encode_piece(backend: Any, start: int, text: str, anchor: str) -> EncodedPiece:
     return EncodedPiece(start, backend.encode(anchor + text, add_special_tokens=False), anchor)
 
 
-def _decoded(backend: Any, ids: list[int]) -> str:
+def _decode(backend: Any, ids: list[int]) -> str:
     text: str = backend.decode(ids, skip_special_tokens=False)
     return text
 
 
-def _same_form(text: str) -> str:
-    """Return a text as its tokenizer's normaliser may have left it."""
+def _normalize(text: str) -> str:
+    """Return a text with the differences removed that a tokenizer's normalizer may cause."""
     return unicodedata.normalize("NFKC", text)

@@ -1,4 +1,4 @@
-"""Chat models that see (LLaVA, Qwen-VL and their kin), through their own processor."""
+"""The encoder of vision-language chat models such as LLaVA and Qwen-VL, with their processor."""
 
 import copy
 import hashlib
@@ -10,25 +10,25 @@ from seqit.llm.images import read_image
 from seqit.llm.providers.local.chat_template import ChatTemplate
 from seqit.llm.request import ImagePart, Message, TextPart
 from seqit.records.record import Record
-from seqit.train.data.chat_encoder import QUESTION, Encoded, TextEncoder
+from seqit.train.data.chat_encoder import PROBE_QUESTION, Encoded, TextEncoder
 from seqit.train.data.collator import MicroBatch, collate
 from seqit.train.data.conversation import UntrainableRow, conversation_of
 from seqit.train.data.dataset import Example
-from seqit.train.data.images import blank_image, images_of, settings_of
+from seqit.train.data.images import blank_image, image_processor_settings, load_images
 from seqit.train.recipe import Loss
 
 TEXT_KEYS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
-"""What a processor returns of the text; all else is of the images."""
+"""Keys of the text in a processor's output; all others belong to the images."""
 
 
-class ChatVision(TextEncoder):
+class ChatVisionEncoder(TextEncoder):
     """Encodes rows of text and images with a model's processor and chat template.
 
-    Raises SeqitError where the template shows no images, or cannot be trained with.
+    Raises SeqitError if the template does not render images or cannot be used for training.
     """
 
     def __init__(self, processor: Any, template: ChatTemplate, loss: Loss, name: str) -> None:
-        # Its own tokenizer pads, and keeps that in mind: the one that encodes must not.
+        # The processor's tokenizer keeps its padding state, which must not affect encoding.
         tokenizer = copy.deepcopy(processor.tokenizer)
         if template.text is not None or getattr(processor, "chat_template", None):
             tokenizer.chat_template = template.text or processor.chat_template
@@ -36,84 +36,87 @@ class ChatVision(TextEncoder):
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         super().__init__(tokenizer, template, loss, name)
-        self._marks, self._mark = self._find_marks()
+        self._image_tokens, self._image_text = self._find_image_tokens()
         self._blank: Example | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the tokens: those of the text, and what images become."""
-        settings = settings_of(self._processor)
+        """Return everything that decides the tokens of text and images."""
+        settings = image_processor_settings(self._processor)
         digest = hashlib.sha256(settings.encode()).hexdigest()
         return super().identity() | {"images": digest, "processor": type(self._processor).__name__}
 
     def encode_all(self, records: Sequence[Record]) -> list[Encoded | UntrainableRow]:
-        """Return rows as tokens, or why one cannot be; every image is opened and measured."""
+        """Return the tokens of each row, or its error; every image is opened for its size."""
         return [
-            self._with_images(record, encoded)
+            self._encode_images(record, encoded)
             for record, encoded in zip(records, super().encode_all(records), strict=True)
         ]
 
-    def collate(self, bins: Sequence[Sequence[Example]]) -> MicroBatch:
-        """Return bins of one row each as tensors (rows, longest row), with their images.
+    def collate(self, sequences: Sequence[Sequence[Example]]) -> MicroBatch:
+        """Return sequences of one row each as tensors (rows, longest row), with their images.
 
-        Raises SeqitError where an image that was there when the rows were prepared is gone.
+        Raises SeqitError if an image is missing that existed when the rows were prepared.
         """
         import torch
 
-        rows = [row for rows in bins for row in rows]
-        tokens = [len(row.ids) for row in rows]
-        seeing = [row for row in rows if row.images]
-        images = [images_of(row) for row in seeing]
-        if not seeing:
-            seeing = [self._blank_row()]
-            rows += seeing
+        rows = [row for rows in sequences for row in rows]
+        lengths = [len(row.ids) for row in rows]
+        image_rows = [row for row in rows if row.images]
+        images = [load_images(row) for row in image_rows]
+        if not image_rows:
+            image_rows = [self._blank_example()]
+            rows += image_rows
             images = [[blank_image()]]
-        micro = collate([[row] for row in rows], packed=False)
-        texts = [self._mark * len(shown) for shown in images]
-        made = self._processed(texts, images, padding=True, return_tensors="pt")
-        self._check_sizes(seeing, made["input_ids"])
-        tensors = micro.tensors | {key: made[key] for key in made if key not in TEXT_KEYS}
+        micro_batch = collate([[row] for row in rows], packed=False)
+        texts = [self._image_text * len(row_images) for row_images in images]
+        processed = self._process(texts, images, padding=True, return_tensors="pt")
+        self._check_image_sizes(image_rows, processed["input_ids"])
+        image_tensors = {key: processed[key] for key in processed if key not in TEXT_KEYS}
+        tensors = micro_batch.tensors | image_tensors
         ids = tensors["input_ids"].tolist()
         for key in ("token_type_ids", "mm_token_type_ids"):
-            if key in made:
-                kinds = self._processor.create_mm_token_type_ids(ids)
-                tensors[key] = torch.tensor(kinds)
-        return MicroBatch(tensors, micro.targets, sum(tokens), sum(number**2 for number in tokens))
+            if key in processed:
+                token_types = self._processor.create_mm_token_type_ids(ids)
+                tensors[key] = torch.tensor(token_types)
+        squared_lengths = sum(length**2 for length in lengths)
+        return MicroBatch(tensors, micro_batch.supervised_tokens, sum(lengths), squared_lengths)
 
-    def _plain(self, messages: list[Message]) -> list[Message]:
+    def _to_content(self, messages: list[Message]) -> list[Message]:
         return messages
 
-    def _refuse_controls(self, messages: list[Message]) -> None:
-        texts: list[Message] = [{"role": m["role"], "content": _words(m)} for m in messages]
-        super()._refuse_controls(texts)
+    def _check_control_tokens(self, messages: list[Message]) -> None:
+        texts: list[Message] = [{"role": m["role"], "content": _text_content(m)} for m in messages]
+        super()._check_control_tokens(texts)
         for message in texts:
-            found = next((mark for mark in self._marks if mark in str(message["content"])), None)
+            text = str(message["content"])
+            found = next((token for token in self._image_tokens if token in text), None)
             if found:
                 raise UntrainableRow(
                     "control-token",
-                    f"the {message['role']}'s text holds {found}, which stands for an image",
+                    f"the {message['role']}'s text contains {found}, the placeholder of an image",
                 )
 
     def _render(self, messages: list[Message], **options: Any) -> str:
-        return super()._render([{**m, "content": _parts(m)} for m in messages], **options)
+        return super()._render([{**m, "content": _content_parts(m)} for m in messages], **options)
 
-    def _find_marks(self) -> tuple[list[str], str]:
-        """Return the tokens that stand for images alone, and what an image is in a prompt."""
-        words: TextPart = {"type": "text", "text": QUESTION}
-        image: ImagePart = {"type": "image", "image": "image.png"}
-        bare = self._render([{"role": "user", "content": [words]}])
-        shown = self._render([{"role": "user", "content": [image, words]}])
+    def _find_image_tokens(self) -> tuple[list[str], str]:
+        """Return the tokens that occur only for images, and the text of one image in a prompt."""
+        text_part: TextPart = {"type": "text", "text": PROBE_QUESTION}
+        image_part: ImagePart = {"type": "image", "image": "image.png"}
+        without = self._render([{"role": "user", "content": [text_part]}])
+        rendered = self._render([{"role": "user", "content": [image_part, text_part]}])
         added = {token.content for token in self.tokenizer.added_tokens_decoder.values()}
-        marks = sorted(token for token in added if token in shown and token not in bare)
-        if not marks:
+        tokens = sorted(token for token in added if token in rendered and token not in without)
+        if not tokens:
             raise SeqitError(
-                f"the chat template of {self._name} does not show images; name one that does: "
+                f"the chat template of {self._name} does not render images; name one that does: "
                 "--template FILE"
             )
-        first = min(shown.index(mark) for mark in marks)
-        end = max(shown.rindex(mark) + len(mark) for mark in marks)
-        return marks, shown[first:end]
+        start = min(rendered.index(token) for token in tokens)
+        end = max(rendered.rindex(token) + len(token) for token in tokens)
+        return tokens, rendered[start:end]
 
-    def _with_images(
+    def _encode_images(
         self, record: Record, encoded: Encoded | UntrainableRow
     ) -> Encoded | UntrainableRow:
         paths = record.get("images", [])
@@ -121,38 +124,39 @@ class ChatVision(TextEncoder):
             return encoded
         try:
             images = [read_image(path) for path in paths]
-            text = self._render(self._template.turns(conversation_of(record)))
-            return self._expanded(encoded, text, images)
-        except UntrainableRow as unfit:
-            return unfit
+            text = self._render(self._template.adapt_messages(conversation_of(record)))
+            return self._expand_images(encoded, text, images)
+        except UntrainableRow as error:
+            return error
         except RowError as error:
             return UntrainableRow("images", str(error), error.field)
 
-    def _expanded(self, encoded: Encoded, text: str, images: list[Any]) -> Encoded:
-        """Return the row with as many tokens for each image as the model takes for it.
+    def _expand_images(self, encoded: Encoded, text: str, images: list[Any]) -> Encoded:
+        """Return the row with each image placeholder expanded to the model's number of tokens.
 
-        Images stand before all that is learnt, and the tokens that mark them part the text, so
-        what stands up to the last mark is encoded by itself.
+        Images come before all supervised text, and their tokens are token boundaries, so the text
+        up to the last placeholder is encoded separately.
         """
-        end = max(text.rindex(mark) + len(mark) for mark in self._marks if mark in text)
+        end = max(text.rindex(token) + len(token) for token in self._image_tokens if token in text)
         head = text[:end]
-        bare = self._backend.encode(head, add_special_tokens=False).ids
+        head_ids = self._backend.encode(head, add_special_tokens=False).ids
         try:
-            ids = self._processed([head], [images])["input_ids"][0]
-        except Exception as error:  # the processor counts images and marks, and knows best why not
-            raise UntrainableRow("images", f"the processor refuses it: {error}", "images") from None
-        if encoded.ids[: len(bare)] != bare or any(encoded.targets[: len(bare)]):
+            ids = self._process([head], [images])["input_ids"][0]
+        except Exception as error:  # the processor compares the numbers of images and placeholders
+            raise UntrainableRow("images", f"the processor rejects it: {error}", "images") from None
+        size = len(head_ids)
+        if encoded.ids[:size] != head_ids or any(encoded.loss_mask[:size]):
             raise UntrainableRow(
-                "template", "the chat template puts an image after what is to be learnt"
+                "template", "the chat template puts an image after supervised text"
             )
         return Encoded(
-            [*map(int, ids), *encoded.ids[len(bare) :]],
-            [False] * len(ids) + encoded.targets[len(bare) :],
-            encoded.left_out,
+            [*map(int, ids), *encoded.ids[size:]],
+            [False] * len(ids) + encoded.loss_mask[size:],
+            encoded.turns_left_out,
         )
 
-    def _check_sizes(self, rows: Sequence[Example], expanded: Any) -> None:
-        """Raise SeqitError where an image is of another size than when its row was prepared."""
+    def _check_image_sizes(self, rows: Sequence[Example], expanded: Any) -> None:
+        """Raise SeqitError if an image has another size than when its row was prepared."""
         token = getattr(self._processor, "image_token_id", None)
         if token is None:
             return
@@ -160,28 +164,29 @@ class ChatVision(TextEncoder):
             if int((ids == token).sum()) != int((row.ids == token).sum()):
                 raise SeqitError(
                     f"row {row.row_id}: an image has another size than when the rows were "
-                    f"prepared: {', '.join(row.images)}. Put it back, and go on with --resume"
+                    f"prepared: {', '.join(row.images)}. Restore it, then continue with --resume"
                 )
 
-    def _processed(self, texts: list[str], images: list[list[Any]], **options: Any) -> Any:
+    def _process(self, texts: list[str], images: list[list[Any]], **options: Any) -> Any:
         return self._processor(text=texts, images=images, add_special_tokens=False, **options)
 
-    def _blank_row(self) -> Example:
-        """Return the row that stands in where no other has an image; nothing is learnt of it."""
+    def _blank_example(self) -> Example:
+        """Return the example without loss that is added to a batch without images."""
         import numpy as np
 
         if self._blank is None:
-            ids = np.asarray(self._processed([self._mark], [[blank_image()]])["input_ids"][0])
+            processed = self._process([self._image_text], [[blank_image()]])
+            ids = np.asarray(processed["input_ids"][0])
             self._blank = Example(ids.astype(np.int32), np.zeros(len(ids), bool), "", ("blank",))
         return self._blank
 
 
-def _parts(message: Message) -> list[TextPart | ImagePart]:
-    """Return a turn's content in parts, which the templates of these models all take."""
+def _content_parts(message: Message) -> list[TextPart | ImagePart]:
+    """Return a turn's content as a list of parts, which the templates of these models support."""
     content = message["content"]
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _words(message: Message) -> str:
-    parts = _parts(message)
+def _text_content(message: Message) -> str:
+    parts = _content_parts(message)
     return "\n".join(part["text"] for part in parts if part["type"] == "text")

@@ -1,8 +1,8 @@
-"""What a rank finds in its environment, beside what torchrun would set."""
+"""Environment variables of a rank, in addition to those of torchrun."""
 
 ERROR_FILE = "SEQIT_RANK_ERROR"
-"""The file for the sentence that the rank ends with."""
+"""The file for the message of the error that ends the rank."""
 PARENT_FD = "SEQIT_RANK_PARENT_FD"
-"""A descriptor whose other end is closed when the launcher is gone."""
+"""A file descriptor whose other end is closed when the launcher ends."""
 TTY_FD = "SEQIT_RANK_TTY_FD"
-"""A descriptor where people read; rank 0 alone has it."""
+"""A file descriptor for messages to the user; set for rank 0 only."""

@@ -1,4 +1,4 @@
-"""Which ranks run on which nodes, and the commands that start them there."""
+"""The ranks of each node, and the commands that start them."""
 
 import shlex
 import sys
@@ -7,13 +7,13 @@ from pathlib import Path
 from seqit.errors import UsageError
 from seqit.train.recipe import RUN_FILE, Launch, TrainRecipe
 
-MODULE = "seqit.train.launch.worker"
-PORT = 29500
-"""Where ranks of several nodes meet, unless the rendezvous says otherwise: torchrun's own."""
+WORKER_MODULE = "seqit.train.launch.worker"
+DEFAULT_PORT = 29500
+"""The port of the rendezvous of several nodes, if none is given; torchrun's default."""
 
 
-def ranks_of(launch: Launch) -> int:
-    """Return how many ranks this node runs: as said, or one for each GPU, or one on the CPU."""
+def local_world_size(launch: Launch) -> int:
+    """Return the number of ranks of this node: as given, or one per GPU, or one on the CPU."""
     if launch.ranks:
         return launch.ranks
     import torch
@@ -21,48 +21,53 @@ def ranks_of(launch: Launch) -> int:
     return max(int(torch.cuda.device_count()), 1)
 
 
-def commands(recipe: TrainRecipe) -> list[str]:
-    """Return the shell commands that start the ranks of all nodes; `#` lines say where.
+def launch_commands(recipe: TrainRecipe) -> list[str]:
+    """Return the shell commands that start the ranks of all nodes, with `#` comments.
 
-    Hosts come from the hostfile (``NAME slots=N``, as DeepSpeed's), else from Slurm, or each node
-    runs the same line.
+    Hosts come from the hostfile (``NAME slots=N``, DeepSpeed's format). Without one, the commands
+    for any cluster and for Slurm are returned.
     """
     run, launch = Path(recipe.out).absolute() / RUN_FILE, recipe.launch
     if launch.hostfile:
         hosts = read_hostfile(launch.hostfile)
-        meet = launch.rendezvous or f"{next(iter(hosts))}:{PORT}"
-        here = shlex.quote(str(Path.cwd()))
-        lines = {h: _torchrun(len(hosts), n, meet, launch, run) for h, n in hosts.items()}
-        return [f"ssh {h} {shlex.quote(f'cd {here} && {line}')}" for h, line in lines.items()]
-    each = ranks_of(launch)
+        endpoint = launch.rendezvous or f"{next(iter(hosts))}:{DEFAULT_PORT}"
+        folder = shlex.quote(str(Path.cwd()))
+        lines = {
+            host: _torchrun_command(len(hosts), ranks, endpoint, launch, run)
+            for host, ranks in hosts.items()
+        }
+        return [f"ssh {h} {shlex.quote(f'cd {folder} && {line}')}" for h, line in lines.items()]
+    ranks = local_world_size(launch)
     if launch.nodes == 1:
-        return [_torchrun(1, each, None, launch, run)]
-    meet = launch.rendezvous or f"FIRST_NODE:{PORT}"
-    first = f'"$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)":{PORT}'
+        return [_torchrun_command(1, ranks, None, launch, run)]
+    endpoint = launch.rendezvous or f"FIRST_NODE:{DEFAULT_PORT}"
+    slurm = f'"$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)":{DEFAULT_PORT}'
     return [
         f"# on each of the {launch.nodes} nodes:",
-        _torchrun(launch.nodes, each, meet, launch, run),
+        _torchrun_command(launch.nodes, ranks, endpoint, launch, run),
         "# or in a Slurm job:",
-        f"srun --nodes={launch.nodes} --ntasks-per-node=1 --gpus-per-node={each} "
-        + _torchrun(launch.nodes, each, first, launch, run),
+        f"srun --nodes={launch.nodes} --ntasks-per-node=1 --gpus-per-node={ranks} "
+        + _torchrun_command(launch.nodes, ranks, slurm, launch, run),
     ]
 
 
-def _torchrun(nodes: int, ranks: int, meet: str | None, launch: Launch, run: Path) -> str:
+def _torchrun_command(
+    nodes: int, ranks: int, endpoint: str | None, launch: Launch, run: Path
+) -> str:
     python = shlex.quote(sys.executable)
     words = [python, "-m", "torch.distributed.run"]
     words += [f"--nnodes={nodes}", f"--nproc-per-node={ranks}"]
-    if meet:
+    if endpoint:
         name = shlex.quote(run.parent.name)
-        words += ["--rdzv-backend=c10d", f"--rdzv-endpoint={meet}", f"--rdzv-id={name}"]
+        words += ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={name}"]
     else:
         words.append("--standalone")
-    words += [f"--max-restarts={launch.restarts}", "-m", MODULE, shlex.quote(str(run))]
+    words += [f"--max-restarts={launch.restarts}", "-m", WORKER_MODULE, shlex.quote(str(run))]
     return " ".join(words)
 
 
 def read_hostfile(name: str) -> dict[str, int]:
-    """Return hosts and how many ranks each runs, of lines ``NAME slots=N``; raises UsageError."""
+    """Return the number of ranks by host, from lines ``NAME slots=N``; raises UsageError."""
     try:
         lines = Path(name).read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -77,5 +82,5 @@ def read_hostfile(name: str) -> dict[str, int]:
             raise UsageError(f'{name}, line {number}: expected "HOST slots=N", each host once')
         hosts[words[0]] = int(slots)
     if not hosts:
-        raise UsageError(f"{name} names no host")
+        raise UsageError(f"{name} contains no host")
     return hosts

@@ -1,6 +1,6 @@
 """One rank of a training run: ``python -m seqit.train.launch.worker OUT/run.json``.
 
-seqit's launcher starts it, or torchrun, which sets the same variables of the environment.
+It is started by seqit's launcher, or by torchrun, which sets the same environment variables.
 """
 
 import contextlib
@@ -22,68 +22,70 @@ from seqit.train.recipe import TrainRecipe
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train what the run's file says; returns the exit code."""
+    """Run the recipe in the run's file and return the exit code."""
     (run_file,) = arguments or sys.argv[1:]
     recipe = TrainRecipe.from_dict(orjson.loads(Path(run_file).read_bytes()))
     silence_training_libraries()
-    _end_with_the_launcher()
+    _exit_with_launcher()
     try:
         with contextlib.redirect_stdout(sys.stderr):
             _train(recipe)
     except Exception as error:
-        return _told(error, Path(recipe.out))
+        return _report_error(error, Path(recipe.out))
     return 0
 
 
 def _train(recipe: TrainRecipe) -> None:
-    from seqit.train.loop.engine import join_ranks, make_engine
+    from seqit.train.loop.engine import init_distributed, make_engine
     from seqit.train.loop.trainer import Trainer
 
-    ranks, device = join_ranks()
-    run = Trainer(recipe, ranks, device)
-    watch = MetricsLogger(recipe, len(run.schedule), _tty()) if ranks.rank == 0 else None
-    if ranks.rank == 0:
-        checkpoints.sweep(Path(recipe.out))
+    group, device = init_distributed()
+    trainer = Trainer(recipe, group, device)
+    is_first = group.rank == 0
+    logger = MetricsLogger(recipe, len(trainer.sampler), _tty_stream()) if is_first else None
+    if is_first:
+        checkpoints.remove_partial(Path(recipe.out))
     try:
-        run.train(make_engine, watch)
+        trainer.train(make_engine, logger)
     finally:
-        if watch:
-            watch.close()
+        if logger:
+            logger.close()
 
 
-def _told(error: Exception, out: Path) -> int:
-    """Say what a rank ends with; return its exit code."""
+def _report_error(error: Exception, out: Path) -> int:
+    """Report the error that ends a rank, and return its exit code."""
+    code = 1
     if isinstance(error, SeqitError):
-        sentence, code = str(error), error.exit_code
+        message, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename or out}: "
-        sentence, code = f"{where}{error.strerror}; --resume goes on from the newest checkpoint", 1
+        message = f"{error.filename or out}: {error.strerror}; --resume continues from the newest "
+        message += "checkpoint"
     elif type(error).__name__ == "OutOfMemoryError":
-        sentence, code = f"{_too_large()} ({str(error).splitlines()[0]})", 1
+        message = f"{_out_of_memory_message()} ({str(error).splitlines()[0]})"
     else:
         traceback.print_exception(error)
         return 1
     if name := os.environ.get(ERROR_FILE):
-        Path(name).write_text(sentence, encoding="utf-8")
+        Path(name).write_text(message, encoding="utf-8")
     else:
-        sys.stderr.write(f"seqit train: {sentence}\n")
+        sys.stderr.write(f"seqit train: {message}\n")
     return code
 
 
-def _too_large() -> str:
+def _out_of_memory_message() -> str:
     return (
-        "the GPU's memory does not hold a step: lower --micro-batch or --length, or spread the "
-        "state with --zero 3 or --offload cpu"
+        "a step does not fit into the GPU's memory: lower --micro-batch or --length, or partition "
+        "the state with --zero 3 or --offload cpu"
     )
 
 
-def _tty() -> IO[str]:
+def _tty_stream() -> IO[str]:
     number = os.environ.get(TTY_FD)
     return os.fdopen(int(number), "w", encoding="utf-8") if number else sys.stderr
 
 
-def _end_with_the_launcher() -> None:
-    """End this process when the launcher is gone, though nobody could tell it."""
+def _exit_with_launcher() -> None:
+    """Exit when the launcher ends, even if it was killed and could not stop its ranks."""
     number = os.environ.get(PARENT_FD)
     if not number:
         return
@@ -95,8 +97,8 @@ def _end_with_the_launcher() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def end(code: int) -> Any:
-    """End the process; after a failure without waiting for the other ranks."""
+def exit_process(code: int) -> Any:
+    """Exit the process, after a failure without waiting for the other ranks."""
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
@@ -105,4 +107,4 @@ def end(code: int) -> Any:
 
 
 if __name__ == "__main__":
-    end(main())
+    exit_process(main())

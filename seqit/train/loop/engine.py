@@ -1,77 +1,77 @@
-"""Joins the ranks, and puts the model under DeepSpeed."""
+"""Initialize the process group, and wrap the model in a DeepSpeed engine."""
 
 import os
 import socket
 from typing import Any
 
 from seqit.train.libraries import has_gpu
-from seqit.train.loop.checkpoints import Ranks
+from seqit.train.loop.checkpoints import ProcessGroup
 from seqit.train.recipe import Tuning
 
 
-def join_ranks() -> tuple[Ranks, Any]:
-    """Meet the other ranks that the environment tells of (RANK, WORLD_SIZE, MASTER_ADDR, …).
+def init_distributed() -> tuple[ProcessGroup, Any]:
+    """Join the process group of the environment (RANK, WORLD_SIZE, MASTER_ADDR, …).
 
-    Without it this is the only one. Returns the ranks, and the device of this one.
+    Without these variables this is the only rank. Returns the group, and the rank's device.
     """
-    rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    local = os.environ.setdefault("LOCAL_RANK", "0")
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count)}
-    if count == 1:
+    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    local_rank = os.environ.setdefault("LOCAL_RANK", "0")
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world_size)}
+    if world_size == 1:
         os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
         os.environ.setdefault("MASTER_PORT", str(free_port()))
     import torch
 
     on_gpu = has_gpu()
-    deepspeed = _deepspeed()
-    device = torch.device("cuda", int(local)) if on_gpu else torch.device("cpu")
+    deepspeed = _import_deepspeed()
+    device = torch.device("cuda", int(local_rank)) if on_gpu else torch.device("cpu")
     if on_gpu:
         torch.cuda.set_device(device)
     deepspeed.init_distributed("nccl" if on_gpu else "gloo", auto_mpi_discovery=False)
-    return Ranks(rank, count, torch.distributed.barrier), device
+    return ProcessGroup(rank, world_size, torch.distributed.barrier), device
 
 
-def _deepspeed() -> Any:
-    """Return the library, made to say less, and to compile nothing that is not needed."""
+def _import_deepspeed() -> Any:
+    """Return the module, with less logging and without compiling operators that are not needed."""
     import logging
 
     import deepspeed
 
     deepspeed.utils.logger.setLevel(logging.WARNING)
-    # Collectives in shared memory, which only inference uses: a minute of compiling at the start.
+    # Collectives in shared memory: only for inference, and they take a minute to compile.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free TCP port of this machine."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def make_engine(model: Any, config: dict[str, Any], tuning: Tuning) -> Any:
-    """Return DeepSpeed's engine over the model, with AdamW of PyTorch's own.
+    """Return a DeepSpeed engine for the model, with PyTorch's AdamW.
 
-    Weight decay is on matrices alone, as usual: not on biases and norms.
+    Weight decay applies to matrices only, as usual: not to biases and norms.
     """
     import deepspeed
     import torch
 
-    trained = [each for each in model.parameters() if each.requires_grad]
-    matrices = [each for each in trained if len(getattr(each, "ds_shape", each.shape)) > 1]
-    others = [each for each in trained if len(getattr(each, "ds_shape", each.shape)) < 2]
+    trainable = [each for each in model.parameters() if each.requires_grad]
+    matrices = [each for each in trainable if len(getattr(each, "ds_shape", each.shape)) > 1]
+    others = [each for each in trainable if len(getattr(each, "ds_shape", each.shape)) < 2]
     groups = [
         {"params": matrices, "weight_decay": tuning.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]] if tuning.weight_decay else trained,
-        lr=0.0,  # the loop sets it; DeepSpeed may take a step of its own before
+        [group for group in groups if group["params"]] if tuning.weight_decay else trainable,
+        lr=0.0,  # set by the loop; DeepSpeed may take a step itself before
         weight_decay=tuning.weight_decay,
         fused=torch.cuda.is_available(),
     )
     engine = deepspeed.initialize(model=model, optimizer=optimizer, config=config)[0]
     if engine.zero_optimization_stage() == 0:
-        optimizer.state.clear()  # for bfloat16 it has counted that step
+        optimizer.state.clear()  # for bfloat16, DeepSpeed's own step is counted in it
     return engine

@@ -1,7 +1,7 @@
-"""What training has changed so far: weights and the optimizer's moments, whole, by name.
+"""Read and write the state of a DeepSpeed engine: weights and the optimizer's moments, by name.
 
-DeepSpeed keeps them in flat pieces, spread over the ranks in a manner that each ZeRO stage has of
-its own. Here a tensor is read and written whole, so that a checkpoint knows nothing of ranks.
+DeepSpeed stores them in flat partitions over the ranks, in another layout for each ZeRO stage.
+Here tensors are read and written in full, so checkpoints do not depend on the ranks.
 """
 
 from typing import Any, NamedTuple
@@ -11,46 +11,46 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 KINDS = (WEIGHT, *MOMENTS)
 
 
-class Tensor(NamedTuple):
-    """One tensor of the state: which kind, of which parameter."""
+class StateTensor(NamedTuple):
+    """One tensor of the state: its kind, and the name of its parameter."""
 
     kind: str
     name: str
 
     @property
     def key(self) -> str:
-        """The name it has in a checkpoint."""
+        """The tensor's name in a checkpoint."""
         return f"{self.kind}/{self.name}"
 
 
 class EngineState:
-    """Reads and writes the state of a DeepSpeed engine over an Adam of PyTorch's.
+    """Reads and writes the state of a DeepSpeed engine with PyTorch's AdamW.
 
-    Every call is made on all ranks together, in the same order.
+    Methods are collective: all ranks must call them in the same order.
     """
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self._optimizer = engine.basic_optimizer
-        self._linked = False
+        self._is_linked = False
         named = engine.module.named_parameters()
         self._parameters = {name: each for name, each in named if each.requires_grad}
-        self._masters = self._whole_masters()
+        self._masters = self._full_masters()
 
-    def tensors(self) -> list[tuple[Tensor, int]]:
-        """Return all tensors of the state, and how many numbers each has."""
+    def tensors(self) -> list[tuple[StateTensor, int]]:
+        """Return all tensors of the state with their numbers of elements."""
         return [
-            (Tensor(kind, name), getattr(parameter, "ds_numel", parameter.numel()))
+            (StateTensor(kind, name), getattr(parameter, "ds_numel", parameter.numel()))
             for name, parameter in self._parameters.items()
             for kind in KINDS
         ]
 
-    def read(self, tensor: Tensor) -> Any:
-        """Return a tensor in float32, whole on every rank."""
+    def read(self, tensor: StateTensor) -> Any:
+        """Return the full tensor in float32, on every rank."""
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
         parameter = self._parameters[tensor.name]
-        self._link()
+        self._link_moments()
         if self._masters is None:
             if tensor.kind == WEIGHT:
                 return safe_get_full_fp32_param(parameter)
@@ -60,19 +60,19 @@ class EngineState:
             return master.detach()
         return self._optimizer.state[master][tensor.kind]
 
-    def begin(self, step: int) -> None:
-        """Make room for the moments, as they are after `step` steps; `write` fills them."""
+    def init_moments(self, step: int) -> None:
+        """Allocate the moments as after `step` steps; `write` fills them."""
         import torch
 
         for master in self._flat_masters():
             moments = {kind: torch.zeros_like(master) for kind in MOMENTS}
-            on = master.device if self._optimizer.defaults["fused"] else "cpu"
-            count = torch.tensor(float(step), dtype=torch.float32, device=on)
+            device = master.device if self._optimizer.defaults["fused"] else "cpu"
+            count = torch.tensor(float(step), dtype=torch.float32, device=device)
             self._optimizer.state[master] = {"step": count, **moments}
-        self._link()
+        self._link_moments()
 
-    def write(self, tensor: Tensor, value: Any) -> None:
-        """Set a tensor, and where it is a weight, what the model computes with."""
+    def write(self, tensor: StateTensor, value: Any) -> None:
+        """Set a tensor; a weight is also set in the model's own dtype."""
         import torch
         from deepspeed.runtime.zero.partition_parameters import GatheredParameters
 
@@ -82,26 +82,26 @@ class EngineState:
                 with GatheredParameters([parameter], modifier_rank=0):
                     parameter.copy_(value)
             if self._masters is None:
-                _write_piece(parameter, tensor.kind, value)
+                _write_shard(parameter, tensor.kind, value)
                 return
-            place = master = self._masters[tensor.name]
+            target = master = self._masters[tensor.name]
             if tensor.kind != WEIGHT:
-                place = self._optimizer.state[master][tensor.kind]
-            place.copy_(value)
+                target = self._optimizer.state[master][tensor.kind]
+            target.copy_(value)
 
-    def _link(self) -> None:
-        """Have DeepSpeed know where the moments are, of all groups of parameters.
+    def _link_moments(self) -> None:
+        """Make DeepSpeed link the moments of all parameter groups to their parameters.
 
-        Stages 1 and 2 look for them once, when those of the first group alone are there.
+        Stages 1 and 2 link them once, when only those of the first group exist.
         """
         optimizer = self._engine.optimizer
-        if not self._linked and hasattr(optimizer, "_hp_optimizer_states_linked"):
+        if not self._is_linked and hasattr(optimizer, "_hp_optimizer_states_linked"):
             optimizer._hp_optimizer_states_linked = False
             optimizer._lazy_init_hp_params_optimizer_state()
-        self._linked = True
+        self._is_linked = True
 
-    def _whole_masters(self) -> dict[str, Any] | None:
-        """Return the tensors that the optimizer changes, by name; None where they are in pieces."""
+    def _full_masters(self) -> dict[str, Any] | None:
+        """Return the optimizer's master weights by name; None if they are partitioned."""
         if self._engine.zero_optimization_stage():
             return None
         groups = getattr(self._engine.optimizer, "fp32_groups", None)
@@ -112,7 +112,7 @@ class EngineState:
         return {name: high[id(parameter)] for name, parameter in self._parameters.items()}
 
     def _flat_masters(self) -> list[Any]:
-        """Return the optimizer's own tensors on this rank, whatever the stage."""
+        """Return the optimizer's master weights on this rank, for any ZeRO stage."""
         if self._masters is not None:
             return list(self._masters.values())
         for name in (
@@ -125,8 +125,8 @@ class EngineState:
         raise AssertionError(f"no master weights in {type(self._engine.optimizer).__name__}")
 
 
-def _write_piece(parameter: Any, kind: str, value: Any) -> None:
-    """Set this rank's piece of a float32 tensor to its part of the whole one."""
+def _write_shard(parameter: Any, kind: str, value: Any) -> None:
+    """Set this rank's shard of a float32 tensor from the full tensor."""
     import torch
     from deepspeed.utils import (
         safe_set_full_fp32_param,
@@ -141,13 +141,13 @@ def _write_piece(parameter: Any, kind: str, value: Any) -> None:
         else:
             safe_set_full_optimizer_state(parameter, value, kind)
         return
-    # Stage 3: equal pieces, the last one padded.
+    # Stage 3: shards of equal size, the last one padded.
     size = parameter.ds_tensor.numel()
     start = size * torch.distributed.get_rank(parameter.ds_process_group)
-    piece = torch.zeros(size, dtype=torch.float32)
-    mine = value.flatten()[start : start + size]
-    piece[: mine.numel()] = mine
+    shard = torch.zeros(size, dtype=torch.float32)
+    values = value.flatten()[start : start + size]
+    shard[: values.numel()] = values
     if kind == WEIGHT:
-        safe_set_local_fp32_param(parameter, piece)
+        safe_set_local_fp32_param(parameter, shard)
     else:
-        safe_set_local_optimizer_state(parameter, piece, kind)
+        safe_set_local_optimizer_state(parameter, shard, kind)

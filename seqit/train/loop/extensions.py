@@ -1,7 +1,7 @@
-"""What DeepSpeed compiles before it can run: for NVMe alone, all else is PyTorch's own.
+"""Compile DeepSpeed's extension for NVMe offload before the ranks start.
 
-It compiles at the first use, guarded by a lock file that outlives a killed process; every later
-run would wait for it for ever. So seqit compiles before the ranks start, in a folder of its own.
+DeepSpeed compiles it at the first use under a lock file that is left behind by a killed process;
+every later run would wait for it forever. So seqit compiles it in its own folder.
 """
 
 import fcntl
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from seqit.errors import SeqitError
 
-FOLDER = "TORCH_EXTENSIONS_DIR"
-BUILD = """
+FOLDER_VARIABLE = "TORCH_EXTENSIONS_DIR"
+BUILD_SCRIPT = """
 import deepspeed
 from deepspeed.accelerator import get_accelerator
 builder = get_accelerator().create_op_builder("AsyncIOBuilder")
@@ -25,37 +25,37 @@ builder.load(verbose=False)
 """
 
 
-def environment(offload: str | None) -> Mapping[str, str]:
-    """Return what ranks need in their environment, with what they use compiled.
+def build_extensions(offload: str | None) -> Mapping[str, str]:
+    """Compile the extension if `offload` needs it, and return the ranks' environment variables.
 
-    Raises SeqitError where that fails.
+    Raises SeqitError if the compilation fails.
     """
     if not str(offload).startswith("nvme"):
         return {}
-    folder = Path(os.environ.get(FOLDER) or _own_folder())
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or _default_folder())
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "seqit.lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it when its holder dies
-        if FOLDER not in os.environ:
-            for left in folder.glob("*/lock"):
-                left.unlink()  # whoever would hold it holds the lock above
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", BUILD],
-            env={**os.environ, FOLDER: str(folder)},
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel releases it when its holder dies
+        if FOLDER_VARIABLE not in os.environ:
+            for stale_lock in folder.glob("*/lock"):
+                stale_lock.unlink()  # its holder would have to hold the lock above
+        result = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", BUILD_SCRIPT],
+            env={**os.environ, FOLDER_VARIABLE: str(folder)},
             capture_output=True,
             text=True,
             check=False,
         )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise SeqitError(
-            f"--offload nvme needs a part of DeepSpeed that cannot be compiled here: {last}. "
+            f"--offload nvme needs a DeepSpeed extension that cannot be compiled here: {reason}. "
             "Use --offload cpu, or install what is missing"
         )
-    return {FOLDER: str(folder)}
+    return {FOLDER_VARIABLE: str(folder)}
 
 
-def _own_folder() -> Path:
+def _default_folder() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     python = f"py{sys.version_info.major}{sys.version_info.minor}"
     name = f"{python}-torch{version('torch')}-deepspeed{version('deepspeed')}"

@@ -1,4 +1,4 @@
-"""The learning rate of each step, a function of the step alone: nothing of it has to be kept."""
+"""The learning rate as a function of the step, without state that has to be saved."""
 
 from math import ceil, cos, pi
 
@@ -6,13 +6,12 @@ from seqit.train.recipe import Tuning
 
 
 def learning_rate(step: int, steps: int, tuning: Tuning) -> float:
-    """Return the rate of a step, from 0, of so many: as the schedules of transformers have it.
+    """Return the learning rate of a step, from 0, as transformers' schedules compute it.
 
-    It rises from 0 over the warm-up, the first ceil(warmup x steps) steps, or as many as `warmup`
-    says from 1 on; then it falls to 0 or stays.
+    steps: of the whole run. The rate rises from 0 during the warm-up, which takes
+    ceil(warmup x steps) steps, or `warmup` steps if it is 1 or more; then it decays to 0 or stays.
     """
-    share = tuning.warmup
-    warmup = ceil(share * steps) if share < 1 else round(share)
+    warmup = ceil(tuning.warmup * steps) if tuning.warmup < 1 else round(tuning.warmup)
     if step < warmup:
         return tuning.lr * step / warmup
     if tuning.schedule == "constant":

@@ -1,4 +1,4 @@
-"""What is seen of a run: metrics as JSONL, a line of progress, TensorBoard and W&B."""
+"""Log the metrics of a run: as JSONL, as a progress line, to TensorBoard and to W&B."""
 
 import contextlib
 import os
@@ -11,16 +11,16 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from seqit.errors import SeqitError
-from seqit.stores.targets import whole_file
+from seqit.stores.targets import atomic_file
 from seqit.train.recipe import TrainRecipe, Watching
 
-METRICS = "metrics.jsonl"
-FAILURE = "failure.json"
-"""The rows of the batch that a run stopped at, because its loss was no number."""
-SHOWN = 10
-TO_START = "\r\x1b[K"
+METRICS_FILE = "metrics.jsonl"
+FAILURE_FILE = "failure.json"
+"""The rows of the batch at which a run stopped because its loss was not finite."""
+MAX_SHOWN_ROWS = 10
+CLEAR_LINE = "\r\x1b[K"
 
-PEAKS = {
+GPU_PEAK_FLOPS = {
     "B200": 2250e12,
     "H200": 989e12,
     "H100 PCIe": 756e12,
@@ -32,99 +32,101 @@ PEAKS = {
     "4090": 165e12,
     "MI300X": 1307e12,
 }
-"""bfloat16 operations a second without sparsity, by part of the GPU's name; of the makers' sheets.
-The first that fits counts."""
+"""Dense bfloat16 FLOP/s by part of the GPU's name, from the vendors' data sheets; the first match
+counts."""
 
 
 class Diverged(SeqitError):
-    """The loss or the gradient is no number any more."""
+    """Raised when the loss or the gradient norm is not finite."""
 
 
 class StepWork(NamedTuple):
-    """What a step came to, over all ranks: tokens, and the sum of squared example lengths."""
+    """The work of a step over all ranks: tokens, the sum of squared example lengths, and time."""
 
     tokens: int
-    squares: int
+    squared_lengths: int
     seconds: float
 
 
-class Flops(NamedTuple):
-    """A model's operations: 6 a weight and token, 6 a layer, channel and pair of tokens.
+class ModelFlops(NamedTuple):
+    """A model's FLOPs: 6 per weight and token, 6 per layer, hidden unit and pair of tokens.
 
-    Forward and twice as much backward, the causal half of attention; what gradient checkpointing
-    computes again is not counted (PaLM, arXiv 2204.02311, appendix B).
+    These are the forward pass, the backward pass (twice as much), and the causal half of the
+    attention; recomputation by gradient checkpointing does not count (PaLM, arXiv 2204.02311,
+    appendix B). peak: of one GPU, in FLOP/s.
     """
 
     weights: int
     layers: int
-    width: int
+    hidden_size: int
     peak: float
 
-    def utilisation(self, work: StepWork) -> float:
-        """Return the share of the peak of all GPUs (MFU) that a step used."""
-        done = 6 * self.weights * work.tokens + 6 * self.layers * self.width * work.squares
-        return done / work.seconds / self.peak
+    def mfu(self, work: StepWork) -> float:
+        """Return the model FLOPs utilization of a step, relative to the peak of one GPU."""
+        attention = 6 * self.layers * self.hidden_size * work.squared_lengths
+        flops = 6 * self.weights * work.tokens + attention
+        return flops / work.seconds / self.peak
 
 
 def peak_flops(name: str) -> float | None:
-    """Return a GPU's peak by its name; None where it is not known."""
-    return next((peak for part, peak in PEAKS.items() if part in name), None)
+    """Return the peak FLOP/s of a GPU by its name; None if it is unknown."""
+    return next((peak for part, peak in GPU_PEAK_FLOPS.items() if part in name), None)
 
 
 class MetricsLogger:
-    """Tells of a run, on rank 0. `stream`: where people read."""
+    """Logs the metrics of a run on rank 0, and shows messages and progress on `stream`."""
 
     def __init__(self, recipe: TrainRecipe, steps: int, stream: IO[str] | None = None) -> None:
         self._out = Path(recipe.out)
         self._steps = steps
         self._stream = stream or sys.stderr
-        self._shows = self._stream.isatty()
-        self._start = time.monotonic()
-        self._started_at: int | None = None
+        self._shows_progress = self._stream.isatty()
+        self._started = time.monotonic()
+        self._start_step: int | None = None
         self._writers = list(_writers(recipe))
         self._file: IO[bytes] | None = None
 
     def open(self, step: int) -> None:
-        """Begin after `step` steps: what was written of later ones is dropped."""
-        path = self._out / METRICS
-        (self._out / FAILURE).unlink(missing_ok=True)
-        kept = [line for line in _whole_lines(path) if orjson.loads(line)["step"] <= step]
-        with whole_file(str(path)) as file:
+        """Start logging after `step` steps; rows of later steps from an earlier run are removed."""
+        path = self._out / METRICS_FILE
+        (self._out / FAILURE_FILE).unlink(missing_ok=True)
+        kept = [line for line in _complete_lines(path) if orjson.loads(line)["step"] <= step]
+        with atomic_file(str(path)) as file:
             file.writelines(kept)
         self._file = path.open("ab")
-        self._started_at = step
+        self._start_step = step
 
     def log(self, row: dict[str, Any]) -> None:
-        """Write one row of metrics; `step` is in it."""
+        """Write one row of metrics, which contains `step`."""
         if self._file is None:
-            raise ValueError("open comes first")
+            raise ValueError("log was called before open")
         self._file.write(orjson.dumps(row) + b"\n")
         self._file.flush()
         for write in self._writers:
             write(row)
-        if self._shows and "loss" in row:
-            self._stream.write(TO_START + self._line(row))
+        if self._shows_progress and "loss" in row:
+            self._stream.write(CLEAR_LINE + self._progress_line(row))
             self._stream.flush()
 
-    def say(self, text: str) -> None:
-        """Show a sentence of its own."""
-        clear = TO_START if self._shows else ""
-        self._stream.write(f"{clear}seqit train: {text}\n")
+    def info(self, message: str) -> None:
+        """Print a message."""
+        clear = CLEAR_LINE if self._shows_progress else ""
+        self._stream.write(f"{clear}seqit train: {message}\n")
         self._stream.flush()
 
     def close(self) -> None:
-        """Finish the line of progress."""
-        if self._shows:
-            self._stream.write(TO_START)
+        """Clear the progress line and close all writers."""
+        if self._shows_progress:
+            self._stream.write(CLEAR_LINE)
         if self._file:
             self._file.close()
         for write in self._writers:
             getattr(write, "close", lambda: None)()
 
-    def _line(self, row: dict[str, Any]) -> str:
+    def _progress_line(self, row: dict[str, Any]) -> str:
         step = row["step"]
-        done = step - (self._started_at or 0)
-        left = (time.monotonic() - self._start) / max(done, 1) * (self._steps - step)
+        done = step - (self._start_step or 0)
+        left = (time.monotonic() - self._started) / max(done, 1) * (self._steps - step)
         text = f"train: step {step:,} of {self._steps:,}, loss {row['loss']:.4f}"
         text += f", {row['tokens_per_second']:,.0f} tokens/s"
         if row.get("mfu"):
@@ -132,21 +134,23 @@ class MetricsLogger:
         return f"{text}, {left / 60:,.0f} min left"
 
 
-def stop_at(out: Path, step: int, what: str, rows: Iterable[str]) -> Diverged:
-    """Return the error for a loss that is no number, and write the rows' ids beside the run."""
-    ids = list(rows)
-    with contextlib.suppress(OSError), whole_file(str(out / FAILURE)) as file:
-        content = {"step": step, "reason": what, "rows": ids}
+def divergence_error(out: Path, step: int, reason: str, row_ids: Iterable[str]) -> Diverged:
+    """Return the error for a loss that is not finite, after writing the row ids to FAILURE_FILE."""
+    ids = list(row_ids)
+    with contextlib.suppress(OSError), atomic_file(str(out / FAILURE_FILE)) as file:
+        content = {"step": step, "reason": reason, "rows": ids}
         file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    more = f" and {len(ids) - SHOWN:,} more ({out / FAILURE})" if len(ids) > SHOWN else ""
+    shown = ", ".join(ids[:MAX_SHOWN_ROWS])
+    if len(ids) > MAX_SHOWN_ROWS:
+        shown += f" and {len(ids) - MAX_SHOWN_ROWS:,} more ({out / FAILURE_FILE})"
     return Diverged(
-        f"step {step:,}: {what}; the rows: {', '.join(ids[:SHOWN])}{more}. Look at them, or lower "
-        "the learning rate; --resume goes on from the newest checkpoint"
+        f"step {step:,}: {reason}; rows: {shown}. Check these rows, or lower the learning rate; "
+        "--resume continues from the newest checkpoint"
     )
 
 
-def _whole_lines(path: Path) -> list[bytes]:
-    """Return the lines of a file, without what a kill left of a last one."""
+def _complete_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file, without an incomplete last one of a killed process."""
     if not path.exists():
         return []
     with path.open("rb") as file:
@@ -162,7 +166,7 @@ def _writers(recipe: TrainRecipe) -> Iterable[Callable[[dict[str, Any]], None]]:
 
 
 class _TensorBoard:
-    """Writes event files; needs the tensorboard package."""
+    """Writes TensorBoard event files; requires the tensorboard package."""
 
     def __init__(self, folder: str) -> None:
         try:
@@ -183,14 +187,14 @@ class _TensorBoard:
 
 
 class _Wandb:
-    """Logs to Weights & Biases; the key comes from WANDB_API_KEY, as its library has it."""
+    """Logs to Weights & Biases; its library reads the key from WANDB_API_KEY."""
 
     def __init__(self, project: str, recipe: TrainRecipe) -> None:
         try:
             import wandb
         except ImportError:
             raise SeqitError("wandb is not installed; install it with: pip install wandb") from None
-        # The id keeps a resumed run one run.
+        # With the same id, a resumed run continues the run in W&B.
         name = os.environ.get("WANDB_RUN_ID") or Path(recipe.out).resolve().name
         self._run = wandb.init(
             project=project, id=name, resume="allow", config=recipe.to_dict(), dir=recipe.out

@@ -1,4 +1,4 @@
-"""training.json beside the model: what made it, so that it can be made again."""
+"""Write training.json: everything that is needed to reproduce the model."""
 
 import platform
 import subprocess
@@ -9,53 +9,53 @@ from typing import Any
 import orjson
 
 from seqit.llm.providers.local.model_files import find_model
-from seqit.stores.targets import whole_file
-from seqit.train.data.dataset import counts_of
+from seqit.stores.targets import atomic_file
+from seqit.train.data.dataset import load_counts
 from seqit.train.recipe import PROVENANCE_FILE, TrainRecipe
 
-PLAN = "plan.json"
+MIX_PLAN_FILE = "plan.json"
 LIBRARIES = ("seqit", "torch", "transformers", "deepspeed", "peft", "accelerate", "datasets")
 
 
-def write_provenance(recipe: TrainRecipe, ranks: int, run: dict[str, Any]) -> dict[str, Any]:
-    """Write OUT/training.json, as schemas/training.schema.json has it, and return what it says.
+def write_provenance(recipe: TrainRecipe, ranks: int, results: dict[str, Any]) -> dict[str, Any]:
+    """Write OUT/training.json, which matches schemas/training.schema.json, and return its content.
 
-    run: steps, tokens and targets seen, the last metrics.
+    results: steps, tokens, targets (supervised tokens), and the last metrics.
     """
-    found = find_model(recipe.model, recipe.revision)
-    counts = counts_of(recipe.tokens or "")
-    record: dict[str, Any] = {
+    base = find_model(recipe.model, recipe.revision)
+    counts = load_counts(recipe.tokens or "")
+    provenance: dict[str, Any] = {
         "recipe": recipe.to_dict(),
-        "base": {"model": found.model, "revision": found.revision},
+        "base": {"model": base.model, "revision": base.revision},
         "data": counts.pop("sources", {}),
-        "mixtures": [orjson.loads(path.read_bytes()) for path in _plans(recipe)],
+        "mixtures": [orjson.loads(path.read_bytes()) for path in _mixture_plans(recipe)],
         "counts": counts,
         "ranks": ranks,
-        **run,
-        "libraries": _versions(),
+        **results,
+        "libraries": _library_versions(),
         "python": platform.python_version(),
         "devices": _devices(),
-        "git": _git(),
+        "git": _git_state(),
     }
-    with whole_file(str(Path(recipe.out) / PROVENANCE_FILE)) as file:
-        file.write(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-    return record
+    with atomic_file(str(Path(recipe.out) / PROVENANCE_FILE)) as file:
+        file.write(orjson.dumps(provenance, option=orjson.OPT_INDENT_2))
+    return provenance
 
 
-def _plans(recipe: TrainRecipe) -> list[Path]:
-    """Return the mixtures' plans, which `seqit mix` writes beside its shards."""
-    beside = {Path(name).parent / PLAN: None for name in recipe.data.sources}
-    return [path for path in beside if path.is_file()]
+def _mixture_plans(recipe: TrainRecipe) -> list[Path]:
+    """Return the plan files that `seqit mix` has written next to the sources."""
+    paths = {Path(name).parent / MIX_PLAN_FILE: None for name in recipe.data.sources}
+    return [path for path in paths if path.is_file()]
 
 
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
+def _library_versions() -> dict[str, str]:
+    versions: dict[str, str] = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _devices() -> list[str]:
@@ -66,17 +66,17 @@ def _devices() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def _git() -> dict[str, Any] | None:
-    """Return the revision of the folder that the run was started in, and whether it is changed."""
+def _git_state() -> dict[str, Any] | None:
+    """Return the git revision of the working directory, and whether it has changes; else None."""
     try:
-        revision = _said("rev-parse", "HEAD")
-        changed = bool(_said("status", "--porcelain"))
+        revision = _git_output("rev-parse", "HEAD")
+        changed = bool(_git_output("status", "--porcelain"))
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"revision": revision, "changed": changed}
 
 
-def _said(*arguments: str) -> str:
+def _git_output(*arguments: str) -> str:
     command = ("git", *arguments)
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return result.stdout.strip()

@@ -1,4 +1,4 @@
-"""Which run a checkpoint is of: one that goes on has to compute what the first part computed."""
+"""Check that a resumed run has the recipe of the run that wrote the checkpoint."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,20 +8,21 @@ from seqit.train.recipe import TrainRecipe
 
 
 def resume_fingerprint(recipe: TrainRecipe) -> dict[str, Any]:
-    """Return what of a recipe decides the numbers; the files' names do not, nor the ranks."""
-    everything = recipe.to_dict()
-    kept = {name: everything[name] for name in ("model", "revision", "data", "tuning", "lora")}
-    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("sources", "eval")}
-    kept["tuning"] = {k: v for k, v in kept["tuning"].items() if k != "micro_batch"}
-    kept["tokens"] = Path(recipe.tokens).name if recipe.tokens else None
-    return kept
+    """Return the fields of a recipe that decide the results; file names and ranks do not."""
+    fields = recipe.to_dict()
+    fingerprint = {name: fields[name] for name in ("model", "revision", "data", "tuning", "lora")}
+    data, tuning = fields["data"], fields["tuning"]
+    fingerprint["data"] = {k: v for k, v in data.items() if k not in ("sources", "eval")}
+    fingerprint["tuning"] = {k: v for k, v in tuning.items() if k != "micro_batch"}
+    fingerprint["tokens"] = Path(recipe.tokens).name if recipe.tokens else None
+    return fingerprint
 
 
-def differences(mine: dict[str, Any], theirs: dict[str, Any], within: str = "") -> Iterator[str]:
-    """Yield the fields in which two recipes differ, as in ``tuning.lr``."""
-    for name in sorted({*mine, *theirs}):
-        one, other = mine.get(name), theirs.get(name)
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from differences(one, other, f"{within}{name}.")
-        elif one != other:
-            yield f"{within}{name}"
+def differences(first: dict[str, Any], second: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the names of the fields that differ between two fingerprints, such as ``tuning.lr``."""
+    for name in sorted({*first, *second}):
+        a, b = first.get(name), second.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            yield f"{prefix}{name}"

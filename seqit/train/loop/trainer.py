@@ -1,4 +1,4 @@
-"""A rank's part of a run, from the model and the tokens on disk to the model's folder."""
+"""The complete run of a rank, from the model and the prepared tokens to the trained model."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,21 +7,22 @@ from typing import Any
 
 from seqit.errors import SeqitError
 from seqit.llm.providers.local.model_files import find_model
+from seqit.llm.providers.local.vision import is_vision_model, model_kind
 from seqit.train.data.collator import MicroBatch, collate
 from seqit.train.data.dataset import Example, PreparedDataset
 from seqit.train.data.loader import BatchLoader
-from seqit.train.data.sampler import batches, one_epoch
-from seqit.train.data.vision import vision_encoder, vision_kind
+from seqit.train.data.sampler import BatchSampler, one_epoch
+from seqit.train.data.vision import vision_encoder
 from seqit.train.libraries import silence_training_libraries
 from seqit.train.loop import checkpoints
-from seqit.train.loop.checkpoints import Checkpoint, Ranks
-from seqit.train.loop.deepspeed_config import Settings, deepspeed_config
+from seqit.train.loop.checkpoints import Checkpoint, ProcessGroup
+from seqit.train.loop.deepspeed_config import DeepSpeedSettings, deepspeed_config
 from seqit.train.loop.leakage import check_no_leakage
-from seqit.train.loop.loop import Machine, TrainingLoop
-from seqit.train.loop.metrics import Flops, MetricsLogger, peak_flops
+from seqit.train.loop.loop import RankContext, TrainingLoop
+from seqit.train.loop.metrics import MetricsLogger, ModelFlops, peak_flops
 from seqit.train.loop.provenance import write_provenance
 from seqit.train.loop.resume_check import differences, resume_fingerprint
-from seqit.train.model.card import About, write_card
+from seqit.train.model.card import CardInfo, write_card
 from seqit.train.model.loading import attention_of, dtype_of, load_for_training
 from seqit.train.model.saving import save_model
 from seqit.train.recipe import TrainRecipe
@@ -30,129 +31,143 @@ MakeEngine = Callable[..., Any]
 
 
 class Trainer:
-    """What a rank knows of the run before it has a model."""
+    """Sets up and runs the training of one rank; without a model until `train` is called."""
 
-    def __init__(self, recipe: TrainRecipe, ranks: Ranks, device: Any) -> None:
+    def __init__(self, recipe: TrainRecipe, group: ProcessGroup, device: Any) -> None:
         import torch
 
         silence_training_libraries()
         if not recipe.tokens:
             raise SeqitError("the rows are not prepared: run.json names no folder of tokens")
         self.recipe = recipe
-        self._ranks = ranks
+        self._group = group
         self._device = device
         self._has_gpu = torch.cuda.is_available()
         self._prepared = PreparedDataset.open(recipe.tokens)
         lengths = self._prepared.lengths.tolist()
-        self.schedule = batches(lengths, recipe.tuning, recipe.data, ranks.size)
-        self._collate = self._collator()
+        self.sampler = BatchSampler(lengths, recipe.tuning, recipe.data, group.world_size)
+        self._collate = self._make_collate()
 
-    def train(self, make_engine: MakeEngine, watch: MetricsLogger | None) -> None:
-        """Train, from the newest whole checkpoint if there is one, and write the model."""
+    def train(self, make_engine: MakeEngine, logger: MetricsLogger | None) -> None:
+        """Train, from the newest complete checkpoint if there is one, and write the model."""
         import torch
 
-        torch.manual_seed(self.recipe.tuning.seed)  # decides what new adapters begin with
-        config = self._config()
+        torch.manual_seed(self.recipe.tuning.seed)  # for the initial weights of new adapters
+        config = self._deepspeed_config()
         model = load_for_training(self.recipe, config, self._device)
-        flops = self._flops(model)
+        flops = self._model_flops(model)
         engine = make_engine(model, config, self.recipe.tuning)
-        feed = BatchLoader(self._prepared, self._collate)
-        machine = Machine(engine, self._device, self._ranks)
-        loop = TrainingLoop(self.recipe, machine, self.schedule, feed, watch=watch, flops=flops)
+        loader = BatchLoader(self._prepared, self._collate)
+        context = RankContext(engine, self._device, self._group)
+        loop = TrainingLoop(self.recipe, context, self.sampler, loader, logger=logger, flops=flops)
         if self.recipe.data.packing:
             check_no_leakage(engine, self._prepared, self._collate, self._device)
-        start = self._resumed(loop, watch)
-        if watch:
-            watch.open(start)
-        loop.run(start, self._evaluation(engine, loop))
-        save_model(engine, self.recipe, self._ranks.rank)
-        if self._ranks.rank == 0:
-            seen = {"tokens": loop.tokens, "targets": loop.targets, "last": loop.last}
-            seen["steps"] = len(self.schedule)
-            record = write_provenance(self.recipe, self._ranks.size, seen)
-            kind = vision_kind(find_model(self.recipe.model, self.recipe.revision).folder())
-            write_card(Path(self.recipe.out), record, About(kind))
-        if watch:
-            watch.say(f"trained {len(self.schedule):,} steps; the model is in {self.recipe.out}")
-        self._ranks.wait()
+        start = self._resume(loop, logger)
+        if logger:
+            logger.open(start)
+        loop.run(start, self._make_evaluate(engine, loop))
+        save_model(engine, self.recipe, self._group.rank)
+        if self._group.rank == 0:
+            results = {
+                "tokens": loop.tokens,
+                "targets": loop.supervised_tokens,
+                "last": loop.last,
+                "steps": len(self.sampler),
+            }
+            provenance = write_provenance(self.recipe, self._group.world_size, results)
+            kind = model_kind(find_model(self.recipe.model, self.recipe.revision).folder())
+            write_card(Path(self.recipe.out), provenance, CardInfo(kind))
+        if logger:
+            logger.info(f"trained {len(self.sampler):,} steps; the model is in {self.recipe.out}")
+        self._group.barrier()
 
-    def _config(self) -> dict[str, Any]:
+    def _deepspeed_config(self) -> dict[str, Any]:
         recipe = self.recipe
-        settings = Settings(
-            stage=zero_stage(recipe, self._ranks.size),
+        settings = DeepSpeedSettings(
+            stage=zero_stage(recipe, self._group.world_size),
             offload=recipe.memory.offload,
             dtype=dtype_of(recipe, self._has_gpu),
-            ranks=self._ranks.size,
+            ranks=self._group.world_size,
             max_grad_norm=recipe.tuning.max_grad_norm,
             pin_memory=self._has_gpu,
         )
         return deepspeed_config(settings, recipe.memory.deepspeed)
 
-    def _collator(self) -> Callable[[list[list[Example]]], MicroBatch]:
+    def _make_collate(self) -> Callable[[list[list[Example]]], MicroBatch]:
         recipe = self.recipe
-        if vision_kind(find_model(recipe.model, recipe.revision).folder()) != "text":
+        if is_vision_model(find_model(recipe.model, recipe.revision).folder()):
             return vision_encoder(recipe).collate
         packed = recipe.data.packing
         flash = self._has_gpu and attention_of(recipe, True).startswith("flash_attention")
         return partial(collate, packed=packed, varlen=packed and flash)
 
-    def _resumed(self, loop: TrainingLoop, watch: MetricsLogger | None) -> int:
-        """Go on from the newest whole checkpoint; return after which step."""
+    def _resume(self, loop: TrainingLoop, logger: MetricsLogger | None) -> int:
+        """Load the newest complete checkpoint, if any, and return the number of steps done.
+
+        Raises SeqitError if the checkpoint belongs to a run with another recipe.
+        """
         out = Path(self.recipe.out)
-        say = watch.say if watch else _nothing
-        found = self._agreed(checkpoints.newest(out, say) if self._ranks.rank == 0 else None)
-        if found is None:
+        info = logger.info if logger else _ignore_message
+        is_first = self._group.rank == 0
+        checkpoint = self._broadcast(checkpoints.newest(out, info) if is_first else None)
+        if checkpoint is None:
             return 0
-        differing = list(differences(resume_fingerprint(self.recipe), found.notes["run"]))
+        differing = list(differences(resume_fingerprint(self.recipe), checkpoint.notes["run"]))
         if differing:
             raise SeqitError(
-                f"{found.folder} is of another run: {', '.join(differing)} differ; take another "
-                "--out, or the same recipe"
+                f"{checkpoint.folder} belongs to another run: {', '.join(differing)} differ; use "
+                "another --out, or the same recipe"
             )
-        loop.resume(found)
-        say(f"goes on after step {found.step:,} of {len(self.schedule):,}, from {found.folder}")
-        return found.step
+        loop.resume(checkpoint)
+        info(
+            f"resumes after step {checkpoint.step:,} of {len(self.sampler):,}, from "
+            f"{checkpoint.folder}"
+        )
+        return checkpoint.step
 
-    def _agreed(self, found: Checkpoint | None) -> Checkpoint | None:
-        """Return what rank 0 has found, on every rank."""
+    def _broadcast(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
+        """Return rank 0's checkpoint on every rank."""
         import torch
 
-        box: list[Any] = [found]
-        torch.distributed.broadcast_object_list(box, device=self._device)
-        result: Checkpoint | None = box[0]
+        objects: list[Any] = [checkpoint]
+        torch.distributed.broadcast_object_list(objects, device=self._device)
+        result: Checkpoint | None = objects[0]
         return result
 
-    def _evaluation(
+    def _make_evaluate(
         self, engine: Any, loop: TrainingLoop
     ) -> Callable[[int], dict[str, Any]] | None:
-        """Return what gives the loss on the held-out rows; None where there are none."""
+        """Return a function that computes the evaluation loss; None without evaluation rows."""
         data = self.recipe.data
         if not (data.eval or data.hold_out):
             return None
-        held = PreparedDataset.open(self.recipe.tokens or "", "eval")
-        if not len(held):
+        held_out = PreparedDataset.open(self.recipe.tokens or "", "eval")
+        if not len(held_out):
             return None
-        micros = one_epoch(held.lengths.tolist(), self.recipe.tuning, data, self._ranks.size)
-        mine, filler = micros[self._ranks.rank], next(bins[0] for bins in micros[0] if bins)
-        feed = BatchLoader(held, self._collate)
+        lengths = held_out.lengths.tolist()
+        micro_batches = one_epoch(lengths, self.recipe.tuning, data, self._group.world_size)
+        rank_batches = micro_batches[self._group.rank]
+        filler = next(sequences[0] for sequences in micro_batches[0] if sequences)
+        loader = BatchLoader(held_out, self._collate)
 
         def evaluate(step: int) -> dict[str, Any]:
             import torch
 
             engine.module.eval()
-            loss = targets = 0.0
+            loss = supervised_tokens = 0.0
             with torch.no_grad():
-                for bins in mine:
-                    (portion,) = feed.portions([bins], filler)
-                    loss += float(loop.loss(portion, 1))
-                    targets += portion.micro.targets * portion.counts
+                for micro_batch_rows in rank_batches:
+                    (step_input,) = loader.step_inputs([micro_batch_rows], filler)
+                    loss += float(loop.loss(step_input, 1))
+                    if step_input.is_real:
+                        supervised_tokens += step_input.micro_batch.supervised_tokens
             engine.module.train()
-            loss, targets = loop.total(loss, targets)
-            return {"eval_loss": loss / targets, "eval_targets": int(targets)}
+            loss, supervised_tokens = loop.total(loss, supervised_tokens)
+            return {"eval_loss": loss / supervised_tokens, "eval_targets": int(supervised_tokens)}
 
         return evaluate
 
-    def _flops(self, model: Any) -> Flops | None:
+    def _model_flops(self, model: Any) -> ModelFlops | None:
         import torch
 
         peak = peak_flops(torch.cuda.get_device_name()) if self._has_gpu else None
@@ -163,13 +178,13 @@ class Trainer:
         count = sum(getattr(each, "ds_numel", each.numel()) for each in model.parameters())
         if not text.tie_word_embeddings:
             count -= getattr(embedding, "ds_numel", embedding.numel())
-        return Flops(count, text.num_hidden_layers, text.hidden_size, peak)
+        return ModelFlops(count, text.num_hidden_layers, text.hidden_size, peak)
 
 
 def zero_stage(recipe: TrainRecipe, ranks: int) -> int:
-    """Return the stage of ZeRO: the recipe's, or 3 where ranks share a full fine-tuning.
+    """Return the ZeRO stage: the recipe's, or 3 for full fine-tuning on several ranks.
 
-    One rank has nothing to share, but stage 1 sums the gradients of micro-batches in float32.
+    One rank has nothing to partition, but stage 1 accumulates gradients in float32.
     """
     memory = recipe.memory
     if memory.zero is not None:
@@ -181,5 +196,5 @@ def zero_stage(recipe: TrainRecipe, ranks: int) -> int:
     return 2 if recipe.lora else 3
 
 
-def _nothing(text: str) -> None:
-    """Say nothing: rank 0 does."""
+def _ignore_message(text: str) -> None:
+    """Ignore a message that rank 0 reports."""

@@ -1,4 +1,4 @@
-"""The rule teacher: right, deterministic, natural, and nothing it emits fails its own check."""
+"""The builtin teacher: correct, deterministic, natural, and all it emits passes its own checks."""
 
 import gzip
 import json
@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.paths import DATA
 
-from seqit.augment.builtin.library import ALL_STEPS, kind_of, wordings
-from seqit.augment.builtin.step import as_clause
-from seqit.augment.builtin.teacher import LONGEST_CHAIN, BuiltinTeacher
+from seqit.augment.builtin.library import ALL_STEPS, kind_of, possible_clauses
+from seqit.augment.builtin.step import clause_of
+from seqit.augment.builtin.teacher import MAX_CHAIN_STEPS, BuiltinTeacher
 from seqit.augment.seq_instruct.teacher import KeepUnchanged, Rewrite
 from seqit.checks import record_problems
 from seqit.errors import UsageError
-from seqit.llm.client import WithoutModel
+from seqit.llm.client import NoModelRunner
 from seqit.records.identity import content_id
 
 ONLY = {name: BuiltinTeacher({name: 1.0}) for name in ("decompose", "prefix", "suffix", "keep")}
@@ -40,7 +40,9 @@ def applied(row, outcome, iteration=1):
 
 def outcomes(rows, seed=7, teacher=None):
     teacher = teacher or BuiltinTeacher()
-    return [told for _, told in WithoutModel().run(rows, lambda row: teacher.rewrite(row, seed))]
+    return [
+        outcome for _, outcome in NoModelRunner().run(rows, lambda row: teacher.rewrite(row, seed))
+    ]
 
 
 def flancot():
@@ -86,20 +88,20 @@ def humaneval():
         return [record(r["prompt"], r["canonical_solution"]) for r in map(json.loads, lines)]
 
 
-def holds_the_original(instruction, original):
-    """Verbatim, or with the first letter of a leading verb lower-cased and the stop moved."""
+def contains_original(instruction, original):
+    """Verbatim, or with the first letter of a leading verb lower-cased and the full stop moved."""
     return original in instruction or original[1:].removesuffix(".") in instruction
 
 
 def asks_for(instruction, clause):
-    """Say whether the instruction holds the clause, wherever it says the question stands."""
+    """Return whether the instruction contains the clause, with any pointer to the question."""
     parts = re.split(r"the question(?! word(?! for)| mark)", clause)
-    there = "(?:the question below|the following question|the question|it)"
-    return re.search(there.join(map(re.escape, parts)), instruction, re.IGNORECASE) is not None
+    pointer = "(?:the question below|the following question|the question|it)"
+    return re.search(pointer.join(map(re.escape, parts)), instruction, re.IGNORECASE) is not None
 
 
 @pytest.mark.parametrize("source", [flancot, alpaca, alpacaeval, mgsm, gsm8k, humaneval])
-def test_everything_emitted_over_four_iterations_holds(source):
+def test_all_chains_of_four_iterations_verify(source):
     if not DATA.is_dir():
         pytest.skip(f"no data under {DATA}")
     rows = source()[:: 12 if source is flancot else 2 if source is alpacaeval else 1]
@@ -112,12 +114,12 @@ def test_everything_emitted_over_four_iterations_holds(source):
                 continue
             new = applied(row, outcome, iteration)
             assert record_problems(new) == [], new
-            assert holds_the_original(new["instruction"], originals[new["lineage"]["root"]]), new
+            assert contains_original(new["instruction"], originals[new["lineage"]["root"]]), new
             keys = []
             for step in new["steps"]:
                 if kind := kind_of(step["instruction"]):
                     keys.append(kind.key)
-                    assert asks_for(new["instruction"], as_clause(step["instruction"])), new
+                    assert asks_for(new["instruction"], clause_of(step["instruction"])), new
             assert len(keys) == len(set(keys)), new
             assert not re.search(
                 r"\b(?:a open|1 \w+s\b(?<!words))| {2}\.|\.\.", new["instruction"][:40]
@@ -136,12 +138,13 @@ def test_shares_on_flancot():
     assert all(shares[name] >= 0.08 for name in ("decompose", "prefix", "suffix"))
 
 
-def test_the_library_is_large_and_each_wording_leads_back_to_one_key():
+def test_the_library_is_large_and_each_clause_is_traced_back_to_its_step():
     assert len({kind.name for kind in ALL_STEPS}) == len(ALL_STEPS) >= 60
     for kind in ALL_STEPS:
-        for clause in wordings(kind):
+        for clause in possible_clauses(kind):
             found = kind_of(f"{clause[0].upper()}{clause[1:]}.")
-            assert found is not None and (found.key, found.gives) == (kind.key, kind.gives), clause
+            assert found is not None, clause
+            assert (found.key, found.result) == (kind.key, kind.result), clause
 
 
 MULTIPLE_CHOICE = "Where does a horse live?\nOptions:\n- michigan\n- stable\n- race track"
@@ -189,7 +192,7 @@ SOLVED = [
 
 
 def emitted(row, operation, name):
-    """Return the step of this kind that some seed draws, and the whole outcome."""
+    """Return a step with this name that the teacher emits under some seed, and the outcome."""
     for seed in range(400):
         outcome = outcomes([row], seed=seed, teacher=ONLY[operation])[0]
         for step in getattr(outcome, "steps", []):
@@ -202,7 +205,7 @@ def emitted(row, operation, name):
 @pytest.mark.parametrize(("name", "row", "value"), SOLVED)
 def test_prefix_steps_find_the_right_answer(name, row, value):
     step, _ = emitted(row, "prefix", name)
-    assert step is not None, "never drawn"
+    assert step is not None, "never emitted"
     check = step["check"]
     assert value in (check.get("value"), check.get("values"), check.get("items"))
 
@@ -240,7 +243,7 @@ SUFFIXES = [
 @pytest.mark.parametrize(("name", "answer", "result"), SUFFIXES)
 def test_suffix_steps_work_on_the_answer(name, answer, result):
     step, outcome = emitted(record("What is it?", answer), "suffix", name)
-    assert step is not None, "never drawn"
+    assert step is not None, "never emitted"
     assert result in step["output"]
     assert outcome.output.startswith(f"{answer}\n\n")
 
@@ -291,7 +294,7 @@ def test_options_are_never_followed_on_their_line():
                 assert outcome.instruction.endswith(row["instruction"])
 
 
-def test_the_same_draw_gives_the_same_chain_whatever_stands_beside_it():
+def test_a_chain_does_not_depend_on_the_other_rows():
     rows = [record(STORY, "46"), record(MULTIPLE_CHOICE, "stable"), record(CLAIM, "no")]
     together = outcomes(rows)
     assert together == [outcomes([row])[0] for row in rows]
@@ -308,7 +311,7 @@ def test_the_same_draw_gives_the_same_chain_whatever_stands_beside_it():
     )
 
 
-def test_what_cannot_be_chained_is_kept_with_a_reason():
+def test_a_record_that_cannot_be_chained_is_kept_with_a_reason():
     row = record(STORY, "46")
     step = {"instruction": STORY, "output": "46"}
     library = {
@@ -319,17 +322,17 @@ def test_what_cannot_be_chained_is_kept_with_a_reason():
     kept = [
         record(STORY, " "),
         row | {"steps": [{"instruction": STORY}]},
-        row | {"steps": [library, step]},  # its output is not in the record's
+        row | {"steps": [library, step]},  # the library step's output is not in the record's
         row | {"steps": [library], "output": "3"},
         row | {"steps": [library, step], "output": "3 46", "instruction": "Something else."},
-        row | {"steps": [step] * LONGEST_CHAIN, "output": "46 " * LONGEST_CHAIN},
+        row | {"steps": [step] * MAX_CHAIN_STEPS, "output": "46 " * MAX_CHAIN_STEPS},
     ]
     for outcome in outcomes(kept, teacher=prefix):
         assert isinstance(outcome, KeepUnchanged) and outcome.reason
     assert all(isinstance(o, KeepUnchanged) for o in outcomes([row], teacher=ONLY["keep"]))
 
 
-def test_a_chain_from_elsewhere_keeps_its_steps_and_its_instruction():
+def test_a_chain_of_other_origin_keeps_its_steps_and_its_instruction():
     text = "First name an animal that barks. Then say where it lives."
     steps = [
         {"instruction": "name an animal that barks", "output": "dog"},
@@ -340,7 +343,7 @@ def test_a_chain_from_elsewhere_keeps_its_steps_and_its_instruction():
     assert all(outcome.steps[:2] == steps and text in outcome.instruction for outcome in found)
 
 
-def test_only_the_steps_that_are_named_are_added():
+def test_only_the_named_steps_are_added():
     rows = [record(f"Who is number {n}?", "Ada Lovelace") for n in range(40)]
     rows.append(record("Is it 1 or 2?", "2", rationale="It is two, for so it was said before."))
     names = {"question_word", "uppercase"}
@@ -365,17 +368,10 @@ def test_every_step_of_the_library_can_be_named():
         BuiltinTeacher(steps=["uppercas"])
 
 
-def test_shares_that_are_none_are_refused():
+def test_invalid_shares_are_refused():
     for shares in ({}, {"prefix": 0.0}, {"prefix": -1.0, "suffix": 2.0}, {"rewrite": 1.0}):
         with pytest.raises(UsageError):
             BuiltinTeacher(shares)
-
-
-def test_the_version_names_the_rules():
-    teacher = BuiltinTeacher()
-    assert teacher.name == "builtin"
-    assert re.fullmatch(r"[0-9a-f]{16}", teacher.prompt)
-    assert teacher.prompt == BuiltinTeacher({"keep": 1}).prompt
 
 
 TEXT = st.text(max_size=120) | st.sampled_from([STORY, MULTIPLE_CHOICE, LETTERS, CLAIM, PAIR, CODE])
@@ -383,7 +379,7 @@ TEXT = st.text(max_size=120) | st.sampled_from([STORY, MULTIPLE_CHOICE, LETTERS,
 
 @settings(max_examples=300, deadline=None)
 @given(instruction=TEXT, output=TEXT | st.sampled_from(["yes", "46", "(B)", PROSE]), content=TEXT)
-def test_any_record_gives_a_chain_that_holds_or_is_kept(instruction, output, content):
+def test_any_record_gives_a_chain_that_verifies_or_is_kept(instruction, output, content):
     row = record(instruction or "x", output, content, rationale=content)
     for iteration in range(1, 4):
         (outcome,) = outcomes([row])

@@ -62,7 +62,7 @@ def test_every_question_of_an_image_is_kept() -> None:
     assert stats.rejected == 0
 
 
-def test_one_of_several_captions_is_drawn_and_none_is_lost() -> None:
+def test_one_of_several_captions_is_chosen_at_random_and_none_is_lost() -> None:
     captions = ["one", "two", "three"]
     questions = [question(f"Question {n}?", captions=captions) for n in range(40)]
     records, _ = describe(*questions)
@@ -72,7 +72,7 @@ def test_one_of_several_captions_is_drawn_and_none_is_lost() -> None:
     assert {record["steps"][0]["output"] for record in first} == {"one"}
 
 
-def test_base_leaves_the_question_and_merged_draws_halves() -> None:
+def test_base_leaves_the_question_and_merged_changes_a_random_half() -> None:
     questions = [question(f"Question {n}?") for n in range(400)]
     base, _ = describe(*questions, variant="base")
     assert base == [normalize(raw) for raw in questions]
@@ -82,7 +82,7 @@ def test_base_leaves_the_question_and_merged_draws_halves() -> None:
     assert [r["lineage"]["root"] for r in merged] == [r["id"] for r in base]
 
 
-def test_the_same_seed_draws_the_same_and_another_seed_does_not() -> None:
+def test_the_same_seed_gives_the_same_rows_and_another_seed_does_not() -> None:
     questions = [question(f"Question {n}?") for n in range(20)]
     assert describe(*questions)[0] == describe(*questions)[0]
     assert describe(*questions)[0] != describe(*questions, seed=8)[0]
@@ -105,7 +105,7 @@ def test_rows_that_do_not_fit_are_rejected_or_passed(
     records, stats = describe(raw, variant=variant)
     assert records == []
     assert stats.reasons == {("caption", reason): 1}
-    assert describe(raw, variant=variant, others="pass")[0] == [normalize(raw)]
+    assert describe(raw, variant=variant, on_inapplicable="pass")[0] == [normalize(raw)]
 
 
 def test_a_described_image_is_not_described_again() -> None:
@@ -123,7 +123,7 @@ def test_an_unknown_variant_is_refused() -> None:
         describe(variant="both")
 
 
-# --- a vision model writes the captions that are not there ------------------------------------
+# --- a vision model writes missing captions ---------------------------------------------------
 
 
 def bare(text: str = "How many cats?", output: str = "2", image: str = "a.png") -> dict[str, Any]:
@@ -143,7 +143,7 @@ def test_the_model_sees_the_image_and_not_the_question() -> None:
     image, text = turn["content"]
     assert image == {"type": "image", "image": "a.png"}
     assert "cats" not in text["text"]
-    # The chain is the one that a row with this caption gives.
+    # A row that has this caption gives the same chain.
     (same,), _ = describe({**bare(), "metadata": {"n": 1, "caption": "Two cats on a sofa."}})
     assert same["steps"] == record["steps"]
 
@@ -164,13 +164,13 @@ def test_what_has_a_caption_or_stays_as_it_is_is_not_asked_about() -> None:
     records, _ = describe(question(), {**question(), "metadata": {"caption": " "}}, model=model)
     assert [record["lineage"]["teacher"] for record in records] == ["builtin", "openai:scripted"]
     assert len(model.runner.requests) == 1
-    unasked = [{"instruction": "Why?", "output": "So."}, bare(output="")]
-    assert describe(*unasked, model=model)[1].rejected == 2
+    inapplicable = [{"instruction": "Why?", "output": "So."}, bare(output="")]
+    assert describe(*inapplicable, model=model)[1].rejected == 2
     assert describe(bare(), model=model, variant="base")[0] == [normalize(bare())]
     assert len(model.runner.requests) == 1
 
 
-def test_merged_asks_for_those_alone_that_it_draws() -> None:
+def test_merged_asks_only_for_the_rows_that_it_changes() -> None:
     model = scripted_model(lambda request: "Two cats.")
     rows = [bare(f"Question {n}?") for n in range(100)]
     records, _ = describe(*rows, model=model, variant="merged")

@@ -1,4 +1,4 @@
-"""Evol-Instruct: operations, elimination, and what becomes of a record whose evolution fails."""
+"""Evol-Instruct: operations, elimination, and records whose evolution fails."""
 
 from collections import Counter
 
@@ -37,7 +37,7 @@ def stage_of(request):
 
 
 def operation_of(request):
-    """Return which operation's prompt a request holds."""
+    """Return the operation whose prompt is in the request."""
     task = request.messages[0]["content"]
     names = [n for n in (*DEPTH, BREADTH) if task.startswith(load_prompt(f"evol_{n}").task)]
     return names[0] if names else None
@@ -54,7 +54,7 @@ def reply(request, evolved="{} Explain your choice.", verdict="different", answe
 
 
 def run(records, replying=reply, seed=0, **options):
-    """Return the rows, the account and the requests of a run."""
+    """Return the rows, the statistics, the requests and the rejects of a run."""
     stats = RunStats("augment", lambda reject: rejects.append(reject))
     rejects = []
     model = scripted_model(replying)
@@ -95,12 +95,12 @@ def test_the_input_becomes_part_of_the_prompt():
     assert row.value["input"] == ""
 
 
-def test_every_operation_is_drawn_about_equally_often():
+def test_every_operation_is_chosen_about_equally_often():
     _, stats, requests, _ = run([record(n) for n in range(600)])
-    drawn = stats.results["operations"]["1"]
-    assert drawn == Counter(map(operation_of, requests[::3]))
-    assert set(drawn) == {*DEPTH, BREADTH}
-    assert all(70 <= count <= 130 for count in drawn.values())
+    chosen = stats.results["operations"]["1"]
+    assert chosen == Counter(map(operation_of, requests[::3]))
+    assert set(chosen) == {*DEPTH, BREADTH}
+    assert all(70 <= count <= 130 for count in chosen.values())
 
 
 def test_a_broadened_record_says_so():
@@ -130,7 +130,7 @@ def test_rounds_build_on_each_other():
     }
 
 
-def test_draws_depend_on_the_record_and_the_seed_alone():
+def test_random_choices_depend_only_on_the_record_and_the_seed():
     records = [record(n) for n in range(30)]
     forward, backward = run(records)[0], run(records[::-1])[0][::-1]
     assert [row.value for row in forward] == [row.value for row in backward]
@@ -163,7 +163,7 @@ def test_an_eliminated_evolution_leaves_the_row_as_it_was(name):
     assert not rejects
 
 
-def test_an_eliminated_record_goes_into_the_next_round_with_a_draw_of_its_own():
+def test_an_eliminated_record_enters_the_next_round_with_new_random_choices():
     tried = []
 
     def replying(request):
@@ -220,7 +220,7 @@ def test_what_is_not_answered_is_a_failure_and_no_elimination(stage):
     assert stats.results == {"operations": {}, "eliminated": {}}
 
 
-def test_a_row_that_fails_later_is_rejected_as_it_stood():
+def test_a_row_that_fails_later_is_rejected_as_of_the_round_before():
     def replying(request):
         if request.stage == "evolve 2":
             return "Here it is: explain more."
@@ -258,10 +258,10 @@ def test_the_examples_of_an_operation_pass_its_own_rules(operation):
         assert not copied_words(example["text"], example["instruction"])
 
 
-def test_the_judges_examples_hold_both_verdicts():
+def test_the_judges_examples_contain_both_verdicts():
     form = TaggedForm((AnswerField("verdict", ("equal", "different")),))
     verdicts = Counter(
-        form.read(form.show(example, False), False)["verdict"]
+        form.parse(form.render(example, False), False)["verdict"]
         for example in load_prompt("evol_judge").examples
     )
     assert verdicts == {"equal": 2, "different": 2}

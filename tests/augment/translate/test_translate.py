@@ -11,14 +11,19 @@ from hypothesis import strategies as st
 from support.paths import DATA
 from support.scripted import scripted_model
 
-from seqit.augment.language import differing_language, language_name, reads_as, wrong_language
+from seqit.augment.language import (
+    detect_language,
+    differing_language,
+    language_name,
+    wrong_language,
+)
 from seqit.augment.prompt import load_prompt
 from seqit.augment.translate import method as translate
 from seqit.augment.translate.parallel_text import texts_of
 from seqit.augment.translate.translator import numerals, translation_problem
 from seqit.checks.verify import record_problems
 from seqit.errors import UsageError
-from seqit.records.formats import complete
+from seqit.records.formats import complete_record
 from seqit.records.formats.xquad import FORMAT
 from seqit.records.normalize import normalize
 from seqit.records.parallel_corpus import pair
@@ -69,7 +74,7 @@ ENGLISH = "Question: Who repaired the clock?\n\nText: In 1 days Ana Torres repai
 
 
 def test_single_turn() -> None:
-    (record,), _ = convert(clock(), languages=["de"])
+    (record,), _ = convert(clock(), source_languages=["de"])
     assert "the question and the text" in record["instruction"]
     assert "English" in record["instruction"]
     assert record["input"] == GERMAN
@@ -98,7 +103,7 @@ def test_single_turn() -> None:
 
 
 def test_multi_turn() -> None:
-    (record,), _ = convert(clock(), languages=["de"], variant="multi-turn")
+    (record,), _ = convert(clock(), source_languages=["de"], variant="multi-turn")
     ((asked, answered),) = record["history"]
     assert asked.endswith(f"\n\n{GERMAN}")
     assert answered == ENGLISH
@@ -108,27 +113,27 @@ def test_multi_turn() -> None:
 
 def test_multi_turn_comes_after_earlier_turns() -> None:
     raw = {**clock(), "history": [["Hello", "Good morning"]]}
-    (record,), _ = convert(raw, languages=["de"], variant="multi-turn")
+    (record,), _ = convert(raw, source_languages=["de"], variant="multi-turn")
     assert record["history"][0] == ["Hello", "Good morning"]
     assert len(record["history"]) == 2
 
 
 def test_crosslingual_has_no_translation_step() -> None:
-    (record,), _ = convert(clock(), languages=["de"], variant="crosslingual")
+    (record,), _ = convert(clock(), source_languages=["de"], variant="crosslingual")
     assert (record["input"], record["output"]) == (GERMAN, "Ana Torres")
     assert len(record["steps"]) == 1
     assert "history" not in record
 
 
 def test_the_answer_can_stay_in_the_foreign_language() -> None:
-    (record,), _ = convert(clock(), languages=["de"], answer="source")
+    (record,), _ = convert(clock(), source_languages=["de"], answer="source")
     assert record["output"] == f"Translation:\n{ENGLISH}\n\nAnswer: Ana Torres (de)"
     assert "answer the question in German" in record["instruction"]
     assert "check" not in record["steps"][1]  # the answer is no span of the text
 
 
 def test_the_input_alone_can_be_foreign() -> None:
-    (record,), _ = convert(clock(), languages=["es"], content="input")
+    (record,), _ = convert(clock(), source_languages=["es"], content="input")
     assert record["instruction"].endswith("\n\nQuestion: Who repaired the clock?")
     assert record["input"] == "En 1 días Ana Torres reparó el RELOJ."
     expected = "Translation: In 1 days Ana Torres repaired the CLOCK.\n\nAnswer: Ana Torres"
@@ -136,7 +141,7 @@ def test_the_input_alone_can_be_foreign() -> None:
 
 
 def test_another_target_language() -> None:
-    (record,), _ = convert(clock(), languages=["en"], into="de")
+    (record,), _ = convert(clock(), source_languages=["en"], into="de")
     assert record["input"] == ENGLISH
     assert record["output"] == f"Translation:\n{GERMAN}\n\nAnswer: Ana Torres (de)"
     assert "German" in record["instruction"]
@@ -155,36 +160,36 @@ def test_a_task_without_input_is_translated_itself() -> None:
     assert record["steps"][0]["instruction"] == "Translate the task from tlh into English."
 
 
-def test_one_language_is_drawn_for_a_row_or_all_are_used() -> None:
+def test_one_random_language_per_row_or_all_are_used() -> None:
     rows = [clock(number) for number in range(60)]
-    drawn, stats = convert(*rows)
-    used = [record["metadata"]["translation"]["source"] for record in drawn]
+    converted, stats = convert(*rows)
+    used = [record["metadata"]["translation"]["source"] for record in converted]
     assert 15 < used.count("de") < 45
     assert used.count("de") + used.count("es") == 60
-    every, stats = convert(*rows, per_row="all")
+    every, stats = convert(*rows, languages_per_row="all")
     assert stats.added == 60
     assert [r["metadata"]["translation"]["source"] for r in every] == ["de", "es"] * 60
 
 
 def test_the_share_is_converted_and_the_others_pass_unchanged() -> None:
     rows = [clock(number) for number in range(300)]
-    records, _ = convert(*rows, share=0.37)
+    records, _ = convert(*rows, fraction=0.37)
     changed = [record for record in records if record["lineage"]["operation"] == "translate"]
     assert 80 < len(changed) < 142
     seeds = {normalize(raw)["id"]: normalize(raw) for raw in rows}
     assert all(r == seeds[r["id"]] for r in records if r["lineage"]["operation"] == "seed")
     assert [r["lineage"]["root"] for r in records] == list(seeds)
-    wider, _ = convert(*rows, share=0.6)
+    wider, _ = convert(*rows, fraction=0.6)
     assert {r["id"] for r in changed} < {r["id"] for r in wider}
 
 
 def test_the_phrasings_vary_with_the_row_and_stay_with_the_seed() -> None:
     rows = [clock(number) for number in range(40)]
     for variant, count in (("single-turn", 5), ("multi-turn", 3), ("crosslingual", 3)):
-        records, _ = convert(*rows, languages=["de"], variant=variant)
+        records, _ = convert(*rows, source_languages=["de"], variant=variant)
         assert len({record["instruction"] for record in records}) == count
-        assert records == convert(*rows, languages=["de"], variant=variant)[0]
-        assert records != convert(*rows, languages=["de"], variant=variant, seed=8)[0]
+        assert records == convert(*rows, source_languages=["de"], variant=variant)[0]
+        assert records != convert(*rows, source_languages=["de"], variant=variant, seed=8)[0]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +197,7 @@ def test_the_phrasings_vary_with_the_row_and_stay_with_the_seed() -> None:
     [
         ({"instruction": "Sing.", "output": "La"}, {}, "no-parallel-text"),
         (clock(), {"into": "fr"}, "no-parallel-text"),
-        (clock(), {"languages": ["fr"]}, "nothing-to-translate"),
+        (clock(), {"source_languages": ["fr"]}, "nothing-to-translate"),
         ({**clock(), "output": ""}, {}, "nothing-to-translate"),
         ({**clock(), "input": ""}, {}, "nothing-to-translate"),
         (
@@ -213,7 +218,7 @@ def test_rows_that_do_not_fit_are_rejected_or_passed(
     records, stats = convert(raw, **options)
     assert records == []
     assert stats.reasons == {("translate", reason): 1}
-    assert convert(raw, **options, others="pass")[0] == [normalize(raw)]
+    assert convert(raw, **options, on_inapplicable="pass")[0] == [normalize(raw)]
 
 
 def test_a_row_that_another_method_changed_is_not_translated() -> None:
@@ -235,7 +240,7 @@ def test_malformed_parallel_text_fails_with_its_field(metadata: dict[str, Any]) 
     rejects: list[dict[str, Any]] = []
     stats = RunStats("augment", rejects.append)
     row = Row(normalize({"instruction": "Who?", "output": "I", "metadata": metadata}), "p.jsonl", 4)
-    assert list(translate.augment(iter([row]), stats, seed=1, others="pass")) == []
+    assert list(translate.augment(iter([row]), stats, seed=1, on_inapplicable="pass")) == []
     (reject,) = rejects
     assert reject["outcome"] == "failed"
     assert reject["evidence"]["field"].startswith(f"metadata.{next(iter(metadata))}")
@@ -246,15 +251,15 @@ def test_malformed_parallel_text_fails_with_its_field(metadata: dict[str, Any]) 
     [
         ({"variant": "two-turn"}, "variant is 'two-turn', but must be one of"),
         ({"share": 1.5}, "share is 1.5, but must lie between 0 and 1"),
-        ({"languages": ["de", "en"]}, "'en' is the language to translate into"),
+        ({"source_languages": ["de", "en"]}, "'en' is the language to translate into"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_a_usage_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         convert(**options)
 
 
-# --- a model translates what is missing ------------------------------------------------------
+# --- a model writes missing texts ------------------------------------------------------------
 
 RIVER = {
     "instruction": "How long is the river?",
@@ -277,7 +282,7 @@ TRANSLATIONS = {
 
 
 def teacher(changes: dict[str, str] | None = None, structured: bool = False) -> Any:
-    """Return a model that knows TRANSLATIONS by heart, but for the changes."""
+    """Return a model that answers with TRANSLATIONS, with the changes applied."""
 
     def reply(request: Any) -> str:
         asked = [turn["content"] for turn in request.messages if "into " in turn["content"]][-1]
@@ -291,7 +296,7 @@ def teacher(changes: dict[str, str] | None = None, structured: bool = False) -> 
     return scripted_model(reply, structured)
 
 
-def parts_asked(model: Any) -> list[tuple[str, list[str]]]:
+def requested_parts(model: Any) -> list[tuple[str, list[str]]]:
     """Return the language and the parts of every request."""
     found = []
     for request in model.runner.requests:
@@ -304,7 +309,7 @@ def parts_asked(model: Any) -> list[tuple[str, list[str]]]:
 @pytest.mark.parametrize("structured", [False, True])
 def test_the_model_writes_the_foreign_text(structured: bool) -> None:
     model = teacher(structured=structured)
-    (record,), _ = convert(RIVER, languages=["de"], model=model)
+    (record,), _ = convert(RIVER, source_languages=["de"], model=model)
     german = TRANSLATIONS["German"]
     assert record["input"] == f"Question: {german['instruction']}\n\nText: {german['input']}"
     assert record["output"].startswith("Translation:\nQuestion: How long is the river?")
@@ -314,37 +319,37 @@ def test_the_model_writes_the_foreign_text(structured: bool) -> None:
     assert record["lineage"]["teacher"] == "openai:scripted"
     assert record["lineage"]["prompt"] == load_prompt("translate").version
     assert record["lineage"]["parent"] == normalize(RIVER)["id"]
-    assert parts_asked(model) == [("German", ["instruction", "input"])]
+    assert requested_parts(model) == [("German", ["instruction", "input"])]
     (request,) = model.runner.requests
     assert (request.schema is not None) == structured
-    # The chain is the one that the parallel row gives.
+    # The parallel row gives the same chain.
     parallel = {**RIVER, "metadata": {"language": "en", "parallel": {"de": german}}}
-    (same,), _ = convert(parallel, languages=["de"])
+    (same,), _ = convert(parallel, source_languages=["de"])
     assert same["steps"] == record["steps"]
 
 
 def test_a_later_run_finds_the_texts_that_the_model_wrote() -> None:
-    (record,), _ = convert(RIVER, languages=["de"], model=teacher())
+    (record,), _ = convert(RIVER, source_languages=["de"], model=teacher())
     again = {**RIVER, "metadata": record["metadata"]}
     model = teacher()
-    (same,), _ = convert(again, languages=["de"], model=model)
+    (same,), _ = convert(again, source_languages=["de"], model=model)
     assert model.runner.requests == []
     assert same["steps"] == record["steps"]
     assert same["lineage"]["teacher"] == "builtin"
-    assert convert(again, languages=["de"], answer="source", model=model)[1].failed == 0
-    assert parts_asked(model) == [("German", ["output"])]
+    assert convert(again, source_languages=["de"], answer="source", model=model)[1].failed == 0
+    assert requested_parts(model) == [("German", ["output"])]
 
 
 def test_the_model_is_asked_for_what_the_options_need() -> None:
     model = teacher()
-    (record,), _ = convert(RIVER, languages=["de"], content="input", model=model)
+    (record,), _ = convert(RIVER, source_languages=["de"], content="input", model=model)
     assert record["input"] == TRANSLATIONS["German"]["input"]
     assert record["instruction"].endswith("\n\nQuestion: How long is the river?")
     assert texts_of(record)["de"] == ("", TRANSLATIONS["German"]["input"], "")
-    (record,), _ = convert(RIVER, languages=["de"], answer="source", model=model)
+    (record,), _ = convert(RIVER, source_languages=["de"], answer="source", model=model)
     assert record["output"].endswith("\n\nAnswer: 1.250 km")
     assert record["steps"][-1]["check"] == {"kind": "text", "value": "1.250 km"}
-    assert parts_asked(model) == [
+    assert requested_parts(model) == [
         ("German", ["input"]),
         ("German", ["instruction", "input", "output"]),
     ]
@@ -353,11 +358,11 @@ def test_the_model_is_asked_for_what_the_options_need() -> None:
 def test_a_foreign_row_is_translated_into_the_target() -> None:
     model = teacher()
     german = TRANSLATIONS["German"]
-    (record,), _ = convert(german, row_language="de", model=model)
+    (record,), _ = convert(german, language="de", model=model)
     assert record["input"] == f"Question: {german['instruction']}\n\nText: {german['input']}"
     assert record["output"].endswith("\n\nAnswer: 1,250 km")
     assert record["metadata"]["language"] == "de"
-    assert parts_asked(model) == [("English", ["instruction", "input", "output"])]
+    assert requested_parts(model) == [("English", ["instruction", "input", "output"])]
     (named,), _ = convert({**german, "metadata": {"language": "de"}}, model=model)
     assert named["steps"] == record["steps"]
 
@@ -365,49 +370,59 @@ def test_a_foreign_row_is_translated_into_the_target() -> None:
 def test_a_third_language_needs_two_translations() -> None:
     model = teacher()
     german = TRANSLATIONS["German"]
-    (record,), _ = convert(german, row_language="de", languages=["zh"], model=model)
+    (record,), _ = convert(german, language="de", source_languages=["zh"], model=model)
     assert record["metadata"]["translation"]["source"] == "zh"
     assert set(record["metadata"]["parallel"]) == {"en", "zh"}
-    assert [language for language, _ in parts_asked(model)] == ["English", "Chinese"]
+    assert [language for language, _ in requested_parts(model)] == ["English", "Chinese"]
 
 
 def test_rows_that_have_the_text_are_not_asked_about() -> None:
     model = teacher()
-    found, _ = convert(clock(), RIVER, languages=["de"], model=model)
+    found, _ = convert(clock(), RIVER, source_languages=["de"], model=model)
     assert [record["lineage"]["teacher"] for record in found] == ["builtin", "openai:scripted"]
     assert len(model.runner.requests) == 1
 
 
 def test_of_all_languages_each_fails_alone() -> None:
     chinese_alone = teacher({"input": "阿尔多河长 1250 公里，在 {place} 流入大海。"})
-    found, stats = convert(RIVER, languages=["de", "zh"], per_row="all", model=chinese_alone)
+    found, stats = convert(
+        RIVER, source_languages=["de", "zh"], languages_per_row="all", model=chinese_alone
+    )
     assert [record["metadata"]["translation"]["source"] for record in found] == ["zh"]
     assert stats.added == 1
     assert stats.reasons == {("translate", "wrong-language"): 1}
 
 
-def test_one_language_is_drawn_before_the_model_is_asked() -> None:
+def test_the_language_is_chosen_before_the_model_is_called() -> None:
     model = teacher()
     rows = [{**RIVER, "metadata": {"number": n}, "id": f"r{n}"} for n in range(40)]
-    found, _ = convert(*rows, languages=["de", "zh"], model=model)
-    drawn = [record["metadata"]["translation"]["source"] for record in found]
-    assert 10 < drawn.count("de") < 30
+    found, _ = convert(*rows, source_languages=["de", "zh"], model=model)
+    used = [record["metadata"]["translation"]["source"] for record in found]
+    assert 10 < used.count("de") < 30
     assert len(model.runner.requests) == 40
-    share, _ = convert(*rows, languages=["de"], model=(few := teacher()), share=0.5)
-    assert len(few.runner.requests) == sum("translation" in r["metadata"] for r in share) < 30
+    fraction, _ = convert(*rows, source_languages=["de"], model=(few := teacher()), fraction=0.5)
+    assert len(few.runner.requests) == sum("translation" in r["metadata"] for r in fraction) < 30
 
 
 @pytest.mark.parametrize(
     ("raw", "options", "reason"),
     [
-        ({**RIVER, "output": ""}, {"languages": ["de"]}, "nothing-to-translate"),
-        ({**RIVER, "input": ""}, {"languages": ["de"], "content": "input"}, "nothing-to-translate"),
+        ({**RIVER, "output": ""}, {"source_languages": ["de"]}, "nothing-to-translate"),
         (
-            {**RIVER, "input": "12, 7"},
-            {"languages": ["de"], "content": "input"},
+            {**RIVER, "input": ""},
+            {"source_languages": ["de"], "content": "input"},
             "nothing-to-translate",
         ),
-        ({"instruction": "2+2=?", "output": "4"}, {"languages": ["de"]}, "nothing-to-translate"),
+        (
+            {**RIVER, "input": "12, 7"},
+            {"source_languages": ["de"], "content": "input"},
+            "nothing-to-translate",
+        ),
+        (
+            {"instruction": "2+2=?", "output": "4"},
+            {"source_languages": ["de"]},
+            "nothing-to-translate",
+        ),
         (RIVER, {}, "no-parallel-text"),
     ],
 )
@@ -424,7 +439,7 @@ def test_rows_that_cannot_be_translated_are_left_without_asking(
 def test_what_stays_the_same_in_translation_gives_no_chain() -> None:
     raw = {"instruction": "Say it.", "input": "Ana Torres", "output": "Ana Torres"}
     model = scripted_model(lambda request: "<input>Ana Torres</input>")
-    records, stats = convert(raw, languages=["de"], content="input", model=model)
+    records, stats = convert(raw, source_languages=["de"], content="input", model=model)
     assert records == []
     assert stats.reasons == {("translate", "nothing-to-translate"): 1}
 
@@ -508,7 +523,7 @@ def test_a_number_is_the_same_with_any_separator(number: int, separator: str) ->
 
 @given(st.text())
 def test_any_text_has_a_language_or_none(text: str) -> None:
-    assert reads_as(text) == "" or wrong_language(text, reads_as(text)) is None
+    assert detect_language(text) == "" or wrong_language(text, detect_language(text)) is None
     assert differing_language(text, text) is None
 
 
@@ -549,14 +564,14 @@ def xquad(language: str, stats: RunStats) -> Iterator[Row]:
     for line, item in enumerate(FORMAT.items(document), 1):
         stats.read += 1
         for fields in FORMAT.to_records(item):
-            yield Row(complete(fields, "xquad", name), name, line)
+            yield Row(complete_record(fields, "xquad", name), name, line)
 
 
 @pytest.mark.skipif(not XQUAD.is_dir(), reason="the XQuAD files are not in ../shared/data/xquad")
 @pytest.mark.parametrize("answer", ["target", "source"])
 @pytest.mark.parametrize("variant", ["single-turn", "multi-turn", "crosslingual"])
 def test_xquad_gives_1190_chains_with_the_published_answers(
-    variant: translate.Variant, answer: Literal["target", "source"]
+    variant: translate.TranslateVariant, answer: Literal["target", "source"]
 ) -> None:
     stats = RunStats("augment")
     rows = pair({code: xquad(code, stats) for code in ("en", "de")}, stats)

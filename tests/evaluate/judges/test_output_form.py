@@ -1,4 +1,4 @@
-"""The reader of verdicts: what is read is what was meant, and what is not clear is not read."""
+"""The parser of judge outputs: it returns what was meant, and rejects what is ambiguous."""
 
 import json
 from collections import Counter
@@ -6,46 +6,46 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.verdict_texts import REFUSALS, texts
+from support.judge_output_texts import REFUSALS, output_texts
 
 from seqit.evaluate.judges import following, pairwise, quality
-from seqit.evaluate.judges.steps import form_of, read_tasks
+from seqit.evaluate.judges.steps import form_for, parse_tasks
 from seqit.llm.model_call import ParseError
 
-TEXTS = texts(25)
+TEXTS = output_texts(25)
 
 
-def read(text, form=quality.FORM):
+def parse(text, form=quality.FORM):
     """Return the choices, or the reason why there are none."""
     try:
-        return list(form.read(text).values.values())
+        return list(form.parse(text).values.values())
     except ParseError as error:
         return error.reason
 
 
-def test_no_text_is_wrongly_read():
+def test_no_text_is_parsed_wrongly():
     assert len(TEXTS) >= 2000
-    wrong = [t for t in TEXTS if isinstance(got := read(t.text), list) and got != [t.meant]]
+    wrong = [t for t in TEXTS if isinstance(got := parse(t.text), list) and got != [t.expected]]
     assert wrong == []
 
 
-def test_what_has_the_form_is_read():
-    assert [t for t in TEXTS if t.plain and not isinstance(read(t.text), list)] == []
+def test_texts_in_the_right_form_are_parsed():
+    assert [t for t in TEXTS if t.must_parse and not isinstance(parse(t.text), list)] == []
 
 
-def test_what_is_not_read_is_refused_or_unparseable():
-    reasons = Counter(got for t in TEXTS if isinstance(got := read(t.text), str))
+def test_rejected_texts_are_refused_or_unparseable():
+    reasons = Counter(got for t in TEXTS if isinstance(got := parse(t.text), str))
     assert set(reasons) == {"refused", "unparseable", "truncated"}
-    assert {t.shape for t in TEXTS if read(t.text) == "truncated"} == {"reasoning cut"}
+    assert {t.name for t in TEXTS if parse(t.text) == "truncated"} == {"reasoning cut"}
 
 
 @pytest.mark.parametrize("text", REFUSALS)
-def test_a_refusal_is_one(text):
-    assert read(text) == "refused"
+def test_refusals_are_recognized(text):
+    assert parse(text) == "refused"
 
 
-def test_a_verdict_is_no_refusal_because_it_is_sorry():
-    assert read("I'm sorry to say that nothing fits.\nScore: 1") == ["1"]
+def test_a_judgement_that_says_sorry_is_no_refusal():
+    assert parse("I'm sorry to say that nothing fits.\nScore: 1") == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_a_verdict_is_no_refusal_because_it_is_sorry():
         '<think>4</think>\n```json\n{"reason": "4", "score": "4"}\n```',
     ],
 )
-def test_the_reason_is_kept_and_the_place_is_that_of_the_score(text):
-    verdict = quality.FORM.read(text)
-    assert verdict.reason
-    assert verdict.place == text.rindex("4")
+def test_the_reason_and_the_offset_of_the_score(text):
+    output = quality.FORM.parse(text)
+    assert output.reason
+    assert output.offset == text.rindex("4")
 
 
 @pytest.mark.parametrize(
-    ("text", "got"),
+    ("text", "expected"),
     [
         ("All is there.\nFollowed: yes", ["yes"]),
         ("**Followed:** No.", ["no"]),
@@ -81,12 +81,12 @@ def test_the_reason_is_kept_and_the_place_is_that_of_the_score(text):
         ("I can't judge this.", "refused"),
     ],
 )
-def test_following(text, got):
-    assert read(text, following.FORM) == got
+def test_following(text, expected):
+    assert parse(text, following.FORM) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "got"),
+    ("text", "expected"),
     [
         ("The first one is complete.\nBetter: first", ["first"]),
         ("Better: Second.", ["second"]),
@@ -98,12 +98,12 @@ def test_following(text, got):
         ("Better: first\nBetter: second", "unparseable"),
     ],
 )
-def test_pairwise(text, got):
-    assert read(text, pairwise.FORM) == got
+def test_pairwise(text, expected):
+    assert parse(text, pairwise.FORM) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "got"),
+    ("text", "expected"),
     [
         ("Step 1: done\nStep 2: omitted\nStep 3: misplaced", ["done", "omitted", "misplaced"]),
         ("So.\n- Step 1: done\n- Step 2: done\n- **Step 3:** done", ["done"] * 3),
@@ -118,8 +118,8 @@ def test_pairwise(text, got):
         ('{"step_1": "done", "step_2": "done", "step_3": "kept"}', "unparseable"),
     ],
 )
-def test_steps(text, got):
-    assert read(text, form_of(3)) == got
+def test_steps(text, expected):
+    assert parse(text, form_for(3)) == expected
 
 
 @pytest.mark.parametrize(
@@ -140,25 +140,25 @@ def test_steps(text, got):
 )
 def test_listed_tasks(text, tasks):
     try:
-        assert read_tasks(text) == tasks
+        assert parse_tasks(text) == tasks
     except ParseError:
         assert tasks is None
 
 
 @given(st.text())
-def test_any_text_is_read_or_not(text):
-    for form in (quality.FORM, following.FORM, form_of(2)):
-        got = read(text, form)
+def test_any_text_is_parsed_or_rejected(text):
+    for form in (quality.FORM, following.FORM, form_for(2)):
+        got = parse(text, form)
         assert isinstance(got, str) or len(got) == len(form.fields)
 
 
 @given(st.text(), st.integers(1, 5))
-def test_what_the_form_says_is_read_behind_any_reason(reason, score):
-    assert read(json.dumps({"reason": reason, "score": score})) == [str(score)]
+def test_the_right_form_is_parsed_after_any_reason(reason, score):
+    assert parse(json.dumps({"reason": reason, "score": score})) == [str(score)]
 
 
-@pytest.mark.parametrize("form", [quality.FORM, following.FORM, pairwise.FORM, form_of(3)])
-def test_the_schema_is_what_the_reader_reads(form):
+@pytest.mark.parametrize("form", [quality.FORM, following.FORM, pairwise.FORM, form_for(3)])
+def test_the_schema_matches_the_parser(form):
     from jsonschema import Draft202012Validator
 
     Draft202012Validator.check_schema(form.schema)
@@ -168,10 +168,10 @@ def test_the_schema_is_what_the_reader_reads(form):
         field.name: form.schema["properties"][field.name]["enum"][0] for field in form.fields
     }
     assert Draft202012Validator(form.schema).is_valid(value)
-    assert read(json.dumps(value), form) == [field.choices[0] for field in form.fields]
+    assert parse(json.dumps(value), form) == [field.choices[0] for field in form.fields]
 
 
-def test_the_schema_goes_to_a_strict_server_as_it_is():
-    for form in (quality.FORM, following.FORM, pairwise.FORM, form_of(6)):
+def test_the_schema_suits_strict_servers():
+    for form in (quality.FORM, following.FORM, pairwise.FORM, form_for(6)):
         assert form.schema["additionalProperties"] is False
         assert form.schema["required"] == list(form.schema["properties"])

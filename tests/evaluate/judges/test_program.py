@@ -1,9 +1,9 @@
-"""The judge that is a program: which part of an answer belongs to which step."""
+"""The program judge: which part of an answer belongs to which step."""
 
 import pytest
 from support.judging import item, response, run
 
-from seqit.checks.alignment.align import MOST_PARTS, align
+from seqit.checks.alignment.align import MAX_PIECES, align
 from seqit.evaluate.judges.program import ProgramJudge
 
 STEPS = [
@@ -17,9 +17,9 @@ STEPS = [
 PARTS = ("vegetable", "It is a fruit.", "4", "8")
 
 
-def verdicts(answer, steps=STEPS):
+def states(answer, steps=STEPS):
     return [
-        "misplaced" if each.elsewhere else "omitted" if each.problem else "done"
+        "misplaced" if each.misplaced else "omitted" if each.problem else "done"
         for each in align(steps, answer)
     ]
 
@@ -40,7 +40,7 @@ def verdicts(answer, steps=STEPS):
     ],
 )
 def test_an_answer_in_many_layouts(answer):
-    assert verdicts(answer) == ["done"] * 4
+    assert states(answer) == ["done"] * 4
 
 
 @pytest.mark.parametrize(
@@ -56,25 +56,24 @@ def test_an_answer_in_many_layouts(answer):
     ],
 )
 def test_steps_that_are_not_done(parts, expected):
-    assert verdicts("\n\n".join(parts)) == expected
+    assert states("\n\n".join(parts)) == expected
 
 
-def test_the_part_of_a_step_is_told():
+def test_the_part_of_a_step_is_returned():
     found = align(STEPS, "Well.\n\nvegetable\n\nIt is a fruit.\n\n4\n\n8")
     assert [each.part for each in found] == ["vegetable", "It is a fruit.", "4", "8"]
 
 
-def test_an_answer_of_many_parts_is_still_read():
-    story = "\n\n".join(f"Paragraph {n} of it." for n in range(3 * MOST_PARTS))
+def test_an_answer_of_many_parts_is_still_aligned():
+    story = "\n\n".join(f"Paragraph {n} of it." for n in range(3 * MAX_PIECES))
     assert (
-        verdicts(f"vegetable\n\n{story}\n\n{4 * 3 * MOST_PARTS}\n\n{24 * MOST_PARTS}")
-        == ["done"] * 4
+        states(f"vegetable\n\n{story}\n\n{4 * 3 * MAX_PIECES}\n\n{24 * MAX_PIECES}") == ["done"] * 4
     )
 
 
-def test_a_check_that_is_none_never_passes():
+def test_an_unknown_check_never_passes():
     steps = [{"instruction": "Dance.", "check": {"kind": "dance"}}]
-    assert verdicts("I dance.", steps) == ["omitted"]
+    assert states("I dance.", steps) == ["omitted"]
 
 
 def judged(record, answer):
@@ -98,7 +97,7 @@ def test_scores():
     assert judged(record, record["output"])[0][-1]["value"] == 1
 
 
-def test_a_step_without_a_check_must_at_least_be_there():
+def test_a_step_without_a_check_needs_a_part():
     steps = [{"instruction": "Name a fish."}, STEPS[0]]
     record = item(1, steps=steps, output="A cod.\n\nvegetable")
     assert judged(record, "vegetable")[0][-1]["value"] == 0
@@ -111,13 +110,13 @@ def test_a_chain_without_a_check_is_rejected():
     assert reject["reason"] == "no-check"
 
 
-def test_planted_answers_are_planted_for_programs_too():
+def test_programs_get_control_items_too():
     records = [item(n, steps=[dict(s, output=p) for s, p in zip(STEPS, PARTS, strict=True)],
                     output="\n\n".join(PARTS)) for n in range(6)]  # fmt: skip
     responses = [response(each, "vegetable") for each in records]
     _, _, _, _, tallies = run(responses, judges=[ProgramJudge()], controls=2)
     controls = tallies.counts()["program"]["following"]["controls"]
-    # Off the topic nothing is planted: the other items have the same answer.
+    # There are no off-topic ones: the other items have the same answer.
     assert {kind: (counts["n"], counts["wrong"]) for kind, counts in controls.items()} == {
         "good": (2, 0),
         "empty": (2, 0),

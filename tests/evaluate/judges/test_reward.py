@@ -1,4 +1,4 @@
-"""A reward model as judge: a tiny one with a head of one output, made here."""
+"""The reward model judge, with a tiny random model that has one output."""
 
 import json
 import subprocess
@@ -56,13 +56,13 @@ def test_a_reward_is_one_number(model):
     assert stats.added == 0
 
 
-def test_the_rows_beside_it_change_nothing(model):
-    together = [s["value"] for s in rewards(RewardJudge(model))[0]]
-    alone = [s["value"] for s in rewards(RewardJudge(model, batch_size=1))[0]]
-    assert together == pytest.approx(alone, abs=1e-4)
+def test_the_rest_of_the_batch_changes_nothing(model):
+    batched = [s["value"] for s in rewards(RewardJudge(model))[0]]
+    single = [s["value"] for s in rewards(RewardJudge(model, batch_size=1))[0]]
+    assert batched == pytest.approx(single, abs=1e-4)
 
 
-def test_it_is_what_the_model_itself_says(model):
+def test_the_reward_is_the_model_output(model):
     (score, *_), *_ = rewards(RewardJudge(model))
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     head = transformers.AutoModelForSequenceClassification.from_pretrained(model)
@@ -81,7 +81,7 @@ def test_a_model_without_a_template_takes_a_pair(tmp_path):
     assert len({s["value"] for s in scores}) == 4
 
 
-def test_what_is_too_long_is_not_cut(model):
+def test_a_long_conversation_is_not_truncated(model):
     scores, stats, _ = rewards(RewardJudge(model), ["A cod.", "word " * 400, "An eel."])
     assert [(s["status"], s["value"] is None) for s in scores] == [
         ("scored", False),
@@ -92,7 +92,7 @@ def test_what_is_too_long_is_not_cut(model):
     assert stats.failed == 1
 
 
-def test_planted_answers_are_compared_with_the_good_one(model):
+def test_control_items_are_compared_with_the_good_one(model):
     *_, tallies = rewards(RewardJudge(model), controls=2)
     (counts,) = tallies.counts().values()
     assert {kind: c["n"] for kind, c in counts["reward"]["controls"].items()} == {
@@ -102,17 +102,17 @@ def test_planted_answers_are_compared_with_the_good_one(model):
     }
 
 
-def test_a_model_of_two_outputs_is_none(tmp_path):
+def test_a_model_with_two_outputs_is_no_reward_model(tmp_path):
     with pytest.raises(SeqitError, match="has 2 outputs"):
         rewards(RewardJudge(make_model(tmp_path, labels=2)))
 
 
-def test_a_folder_without_a_model_gets_a_sentence(tmp_path):
-    with pytest.raises(SeqitError, match="holds no model"):
+def test_a_folder_without_a_model_is_an_error(tmp_path):
+    with pytest.raises(SeqitError, match="is not a model"):
         rewards(RewardJudge(str(tmp_path)))
 
 
-def test_images_are_not_looked_past(model):
+def test_images_are_not_ignored(model):
     with pytest.raises(SeqitError, match="takes no images"):
         run([response(item(1, images=["fish.png"]))], judges=[RewardJudge(model)])
 

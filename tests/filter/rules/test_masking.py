@@ -1,4 +1,4 @@
-"""The rules pii and secrets: what they find, and masking, in one process and in several."""
+"""The rules pii and secrets: findings and masking, in one process and in several."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_no_personal_data(text):
     assert found("pii", text) == []
 
 
-def test_addresses_of_machines_only_when_asked_for():
+def test_ip_addresses_are_found_only_on_request():
     assert found("pii:kinds=ip", "at 93.184.216.34:80, 10.0.0.1, 1.2.3.4.5, 300.1.1.1") == [
         ("ip", "93.184.216.34")
     ]
@@ -87,7 +87,7 @@ def test_addresses_of_machines_only_when_asked_for():
 
 @given(st.from_regex(r"[2-6][0-9]{12,17}", fullmatch=True))
 def test_luhn(digits):
-    """Exactly one last digit is right, and no other digit may change with it."""
+    """Exactly one last digit is valid, and it is invalid if another digit changes."""
     right = [digit for digit in "0123456789" if passes_luhn(digits + digit)]
     assert len(right) == 1
     changed = str((int(digits[0]) + 1) % 10) + digits[1:]
@@ -156,15 +156,15 @@ def test_no_secrets(text):
 # --- dropping and masking ---
 
 
-def test_the_evidence_does_not_tell_what_was_found():
+def test_the_evidence_does_not_reveal_the_findings():
     row = record(metadata={"notes": [{"by": "ann.lee@uni-bonn.de"}]})
-    objection = parse_rule("pii").judge(row)
-    assert objection.reason == "email"
-    assert objection.evidence == {
+    rejection = parse_rule("pii").check(row)
+    assert rejection.reason == "email"
+    assert rejection.evidence == {
         "found": [{"field": "metadata.notes[0].by", "kind": "email", "begins": "ann."}],
         "count": 1,
     }
-    assert "ann" not in objection.message
+    assert "ann" not in rejection.message
 
 
 def test_masking_changes_the_text_the_id_and_the_parent():
@@ -178,7 +178,7 @@ def test_masking_changes_the_text_the_id_and_the_parent():
     )
     before = json.dumps(row)
     rule = parse_rule("pii:action=mask")
-    assert rule.judge(row) is None
+    assert rule.check(row) is None
     masked = rule.mask(row)
     assert json.dumps(row) == before
     assert masked["output"] == "Ask [EMAIL] or [PHONE]; [EMAIL] is faster."
@@ -194,7 +194,7 @@ def test_masking_changes_the_text_the_id_and_the_parent():
     assert rule.mask(clean) is clean
 
 
-def test_a_chain_whose_answers_would_no_longer_hold_is_rejected():
+def test_a_chain_whose_answers_would_fail_their_checks_is_rejected():
     steps = [
         {"instruction": "Whom do I ask?", "output": "ann@lee.org"},
         {
@@ -204,18 +204,18 @@ def test_a_chain_whose_answers_would_no_longer_hold_is_rejected():
         },
     ]
     row = record("ann@lee.org\n9", steps=steps)
-    objection = parse_rule("pii:action=mask").judge(row)
-    assert objection.reason == "mask-breaks-check" and "steps[1]" in objection.message
+    rejection = parse_rule("pii:action=mask").check(row)
+    assert rejection.reason == "mask-breaks-check" and "steps[1]" in rejection.message
     wrong = record("ann@lee.org\n8", steps=[steps[0], steps[1] | {"output": "8"}])
-    assert parse_rule("pii:action=mask").judge(wrong) is None  # failing-check says so, not masking
+    assert parse_rule("pii:action=mask").check(wrong) is None  # failing-check says so, not masking
     steps[1] = {"instruction": "Thank her.", "output": "Thanks!"}
     row = record("ann@lee.org\nThanks!", steps=steps)
     rule = parse_rule("pii:action=mask")
-    assert rule.judge(row) is None
+    assert rule.check(row) is None
     assert rule.mask(row)["steps"][0]["output"] == "[EMAIL]"
 
 
-def test_masked_rows_are_counted_and_compared_as_they_are_written():
+def test_masked_rows_are_counted_and_deduplicated_as_they_are_written():
     rows = [
         record("Fine.", "Ask ann@lee.org."),
         record("Fine.", "Ask bob@lee.org."),
@@ -234,7 +234,7 @@ def test_masked_rows_are_counted_and_compared_as_they_are_written():
     }
 
 
-def test_two_masks_follow_each_other():
+def test_two_masking_rules_are_applied_in_order():
     text = f"ann@lee.org has ghp_{KEY}"
     rules = [parse_rule("pii:action=mask"), parse_rule("secrets:action=mask")]
     (row,) = apply([Row(record(text))], rules, RunStats("filter"))
@@ -244,7 +244,7 @@ def test_two_masks_follow_each_other():
 def test_workers_mask_the_same(seqit, tmp_path):
     filler = "Some words about nothing. " * 40
     rows = [record(f"{filler} {n} a{n}@lee.org" if n % 5 else f"{filler} {n}") for n in range(3000)]
-    rows[7] |= {"instruction": "Raw", "source": None}  # adopted as well
+    rows[7] |= {"instruction": "Raw", "source": None}  # normalized as well
     rows[7].pop("id")
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
@@ -263,14 +263,14 @@ def test_workers_mask_the_same(seqit, tmp_path):
     assert seqit("validate", stdin=ran.out).code == 0
 
 
-def test_real_answers_hold_little_that_looks_like_it(data):
+def test_real_answers_have_few_findings(data):
     answers = json.loads((data / "alpacaeval/gpt4_1106_preview/model_outputs.json").read_bytes())
-    objections = [parse_rule("pii").judge(record(each["output"])) for each in answers]
-    assert 0 < len([each for each in objections if each]) < 10
-    assert not any(parse_rule("secrets").judge(record(each["output"])) for each in answers)
+    rejections = [parse_rule("pii").check(record(each["output"])) for each in answers]
+    assert 0 < len([each for each in rejections if each]) < 10
+    assert not any(parse_rule("secrets").check(record(each["output"])) for each in answers)
 
 
-def test_a_kind_that_is_none():
+def test_unknown_kinds_and_actions():
     with pytest.raises(UsageError, match="kinds must be one or more of email"):
         parse_rule("pii:kinds=names")
     with pytest.raises(UsageError, match="action must be one of drop, mask"):

@@ -1,4 +1,4 @@
-"""The rule retained: a chain still holds what its parent held."""
+"""The rule retained: a chain has all content of its parent."""
 
 import json
 
@@ -34,8 +34,8 @@ def rule(tmp_path):
 
 
 def lost(rule, *args, **more):
-    objection = rule.judge(record("c", *args, **more))
-    return objection and [(each["kind"], each["text"]) for each in objection.evidence["lost"]]
+    rejection = rule.check(record("c", *args, **more))
+    return rejection and [(each["kind"], each["text"]) for each in rejection.evidence["lost"]]
 
 
 @pytest.mark.parametrize(
@@ -54,22 +54,22 @@ def test_a_chain_is_compared_with_its_parent(rule, instruction, lineage, expecte
     assert expected is None or ("number", expected) in found
 
 
-def test_the_parents_input_must_be_kept_too(rule):
+def test_the_input_of_the_parent_must_be_retained_too(rule):
     kept, changed = "In 1969 men walked on the `moon`.", "Men walked on the moon."
-    own = {"root": "s2", "parent": "s2"}
-    assert lost(rule(), "Sum up the text. Count its words.", "suffix", kept, **own) is None
+    lineage = {"root": "s2", "parent": "s2"}
+    assert lost(rule(), "Sum up the text. Count its words.", "suffix", kept, **lineage) is None
     inside = f"Sum up the text. Count its words.\n\n{kept}"
-    assert lost(rule(), inside, "suffix", **own) is None
-    found = lost(rule(), "Sum up the text. Count its words.", "suffix", changed, **own)
+    assert lost(rule(), inside, "suffix", **lineage) is None
+    found = lost(rule(), "Sum up the text. Count its words.", "suffix", changed, **lineage)
     assert ("number", "1969") in found
 
 
-def test_the_evidence_says_what_was_compared(rule):
-    objection = rule().judge(record("c", "Count to ten.", "prefix", parent="gone"))
-    assert objection.reason == "content-lost"
-    assert objection.evidence["root"] == "s1" and "parent" not in objection.evidence
-    assert objection.evidence["count"] >= len(objection.evidence["lost"]) >= 2
-    assert "its root s1" in objection.message
+def test_the_evidence_names_what_was_compared(rule):
+    rejection = rule().check(record("c", "Count to ten.", "prefix", parent="gone"))
+    assert rejection.reason == "content-lost"
+    assert rejection.evidence["root"] == "s1" and "parent" not in rejection.evidence
+    assert rejection.evidence["count"] >= len(rejection.evidence["lost"]) >= 2
+    assert "its root s1" in rejection.message
 
 
 @pytest.mark.parametrize("operation", ["seed", "keep", "translate", "paraphrase", "evolve"])
@@ -84,15 +84,15 @@ def test_unknown_parents_pass_and_are_counted(rule):
         record("c", SEED),
         record("d", f"{SEED} Why?", "suffix", parent="s1"),
     ]
-    chosen, stats = rule(), RunStats("filter")
-    assert len(list(apply((Row(row) for row in rows), [chosen], stats))) == 4
+    lenient, stats = rule(), RunStats("filter")
+    assert len(list(apply((Row(row) for row in rows), [lenient], stats))) == 4
     counts = {"seen": 4, "removed": 0, "unknown-parent": 2, "known": 3}
-    assert stats.results["rules"] == {str(chosen): counts}
-    objection = rule(",strict=true").judge(rows[0])
-    assert objection.reason == "unknown-parent" and objection.evidence == {"sought": ["x", "y"]}
+    assert stats.results["rules"] == {str(lenient): counts}
+    rejection = rule(",strict=true").check(rows[0])
+    assert rejection.reason == "unknown-parent" and rejection.evidence == {"sought": ["x", "y"]}
 
 
-def test_what_the_rule_needs(tmp_path):
+def test_missing_and_invalid_files(tmp_path):
     with pytest.raises(UsageError, match="name the seeds"):
         parse_rule("retained")
     with pytest.raises(SeqitError, match="no such file"):
@@ -108,8 +108,8 @@ def test_workers_give_the_same(seqit, tmp_path):
     for n in range(2500):
         seeds.append(record(f"s{n}", f"Add {n} and {n + 7}.", root=f"s{n}"))
         text = f"Add {n} and {n + 7 if n % 10 else 'more'}. Double it."
-        own = {"root": f"s{n}", "parent": f"s{n}" if n % 3 else "gone"}
-        chains.append(record(f"c{n}", text, "suffix", **own) | {"output": filler})
+        lineage = {"root": f"s{n}", "parent": f"s{n}" if n % 3 else "gone"}
+        chains.append(record(f"c{n}", text, "suffix", **lineage) | {"output": filler})
     for name, rows in (("seeds", seeds), ("chains", chains)):
         (tmp_path / name).write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     runs = []
@@ -125,7 +125,7 @@ def test_workers_give_the_same(seqit, tmp_path):
     assert counts == {"seen": 2500, "removed": 250, "known": 2500}
 
 
-def test_builtin_chains_of_flancot_lose_nothing(data, seqit, tmp_path):
+def test_builtin_chains_of_flancot_retain_everything(data, seqit, tmp_path):
     seeds = seqit("import", data / "flancot" / "strategyqa_train.tsv").out
     (tmp_path / "seeds.jsonl").write_bytes(seeds)
     chains = seqit("augment", "--iterations", 2, stdin=seeds).out
@@ -134,14 +134,14 @@ def test_builtin_chains_of_flancot_lose_nothing(data, seqit, tmp_path):
 
 
 def test_losses_in_real_rewritings_are_found(data, tmp_path):
-    """The first iteration of SeqEval: many a prefix took the place of the question."""
+    """The first iteration of SeqEval, where many prefixes replaced the question."""
     items = json.loads((data / "seqeval" / "seqEval_iteration_1.json").read_bytes())
     seeds = [record(f"s{n}", item["ori_instruction"]) for n, item in enumerate(items)]
     file = tmp_path / "seeds.jsonl"
     file.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in seeds))
     rule = parse_rule(f"retained:against={file}")
     kept = [
-        rule.judge(record("c", item["seq_instruction"], "decompose", parent=f"s{n}")) is None
+        rule.check(record("c", item["seq_instruction"], "decompose", parent=f"s{n}")) is None
         for n, item in enumerate(items)
     ]
     assert 0.5 * len(items) < sum(kept) < len(items)

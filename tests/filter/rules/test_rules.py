@@ -1,4 +1,4 @@
-"""Each rule: what it objects to, and what it must let pass."""
+"""Each rule: what it rejects, and what must pass."""
 
 from functools import cache
 from itertools import pairwise
@@ -20,13 +20,13 @@ def record(instruction=QUESTION, output="The Amazon.", operation="seed", **more)
     return fields | {"lineage": lineage} | more
 
 
-def judge(rule, *args, **more):
-    return parse_rule(rule).judge(record(*args, **more))
+def check(rule, *args, **more):
+    return parse_rule(rule).check(record(*args, **more))
 
 
 def reason(rule, *args, **more):
-    objection = judge(rule, *args, **more)
-    return objection and objection.reason
+    rejection = check(rule, *args, **more)
+    return rejection and rejection.reason
 
 
 @pytest.mark.parametrize("output", ["", " \n\t", "\u200b", "\ufeff \u00a0\u2060", "\u3000"])
@@ -36,7 +36,7 @@ def test_empty_output(output):
 
 @pytest.mark.parametrize("output", ["0", ".", "(C)", " yes ", "🙌", "\u200bno"])
 def test_short_outputs_are_not_empty(output):
-    assert judge("empty-output", output=output) is None
+    assert check("empty-output", output=output) is None
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_short_outputs_are_not_empty(output):
     ],
 )
 def test_length(rule, expected, message):
-    objection = judge(rule, output="one two three four")
-    assert (objection and objection.reason) == expected
-    assert message in (objection.message if objection else "")
+    rejection = check(rule, output="one two three four")
+    assert (rejection and rejection.reason) == expected
+    assert message in (rejection.message if rejection else "")
 
 
 @given(st.text(alphabet="ab \n\u3000", max_size=40), st.integers(0, 12), st.integers(1, 12))
-def test_length_counts_words_as_split_does(output, least, more):
+def test_length_counts_words_as_split_does(output, minimum, more):
     words = len(output.split())
-    passed = judge(f"length:min_words={least},max_words={least + more}", output=output) is None
-    assert passed == (least <= words <= least + more)
+    passed = check(f"length:min_words={minimum},max_words={minimum + more}", output=output) is None
+    assert passed == (minimum <= words <= minimum + more)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_length_counts_words_as_split_does(output, least, more):
     ],
 )
 def test_placeholder(output, expected):
-    objection = judge("placeholder", output=output)
-    assert objection is not None and objection.reason == expected
-    assert objection.evidence["field"] == "output"
+    rejection = check("placeholder", output=output)
+    assert rejection is not None and rejection.reason == expected
+    assert rejection.evidence["field"] == "output"
 
 
 @pytest.mark.parametrize(
@@ -111,20 +111,20 @@ def test_placeholder(output, expected):
         "",
     ],
 )
-def test_answers_that_are_no_placeholder(output):
-    assert judge("placeholder", output=output) is None
+def test_answers_that_are_not_placeholders(output):
+    assert check("placeholder", output=output) is None
 
 
-def test_a_stand_in_that_the_prompt_speaks_of_is_an_answer():
+def test_a_placeholder_that_the_prompt_mentions_is_an_answer():
     asked = "Which colour is named? Answer N/A if there is none."
-    assert judge("placeholder", asked, "N/A") is None
-    assert judge("placeholder", "Write filler such as lorem ipsum.", "Lorem ipsum dolor") is None
+    assert check("placeholder", asked, "N/A") is None
+    assert check("placeholder", "Write filler such as lorem ipsum.", "Lorem ipsum dolor") is None
 
 
 def test_placeholders_in_the_prompt():
-    failed = judge("placeholder", "THIS EVALUATION FAILED AFTER 5 ATTEMPTS.", "I see.")
+    failed = check("placeholder", "THIS EVALUATION FAILED AFTER 5 ATTEMPTS.", "I see.")
     assert failed and failed.evidence["field"] == "instruction"
-    empty = judge("placeholder", input="<noinput>")
+    empty = check("placeholder", input="<noinput>")
     assert empty and empty.evidence["field"] == "input"
 
 
@@ -137,8 +137,8 @@ def test_instruction_equals_output(output):
 
 
 @pytest.mark.parametrize("output", [f"{QUESTION} The Amazon.", "", "What?"])
-def test_outputs_beside_the_instruction_are_not_equal(output):
-    assert judge("instruction-equals-output", output=output) is None
+def test_other_outputs_are_not_equal_to_the_instruction(output):
+    assert check("instruction-equals-output", output=output) is None
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_outputs_beside_the_instruction_are_not_equal(output):
     ],
 )
 def test_copied_instruction(output):
-    objection = judge("copied-instruction", output=output, input="about rivers")
-    assert objection is not None and objection.evidence["added_words"] == 0
+    rejection = check("copied-instruction", output=output, input="about rivers")
+    assert rejection is not None and rejection.evidence["added_words"] == 0
 
 
 @pytest.mark.parametrize(
@@ -167,20 +167,20 @@ def test_copied_instruction(output):
         "",
     ],
 )
-def test_outputs_that_add_an_answer_are_no_copies(output):
-    assert judge("copied-instruction", output=output) is None
+def test_outputs_that_add_an_answer_are_not_copies(output):
+    assert check("copied-instruction", output=output) is None
 
 
-def test_a_chain_that_restates_passes_whatever_must_be_added():
+def test_a_chain_that_restates_passes_for_any_min_added():
     rule, output = "copied-instruction:min_added=5", f"{QUESTION}\nAmazon"
     assert reason(rule, output=output) == "copied"
     steps = [{"instruction": "Restate the question."}, {"instruction": "Answer it."}]
-    assert judge(rule, output=output, operation="prefix", steps=steps) is None
-    assert judge(rule, output=output, operation="repeat") is None
+    assert check(rule, output=output, operation="prefix", steps=steps) is None
+    assert check(rule, output=output, operation="repeat") is None
 
 
 def test_a_greeting_may_be_returned():
-    assert judge("copied-instruction", "Good morning!", "Good morning!") is None
+    assert check("copied-instruction", "Good morning!", "Good morning!") is None
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ def test_a_greeting_may_be_returned():
     ],
 )
 def test_non_printing(text, code, position):
-    objection = judge("non-printing", output=text)
-    assert objection is not None
-    assert objection.evidence == {"field": "output", "code_point": code, "position": position}
-    assert code in objection.message
+    rejection = check("non-printing", output=text)
+    assert rejection is not None
+    assert rejection.evidence == {"field": "output", "code_point": code, "position": position}
+    assert code in rejection.message
     assert reason("non-printing", instruction=text) == "non-printing"
     assert reason("non-printing", input=text) == "non-printing"
 
@@ -218,14 +218,14 @@ def test_non_printing(text, code, position):
     ],
 )
 def test_printing_text_passes(text):
-    assert judge("non-printing", output=text) is None
+    assert check("non-printing", output=text) is None
 
 
 @pytest.mark.parametrize("passage", ["instruct\n- ", "AGAC", "I do not know what to say. "])
 def test_loop(passage):
     text = "Words that rhyme: action, " + passage * 60
-    objection = judge("loop", output=text[:-2])  # cut off in the middle of a passage
-    assert objection is not None and objection.evidence["times"] >= 59
+    rejection = check("loop", output=text[:-2])  # cut off in the middle of a passage
+    assert rejection is not None and rejection.evidence["times"] >= 59
 
 
 @pytest.mark.parametrize(
@@ -237,22 +237,22 @@ def test_loop(passage):
         "".join(f"{n}. Dry the leaf number {n} in a cool place.\n" for n in range(40)),
     ],
 )
-def test_texts_that_are_no_loop(text):
-    assert judge("loop", output=text) is None
+def test_texts_that_are_not_loops(text):
+    assert check("loop", output=text) is None
 
 
-def test_repetition_measures():
+def test_repetition_metrics():
     varied = " ".join(f"word{n}" for n in range(60))
-    assert judge("repetition", output=varied) is None
+    assert check("repetition", output=varied) is None
     lines = "\n".join([varied] + ["The same line again."] * 5)
-    objection = judge("repetition", output=lines)
-    assert objection is not None
-    assert objection.message == "66.7% of the output's lines were said before; the limit is 30.0%"
-    assert judge("repetition:factor=10", output=lines) is None
-    assert judge("repetition:min_words=100", output=lines) is None
-    twice = judge("repetition", output=f"{varied} {varied}")
+    rejection = check("repetition", output=lines)
+    assert rejection is not None
+    assert rejection.message == "66.7% of the output's lines were said before; the limit is 30.0%"
+    assert check("repetition:factor=10", output=lines) is None
+    assert check("repetition:min_words=100", output=lines) is None
+    twice = check("repetition", output=f"{varied} {varied}")
     assert twice is not None and "groups of 5 words" in twice.evidence["measure"]
-    top = judge("repetition", output=varied + " of the" * 30)
+    top = check("repetition", output=varied + " of the" * 30)
     assert top is not None and "one recurring group of 2" in top.evidence["measure"]
 
 
@@ -272,12 +272,12 @@ def test_refusal(output, expected):
 
 def test_keep_and_incomplete_chain():
     assert reason("keep", operation="keep") == "kept"
-    assert judge("keep", operation="prefix") is None
+    assert check("keep", operation="prefix") is None
     step = {"instruction": "Do it."}
     assert reason("incomplete-chain", operation="prefix") == "too-few-steps"
     assert reason("incomplete-chain", operation="suffix", steps=[step]) == "too-few-steps"
-    assert judge("incomplete-chain", operation="decompose", steps=[step, step]) is None
-    assert judge("incomplete-chain", operation="keep") is None
+    assert check("incomplete-chain", operation="decompose", steps=[step, step]) is None
+    assert check("incomplete-chain", operation="keep") is None
 
 
 def test_failing_check():
@@ -286,14 +286,14 @@ def test_failing_check():
         "instruction": "Write it in capitals.",
         "check": {"kind": "uppercase", "of": "previous"},
     }
-    assert judge("failing-check") is None
+    assert check("failing-check") is None
     good = [named, loud | {"output": "AMAZON"}]
-    assert judge("failing-check", output="Amazon\nAMAZON", steps=good) is None
+    assert check("failing-check", output="Amazon\nAMAZON", steps=good) is None
     bad = [named, loud | {"output": "amazon"}]
-    objection = judge("failing-check", output="Amazon\namazon", steps=bad)
-    assert objection is not None and objection.message.startswith("steps[1]: ")
-    assert [each["step"] for each in objection.evidence["steps"]] == [1]
-    missing = judge("failing-check", output="Amazon", steps=good)
+    rejection = check("failing-check", output="Amazon\namazon", steps=bad)
+    assert rejection is not None and rejection.message.startswith("steps[1]: ")
+    assert [each["step"] for each in rejection.evidence["steps"]] == [1]
+    missing = check("failing-check", output="Amazon", steps=good)
     assert missing is not None and missing.evidence["steps"][0]["step"] == 1
 
 
@@ -317,26 +317,26 @@ DUPLICATE = "exact-duplicate"
 )
 def test_exact_duplicate(second, is_duplicate):
     rule = parse_rule(DUPLICATE)
-    assert rule.judge(record() | {"id": "first"}) is None
-    objection = rule.judge(second)
-    assert (objection is not None) == is_duplicate
-    if objection:
-        assert objection.evidence["duplicate_of"] == "first"
+    assert rule.check(record() | {"id": "first"}) is None
+    rejection = rule.check(second)
+    assert (rejection is not None) == is_duplicate
+    if rejection:
+        assert rejection.evidence["duplicate_of"] == "first"
 
 
 def test_superscripts_and_accents():
     rule = parse_rule(DUPLICATE)
-    assert rule.judge(record("What is 5²?")) is None
-    assert rule.judge(record("What is 52?")) is None
-    assert rule.judge(record("Ein Café, STRASSE")) is None
-    assert rule.judge(record("ein Cafe\u0301, straße")) is not None
+    assert rule.check(record("What is 5²?")) is None
+    assert rule.check(record("What is 52?")) is None
+    assert rule.check(record("Ein Café, STRASSE")) is None
+    assert rule.check(record("ein Cafe\u0301, straße")) is not None
 
 
 def test_exact_duplicate_over_the_output_alone():
     rule = parse_rule("exact-duplicate:fields=output")
-    assert rule.judge(record("One?", "Yes.")) is None
-    assert rule.judge(record("Two?", "yes.", images=["a.png"])) is not None
-    assert rule.judge(record("One?", "No.")) is None
+    assert rule.check(record("One?", "Yes.")) is None
+    assert rule.check(record("Two?", "yes.", images=["a.png"])) is not None
+    assert rule.check(record("One?", "No.")) is None
 
 
 def chain(*names):
@@ -354,15 +354,15 @@ def chain(*names):
 )
 def test_chain_length(rule, passing):
     rule = parse_rule(rule)
-    found = [n for n in range(1, 5) if rule.judge(chain(*"abcd"[:n])) is None]
+    found = [n for n in range(1, 5) if rule.check(chain(*"abcd"[:n])) is None]
     assert tuple(found) == passing
-    objection = rule.judge(chain(*"abcdefgh")) or rule.judge(record())
-    assert objection.reason in ("too-long", "too-short")
-    assert f"has {objection.evidence['steps']} steps" in objection.message
+    rejection = rule.check(chain(*"abcdefgh")) or rule.check(record())
+    assert rejection.reason in ("too-long", "too-short")
+    assert f"has {rejection.evidence['steps']} steps" in rejection.message
 
 
-def test_chain_length_takes_a_record_without_steps_for_one_step():
-    assert judge("chain-length:max_steps=1") is None
+def test_chain_length_counts_a_record_without_steps_as_one_step():
+    assert check("chain-length:max_steps=1") is None
     assert reason("chain-length:min_steps=2") == "too-short"
 
 
@@ -377,7 +377,7 @@ PAIRS = [(a, b) for a in NAMES for b in NAMES]
 
 
 def held_out(rule):
-    return {pair for pair in PAIRS if parse_rule(rule).judge(chain(*pair)) is not None}
+    return {pair for pair in PAIRS if parse_rule(rule).check(chain(*pair)) is not None}
 
 
 def test_combination_holds_out_a_share_of_the_pairs():
@@ -390,10 +390,10 @@ def test_combination_holds_out_a_share_of_the_pairs():
 
 @given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6))
 def test_combination_passes_a_chain_on_one_side_only(names):
-    train = parse_rule("combination:share=0.3").judge(chain(*names))
-    test = parse_rule("combination:share=0.3,side=test").judge(chain(*names))
+    train = parse_rule("combination:share=0.3").check(chain(*names))
+    test = parse_rule("combination:share=0.3,side=test").check(chain(*names))
     assert (train is None) != (test is None)
-    whole = [parse_rule("combination:share=0.3").judge(chain(*pair)) for pair in pairwise(names)]
+    whole = [parse_rule("combination:share=0.3").check(chain(*pair)) for pair in pairwise(names)]
     assert (train is not None) == any(whole)
     if train:
         assert train.reason == "held-out" and " then " in train.message
@@ -402,12 +402,12 @@ def test_combination_passes_a_chain_on_one_side_only(names):
         assert test.reason == "seen"
 
 
-def test_combination_cannot_tell_a_chain_whose_steps_have_no_name():
+def test_combination_rejects_a_chain_with_unnamed_steps():
     row = chain("one", "", "three")
     for side in ("train", "test"):
-        found = parse_rule(f"combination:side={side}").judge(row)
+        found = parse_rule(f"combination:side={side}").check(row)
         assert found.reason == "unnamed" and "steps[1]" in found.message
-    assert judge("combination") is None  # a single task is no combination
+    assert check("combination") is None  # a single task is no combination
 
 
 @pytest.mark.parametrize("share", ["0", "1", "2", "x"])
@@ -433,9 +433,9 @@ def loaded(name):
     return parse_rule(NEEDED[name])
 
 
-@settings(deadline=None)  # a model is loaded for the first
+@settings(deadline=None)  # the first example loads a model
 @given(TEXTS, TEXTS, TEXTS, st.sampled_from(sorted(set(RULES) - {"length", "chain-length"})))
-def test_any_text_gets_a_verdict(instruction, given_input, output, name):
+def test_rules_accept_any_text(instruction, given_input, output, name):
     rule = loaded(name) if name in NEEDED else parse_rule(name)
-    verdict = rule.judge(record(instruction, output, input=given_input))
-    assert verdict is None or (isinstance(verdict, Rejection) and verdict.message)
+    rejection = rule.check(record(instruction, output, input=given_input))
+    assert rejection is None or (isinstance(rejection, Rejection) and rejection.message)

@@ -1,4 +1,4 @@
-"""filter --diverse by a sentence-embedding model: a tiny random one, for real, on the CPU."""
+"""filter --diverse with a sentence-embedding model: a tiny random one on the CPU."""
 
 import json
 from importlib.util import find_spec
@@ -59,7 +59,7 @@ def by_hand(folder, text, pool):
         ("pooling_mode_lasttoken", lambda states: states[-1]),
     ],
 )
-def test_a_text_has_the_vector_that_the_model_gives_it_alone(mode, pool, folder):
+def test_embeddings_in_a_batch_equal_those_of_single_texts(mode, pool, folder):
     config = folder / "1_Pooling" / "config.json"
     config.parent.mkdir(exist_ok=True)
     config.write_text(json.dumps({mode: True} if mode else {}))
@@ -69,7 +69,7 @@ def test_a_text_has_the_vector_that_the_model_gives_it_alone(mode, pool, folder)
         assert vector == pytest.approx(by_hand(folder, text, pool), abs=1e-5)
 
 
-def test_the_command_draws_by_it(folder, tmp_path, seqit):
+def test_the_command_uses_the_model(folder, tmp_path, seqit):
     rows = "".join(
         json.dumps({"instruction": f"Name {n % 5} trees.", "input": "", "output": "Oak."}) + "\n"
         for n in range(40)
@@ -79,13 +79,13 @@ def test_the_command_draws_by_it(folder, tmp_path, seqit):
     args = ("filter", "--no-defaults", "-r", "keep", file, "--diverse", 5)
     ran = seqit(*args, "--embeddings", folder)
     assert ran.code == 0
-    assert len({row["instruction"] for row in ran.rows}) == 5  # copies are at no distance
-    assert "drew 5 of 40 rows" in ran.err
+    assert len({row["instruction"] for row in ran.rows}) == 5  # copies have distance 0
+    assert "selected 5 of 40 rows" in ran.err
     assert seqit(*args, "--embeddings", folder).out == ran.out
 
 
-def test_what_is_no_model_gets_a_sentence(folder, tmp_path):
-    with pytest.raises(UsageError, match="is no folder of a model"):
+def test_invalid_model_folders_are_errors(folder, tmp_path):
+    with pytest.raises(UsageError, match="is not a model folder"):
         EmbeddingModel(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "none"}')
     with pytest.raises(SeqitError, match="transformers cannot load"):

@@ -1,4 +1,4 @@
-"""The cache of completions: its key, what survives, who may share it, and what people are told."""
+"""The completion cache: keys, persistence, concurrent use, errors, and the cache command."""
 
 import json
 import os
@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from seqit.commands.cache import command
 from seqit.errors import SeqitError
-from seqit.llm.cache import store as cache_file
-from seqit.llm.cache.cache import Cache, default_path
+from seqit.llm.cache import store as cache_store
+from seqit.llm.cache.cache import Cache, default_cache_path
 from seqit.llm.cache.key import CacheKeys
 from seqit.llm.cache.report import clear, history, overview
 from seqit.llm.request import Completion, Request, Sampling
@@ -75,7 +75,7 @@ def shared(tmp_path_factory):
     cache.close()
 
 
-def writer(path: Path, first: int, count: int) -> subprocess.Popen:
+def start_writer(path: Path, first: int, count: int) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", WRITER, Path(__file__).parent, path, str(first), str(count)],
         stdout=subprocess.PIPE,
@@ -83,8 +83,8 @@ def writer(path: Path, first: int, count: int) -> subprocess.Popen:
     )
 
 
-def keep(path, *requests, identity=IDENTITY, completion=COMPLETION):
-    """One run: each request is looked up, and kept where it is not there."""
+def store_run(path, *requests, identity=IDENTITY, completion=COMPLETION):
+    """One run: each request is looked up, and stored if missing."""
     cache = Cache(path, identity)
     for request in requests:
         key = cache.key(request)
@@ -96,8 +96,8 @@ def keep(path, *requests, identity=IDENTITY, completion=COMPLETION):
 # --- the key ---
 
 
-def test_the_key_stays_as_it_is_from_release_to_release():
-    """An entry that was paid for is found by later versions too."""
+def test_the_key_does_not_change_between_releases():
+    """Completions that were paid for are found by later versions."""
     keys = CacheKeys(IDENTITY)
     assert keys.context(REQUEST) == (
         b'{"identity":{"base_url":"https://api.example/v1","kind":"openai","model":"gpt-4o"},'
@@ -127,7 +127,7 @@ def test_the_key_stays_as_it_is_from_release_to_release():
     ],
     ids=str,
 )
-def test_all_that_decides_the_answer_is_in_the_key(change):
+def test_everything_that_decides_the_completion_is_in_the_key(change):
     keys = CacheKeys(IDENTITY)
     assert keys.key(replace(REQUEST, **change)) != keys.key(REQUEST)
 
@@ -137,44 +137,45 @@ def test_all_of_the_identity_is_in_the_key(part):
     assert CacheKeys({**IDENTITY, part: "other"}).key(REQUEST) != CacheKeys(IDENTITY).key(REQUEST)
 
 
-def test_who_asks_and_the_order_of_names_are_not_in_the_key():
+def test_the_record_and_the_order_of_names_are_not_in_the_key():
     keys = CacheKeys(IDENTITY)
-    asked = replace(REQUEST, record_id="x", iteration=4, stage="y", attempt=2)
-    turned = replace(
+    other_stage = replace(REQUEST, record_id="x", iteration=4, stage="y", attempt=2)
+    reordered = replace(
         REQUEST,
         messages=[dict(reversed(message.items())) for message in REQUEST.messages],
         schema=dict(reversed(REQUEST.schema.items())),
     )
-    backwards = CacheKeys(dict(reversed(IDENTITY.items())))
-    assert keys.key(asked) == keys.key(turned) == backwards.key(REQUEST) == keys.key(REQUEST)
+    reversed_keys = CacheKeys(dict(reversed(IDENTITY.items())))
+    assert keys.key(other_stage) == keys.key(REQUEST)
+    assert keys.key(reordered) == reversed_keys.key(REQUEST) == keys.key(REQUEST)
 
 
-def pictured(image: Path | str) -> Request:
+def with_image(image: Path | str) -> Request:
     parts = [{"type": "image", "image": str(image)}, {"type": "text", "text": "What is it?"}]
     return replace(REQUEST, messages=[{"role": "user", "content": parts}])
 
 
-def test_an_image_counts_by_its_content(tmp_path):
+def test_an_image_is_hashed_by_its_content(tmp_path):
     keys = CacheKeys(IDENTITY)
     here, there = tmp_path / "a.png", tmp_path / "b.png"
     here.write_bytes(b"one")
     there.write_bytes(b"one")
-    first = keys.key(pictured(here))
-    assert keys.key(pictured(there)) == first
+    first = keys.key(with_image(here))
+    assert keys.key(with_image(there)) == first
     here.write_bytes(b"two")
-    os.utime(here, ns=(1, 1))  # its size is as before
-    assert keys.key(pictured(here)) not in (first, keys.key(pictured(tmp_path / "absent.png")))
+    os.utime(here, ns=(1, 1))  # the size is the same
+    assert keys.key(with_image(here)) not in (first, keys.key(with_image(tmp_path / "absent.png")))
     here.write_bytes(b"one")
-    assert keys.key(pictured(here)) == first
+    assert keys.key(with_image(here)) == first
 
 
-def test_an_image_elsewhere_counts_by_its_address():
+def test_a_remote_image_is_hashed_by_its_url():
     keys = CacheKeys(IDENTITY)
     images = ["https://a.example/1.png", "https://a.example/2.png", "data:image/png;base64,AAAA"]
-    assert len({keys.key(pictured(image)) for image in images}) == 3
+    assert len({keys.key(with_image(image)) for image in images}) == 3
 
 
-# --- what is kept ---
+# --- entries ---
 
 
 @settings(deadline=None)
@@ -182,7 +183,7 @@ def test_an_image_elsewhere_counts_by_its_address():
     text=st.text(st.characters(codec=None)),
     logprobs=st.lists(st.fixed_dictionaries({"token": st.text("ab"), "logprob": st.floats(-9, 0)})),
 )
-def test_a_completion_comes_back_as_it_was(shared, text, logprobs):
+def test_a_completion_round_trips(shared, text, logprobs):
     completion = Completion(text, "length", 3, 5, "m@1", logprobs)
     shared.put([(b"key", REQUEST, completion)])
     assert shared.get(b"key") == completion
@@ -202,19 +203,19 @@ def test_the_first_completion_stays_until_it_is_forgotten(cache):
     assert (cache.hits, cache.misses) == (2, 1)
 
 
-def test_put_keeps_all_or_nothing(cache):
+def test_put_stores_all_or_nothing(cache):
     good, bad = (b"1", REQUEST, COMPLETION), (b"2", REQUEST, replace(COMPLETION, model=None))
     with pytest.raises(SeqitError, match="NOT NULL"):
         cache.put([good, bad])
     assert cache.get(b"1") is None
-    cache.put([good])  # and the connection is of use still
+    cache.put([good])  # the connection still works
     assert cache.get(b"1") == COMPLETION
 
 
 def test_each_further_completion_is_one_statement(cache):
-    """It is what makes a put cheap: no transaction spelt out, no context written again."""
+    """So a put is cheap: no explicit transaction, no context written again."""
     cache.put([(cache.key(REQUEST), REQUEST, COMPLETION)])
-    cache._counted += 3600
+    cache._counts_saved_at += 3600
     statements = []
     cache._connection.set_trace_callback(statements.append)
     other = replace(REQUEST, seed=8)
@@ -222,14 +223,14 @@ def test_each_further_completion_is_one_statement(cache):
     assert [statement.split()[0] for statement in statements] == ["INSERT"]
 
 
-def test_another_backend_finds_nothing_of_this_one(path):
-    keep(path, REQUEST)
+def test_another_backend_does_not_share_completions(path):
+    store_run(path, REQUEST)
     other = Cache(path, {**IDENTITY, "base_url": "http://localhost:8000/v1"})
     assert other.get(other.key(REQUEST)) is None
     other.close()
 
 
-def test_close_may_be_repeated_and_keeps_the_counts(cache):
+def test_close_may_be_called_twice_and_keeps_the_counts(cache):
     cache.get(b"no")
     cache.close()
     cache.close()
@@ -245,8 +246,8 @@ def test_only_the_user_may_read_it(cache, path):
     assert modes == dict.fromkeys([".sqlite", ".sqlite-wal", ".sqlite-shm"], 0o600)
 
 
-def test_neither_messages_nor_their_words_are_on_the_disk(path):
-    keep(path, REQUEST)
+def test_messages_are_not_on_the_disk(path):
+    store_run(path, REQUEST)
     content = path.read_bytes()
     assert b"Name a fish" not in content and b"Be brief" not in content
     assert b"A cod." in content
@@ -256,9 +257,9 @@ def test_the_default_path_follows_the_xdg_rules(monkeypatch):
     monkeypatch.setenv("HOME", "/home/u")
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert default_path() == Path("/home/u/.cache/seqit/completions.sqlite")
+        assert default_cache_path() == Path("/home/u/.cache/seqit/completions.sqlite")
     monkeypatch.setenv("XDG_CACHE_HOME", "/big/cache")
-    assert default_path() == Path("/big/cache/seqit/completions.sqlite")
+    assert default_cache_path() == Path("/big/cache/seqit/completions.sqlite")
 
 
 # --- kills, processes, threads ---
@@ -266,34 +267,34 @@ def test_the_default_path_follows_the_xdg_rules(monkeypatch):
 
 @pytest.mark.parametrize("run", range(3))
 def test_what_was_put_survives_a_kill(path, run):
-    """A process tells each key once `put` has returned, and is killed at a moment of its own."""
-    process = writer(path, 0, 1_000_000)
+    """A process prints each key after `put` has returned, and is killed at a random time."""
+    process = start_writer(path, 0, 1_000_000)
     wanted = random.Random(run).randint(1, 1500)
-    told = [process.stdout.readline().strip() for _ in range(wanted)]
+    printed = [process.stdout.readline().strip() for _ in range(wanted)]
     process.send_signal(signal.SIGKILL)
-    told += [line.strip() for line in process.stdout if len(line) == 65]
+    printed += [line.strip() for line in process.stdout if len(line) == 65]
     process.stdout.close()
     process.wait()
     cache = Cache(path, IDENTITY)
-    kept = [cache.get(bytes.fromhex(key)) for key in told]
+    kept = [cache.get(bytes.fromhex(key)) for key in printed]
     cache.close()
-    assert kept == [COMPLETION] * len(told)
+    assert kept == [COMPLETION] * len(printed)
     report = overview(path)
-    assert len(told) <= report["completions"] <= len(told) + 1  # one may have been put, untold
+    assert len(printed) <= report["completions"] <= len(printed) + 1  # one may be unprinted
     with sqlite3.connect(path) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
 
 
-def test_several_processes_make_and_fill_one_cache_at_once(path):
-    """The ranges overlap: what another process has put meanwhile is a hit, or stays as it is."""
-    processes = [writer(path, 75 * number, 150) for number in range(4)]
-    told = set()
+def test_several_processes_create_and_fill_one_cache_concurrently(path):
+    """The ranges overlap: an entry of another process is a hit, or is not replaced."""
+    processes = [start_writer(path, 75 * number, 150) for number in range(4)]
+    printed = set()
     for process in processes:
-        told |= set(process.communicate()[0].split())
+        printed |= set(process.communicate()[0].split())
         assert process.returncode == 0
     report = overview(path)
-    assert len(told) == report["completions"] == 375
+    assert len(printed) == report["completions"] == 375
     assert sum(run["hits"] + run["misses"] for run in report["runs"]) == 600
 
 
@@ -321,66 +322,66 @@ def test_one_thread_gets_while_another_puts(cache):
     assert all(cache.get(key) == COMPLETION for key in keys[::5])
 
 
-# --- what is no cache ---
+# --- errors ---
 
 
-def message(path, match):
+def check_message(path, match):
     with pytest.raises(SeqitError, match=match) as caught:
         Cache(path, IDENTITY)
     assert str(path) in str(caught.value)
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path):
+def test_a_file_that_is_not_a_database_is_not_changed(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("This is a letter, and no database at all.\n" * 50)
-    message(path, "no SQLite database; name another file with --cache")
+    check_message(path, "not an SQLite database; pass another file with --cache")
     assert path.read_text().startswith("This is a letter")
 
 
-def test_another_program_s_database_is_left_alone(tmp_path):
+def test_another_program_s_database_is_not_changed(tmp_path):
     path = tmp_path / "other.sqlite"
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE mine (x)")
     database.close()
     before = path.read_bytes()
-    message(path, "is a database, but no cache of completions")
+    check_message(path, "is a database, but not a completion cache")
     assert path.read_bytes() == before
 
 
-def test_another_version_is_named(path):
-    keep(path, REQUEST)
+def test_another_version_is_reported(path):
+    store_run(path, REQUEST)
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 9")
     database.close()
-    message(path, "version 9, and this seqit reads version 1; remove it")
+    check_message(path, "version 9, but this seqit reads version 1; remove it")
 
 
-def test_a_damaged_file_is_named(path):
-    keep(path, *[replace(REQUEST, seed=seed) for seed in range(200)])
+def test_a_damaged_file_is_reported(path):
+    store_run(path, *[replace(REQUEST, seed=seed) for seed in range(200)])
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
     with pytest.raises(SeqitError, match="is damaged; remove it"):
-        keep(path, REQUEST)
+        store_run(path, REQUEST)
 
 
-def test_what_cannot_be_a_file_is_named(tmp_path):
+def test_a_path_that_is_not_a_file_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    message(tmp_path, "is no file")
-    message(Path("/dev/null"), "is no file")
+    check_message(tmp_path, "is not a file")
+    check_message(Path("/dev/null"), "is not a file")
     with pytest.raises(SeqitError, match=r"file.*: (Not a directory|File exists)"):
         Cache(tmp_path / "file" / "c.sqlite", IDENTITY)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
-def test_a_file_that_may_not_be_written_is_named_before_anything_is_asked(path):
-    keep(path, REQUEST)
+def test_a_file_that_is_not_writable_is_reported_on_open(path):
+    store_run(path, REQUEST)
     path.chmod(0o400)
-    message(path, "may not be written")
+    check_message(path, "is not writable")
     assert overview(path)["completions"] == 1
 
 
-def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(cache, path):
+def test_a_full_disk_is_reported_and_nothing_is_half_written(cache, path):
     cache.put([(b"1", REQUEST, COMPLETION)])
     cache._connection.execute("PRAGMA max_page_count = 20")
     with pytest.raises(SeqitError, match="cannot grow: the disk is full"):
@@ -389,26 +390,26 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(cache, path):
     assert cache.get(b"1") == COMPLETION
 
 
-def test_a_disk_that_is_full_at_the_end_does_not_undo_the_run(path):
+def test_a_disk_that_is_full_on_close_does_not_fail(path):
     cache = Cache(path, IDENTITY)
     cache.get(b"no")
-    cache._connection.execute("PRAGMA query_only = 1")  # nothing can be written any more
+    cache._connection.execute("PRAGMA query_only = 1")  # fails every write
     cache.close()
     assert overview(path)["runs"] == []
 
 
-def test_a_cache_held_by_another_process_is_waited_for(path, monkeypatch):
-    keep(path, REQUEST)
-    monkeypatch.setattr(cache_file, "PATIENCE", 0.05)
+def test_a_cache_locked_by_another_process_is_waited_for(path, monkeypatch):
+    store_run(path, REQUEST)
+    monkeypatch.setattr(cache_store, "BUSY_TIMEOUT", 0.05)
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
-    message(path, "was held by another process")
+    check_message(path, "was locked by another process")
     database.execute("ROLLBACK")
     database.close()
     Cache(path, IDENTITY).close()
 
 
-# --- what people are told ---
+# --- the command ---
 
 
 def seqit_cache(path, *args, **kwargs):
@@ -417,8 +418,8 @@ def seqit_cache(path, *args, **kwargs):
 
 
 def test_the_overview_counts_by_model_and_stage(path):
-    keep(path, REQUEST, replace(REQUEST, seed=8), replace(REQUEST, stage="classify", seed=9))
-    keep(path, REQUEST, REQUEST)
+    store_run(path, REQUEST, replace(REQUEST, seed=8), replace(REQUEST, stage="classify", seed=9))
+    store_run(path, REQUEST, REQUEST)
     report = overview(path)
     assert report["completions"] == 3
     assert [(g["name"], g["stage"], g["completions"]) for g in report["groups"]] == [
@@ -457,8 +458,8 @@ def test_the_overview_counts_by_model_and_stage(path):
     ids=str,
 )
 def test_why_names_the_part_that_differs(path, change, identity, differs):
-    keep(path, REQUEST)
-    keep(path, replace(REQUEST, **change), identity=IDENTITY | identity)
+    store_run(path, REQUEST)
+    store_run(path, replace(REQUEST, **change), identity=IDENTITY | identity)
     [stage] = history(path, "3f09")["stages"]
     first, second = stage["requests"]
     assert "differs" not in first
@@ -466,20 +467,20 @@ def test_why_names_the_part_that_differs(path, change, identity, differs):
     assert second["differs"] == differs
 
 
-def test_why_compares_with_the_request_that_is_most_alike(path):
+def test_why_compares_with_the_most_similar_request(path):
     text = [{"role": "user", "content": "Name a bird."}]
-    keep(path, REQUEST, replace(REQUEST, attempt=1, seed=8, messages=text))
-    keep(path, replace(REQUEST, messages=text))
+    store_run(path, REQUEST, replace(REQUEST, attempt=1, seed=8, messages=text))
+    store_run(path, replace(REQUEST, messages=text))
     [stage] = history(path, "3f09")["stages"]
     assert stage["requests"][2]["like"] == 1
     assert list(stage["requests"][2]["differs"]) == ["messages"]
 
 
-def test_why_in_words(path):
-    keep(path, REQUEST, replace(REQUEST, stage="classify"), replace(REQUEST, record_id="77"))
+def test_why_as_text(path):
+    store_run(path, REQUEST, replace(REQUEST, stage="classify"), replace(REQUEST, record_id="77"))
     text = [{"role": "user", "content": "Name a bird."}]
     sampling = Sampling(stop=("a" * 100,))
-    keep(path, replace(REQUEST, messages=text, sampling=sampling, attempt=1))
+    store_run(path, replace(REQUEST, messages=text, sampling=sampling, attempt=1))
     code, out = seqit_cache(path, "why", "3f")
     assert code == 0
     lines = [line.strip() for line in out.splitlines()]
@@ -496,14 +497,15 @@ def test_why_in_words(path):
 
 
 def test_why_wants_one_record(path):
-    keep(path, *[replace(REQUEST, record_id=name, seed=int(name)) for name in ("12", "123", "13")])
+    ids = ("12", "123", "13")
+    store_run(path, *[replace(REQUEST, record_id=name, seed=int(name)) for name in ids])
     assert history(path, "12")["record_id"] == "12"
     assert seqit_cache(path, "why", "1") == (
         1,
-        "cache: 1 begins the ids of several records: 12, 123, 13; write more\n",
+        "cache: several record ids start with 1: 12, 123, 13; write more of the id\n",
     )
     code, out = seqit_cache(path, "why", "4")
-    assert code == 1 and "whose id begins 4" in out
+    assert code == 1 and "whose id starts with 4" in out
     code, out = seqit_cache(path, "why")
     assert code == 2 and "name the record" in out
 
@@ -521,10 +523,10 @@ def test_why_wants_one_record(path):
     ],
     ids=str,
 )
-def test_clear_removes_what_is_named(path, options, left):
-    keep(path, REQUEST)
+def test_clear_removes_the_selected_completions(path, options, left):
+    store_run(path, REQUEST)
     llama = {"kind": "vllm", "model": "llama"}
-    keep(path, REQUEST, identity=llama, completion=replace(COMPLETION, model="llama-rev-7"))
+    store_run(path, REQUEST, identity=llama, completion=replace(COMPLETION, model="llama-rev-7"))
     database = sqlite3.connect(path)
     database.execute("UPDATE completions SET asked = asked - 40 * 86400 WHERE model LIKE 'llama%'")
     database.commit()
@@ -537,7 +539,7 @@ def test_clear_removes_what_is_named(path, options, left):
     assert out.startswith(start)
 
 
-def test_clear_gives_the_space_back_also_under_a_run(path):
+def test_clear_frees_the_space_also_during_a_run(path):
     cache = Cache(path, IDENTITY)
     long = replace(COMPLETION, text="long" * 1000)
     cache.put([(b"%032d" % n, REQUEST, long) for n in range(500)])
@@ -553,13 +555,13 @@ def test_clear_gives_the_space_back_also_under_a_run(path):
 
 
 @pytest.mark.parametrize("content", [None, b""], ids=["absent", "empty"])
-def test_no_cache_and_an_empty_one_are_plain_sentences(path, content):
+def test_a_missing_or_empty_cache_is_reported_in_one_line(path, content):
     if content is not None:
         path.parent.mkdir()
         path.write_bytes(content)
-    said = [seqit_cache(path), seqit_cache(path, "why", "3f"), seqit_cache(path, "clear")]
-    assert [code for code, _ in said] == [0, 0, 0]
-    assert all(len(out.splitlines()) == 1 and str(path) in out for _, out in said)
+    outputs = [seqit_cache(path), seqit_cache(path, "why", "3f"), seqit_cache(path, "clear")]
+    assert [code for code, _ in outputs] == [0, 0, 0]
+    assert all(len(out.splitlines()) == 1 and str(path) in out for _, out in outputs)
     assert path.exists() == (content is not None)
     assert json.loads(seqit_cache(path, "--json")[1])["completions"] == 0
     assert json.loads(seqit_cache(path, "why", "3f", "--json")[1])["stages"] == []
@@ -568,10 +570,10 @@ def test_no_cache_and_an_empty_one_are_plain_sentences(path, content):
 @pytest.mark.parametrize(
     ("args", "match"),
     [
-        (["show", "3f"], "an ID belongs to seqit cache why"),
-        (["clear", "3f"], "an ID belongs to seqit cache why"),
-        (["why", "3f", "--older-than", "3"], "--older-than belongs to seqit cache clear"),
-        (["--yes"], "--yes belongs to seqit cache clear"),
+        (["show", "3f"], "an ID is for seqit cache why"),
+        (["clear", "3f"], "an ID is for seqit cache why"),
+        (["why", "3f", "--older-than", "3"], "--older-than is for seqit cache clear"),
+        (["--yes"], "--yes is for seqit cache clear"),
         (["lose"], "Invalid value"),
     ],
 )
@@ -580,14 +582,14 @@ def test_options_of_another_action_are_refused(path, args, match):
     assert code == 2 and match in out
 
 
-def test_the_file_may_be_named_by_the_environment(path):
-    keep(path, REQUEST)
+def test_the_file_may_be_set_by_the_environment(path):
+    store_run(path, REQUEST)
     ran = CliRunner().invoke(command, [], env={"SEQIT_CACHE_CACHE": str(path)})
     assert ran.exit_code == 0 and ran.output.startswith(f"{path}: ")
 
 
-def test_clear_is_what_removes(path):
-    keep(path, REQUEST)
+def test_clear_returns_the_number_removed(path):
+    store_run(path, REQUEST)
     assert clear(path, model="other") == 0
     assert clear(path) == 1
     assert clear(path) == 0

@@ -1,4 +1,4 @@
-"""The replay backend: recorded completions answer again, and what was not recorded fails."""
+"""The replay backend: recorded completions are replayed, requests not recorded fail."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqit.errors import RowError, SeqitError
-from seqit.llm.providers.recording import key_of, recorded, recording
+from seqit.llm.providers.recording import messages_key, parse_recording_row, recording_row
 from seqit.llm.providers.replay import ReplayBackend
 from seqit.llm.registry import make_backend
 from seqit.llm.request import Completion, FailedRequest, Message, Request, RequestOutcome, Sampling
@@ -40,7 +40,7 @@ def row(text: str, answer: str, **more: Any) -> dict[str, Any]:
 
 
 def answers(backend: ReplayBackend, *requests: Request) -> list[RequestOutcome]:
-    """Ask one request after the other; return the answers in the order of the requests."""
+    """Submit one request after the other; returns the outcomes in the order of the requests."""
     got: dict[int, RequestOutcome] = {}
     backend.open(lambda pairs: got.update(pairs))
     for ticket, each in enumerate(requests):
@@ -55,8 +55,8 @@ def texts(found: list[RequestOutcome]) -> list[str]:
     return [a.text if isinstance(a, Completion) else a.reason for a in found]
 
 
-def test_a_recording_answers_as_it_was(tmp_path: Path) -> None:
-    asked = Request(
+def test_a_recorded_completion_round_trips(tmp_path: Path) -> None:
+    recorded = Request(
         [{"role": "system", "content": "Be brief."}, *user("Who wrote Faust?")],
         Sampling(temperature=0.5),
         seed=77,
@@ -66,11 +66,11 @@ def test_a_recording_answers_as_it_was(tmp_path: Path) -> None:
     )
     tops = [{"token": "G", "logprob": -0.5, "top": {"G": -0.5}}]
     completion = Completion("Goethe", "length", 12, 3, "llama@abc", tops)
-    file = saved(tmp_path / "r.jsonl", recording(asked, completion))
-    assert answers(ReplayBackend(str(file)), asked) == [completion]
+    file = saved(tmp_path / "r.jsonl", recording_row(recorded, completion))
+    assert answers(ReplayBackend(str(file)), recorded) == [completion]
     line = json.loads(file.read_bytes())
     assert line == {
-        "messages": asked.messages,
+        "messages": recorded.messages,
         "seed": 77,
         "record_id": "r1",
         "iteration": 2,
@@ -105,27 +105,31 @@ message = st.fixed_dictionaries(
     st.integers(0, 2**31 - 1),
     st.sampled_from([None, {"type": "object"}]),
 )
-def test_what_is_recorded_is_read(
+def test_recording_rows_round_trip(
     messages: list[Message], completion: Completion, seed: int, schema: dict[str, Any] | None
 ) -> None:
-    made = recording(Request(messages, Sampling(), seed, schema), completion)
-    read = recorded(orjson.loads(orjson.dumps(made)))
+    made = recording_row(Request(messages, Sampling(), seed, schema), completion)
+    read = parse_recording_row(orjson.loads(orjson.dumps(made)))
     assert (read.completion, read.seed) == (completion, seed)
     assert read.structured == (schema is not None)
-    assert key_of(read.messages) == key_of(messages)
+    assert messages_key(read.messages) == messages_key(messages)
 
 
 def test_each_attempt_gets_the_next_recording(tmp_path: Path) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "A"), row("Why?", "X"), row("Who?", "B"))
-    asked = [request(seed=seed, attempt=seed) for seed in range(3)]
-    assert texts(answers(ReplayBackend(str(file)), *asked)) == ["A", "B", "no-recording"]
-    assert texts(answers(ReplayBackend(str(file), repeat=True), *asked)) == ["A", "B", "B"]
+    requests = [request(seed=seed, attempt=seed) for seed in range(3)]
+    assert texts(answers(ReplayBackend(str(file)), *requests)) == ["A", "B", "no-recording"]
+    assert texts(answers(ReplayBackend(str(file), repeat=True), *requests)) == ["A", "B", "B"]
 
 
 def test_another_record_starts_with_the_first_recording(tmp_path: Path) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "A"), row("Who?", "B"))
-    asked = [request(record_id="one"), request(record_id="two"), request(record_id="one", seed=2)]
-    assert texts(answers(ReplayBackend(str(file)), *asked)) == ["A", "A", "B"]
+    requests = [
+        request(record_id="one"),
+        request(record_id="two"),
+        request(record_id="one", seed=2),
+    ]
+    assert texts(answers(ReplayBackend(str(file)), *requests)) == ["A", "A", "B"]
 
 
 def test_the_recording_with_the_same_seed_comes_first(tmp_path: Path) -> None:
@@ -134,17 +138,17 @@ def test_the_recording_with_the_same_seed_comes_first(tmp_path: Path) -> None:
     order = [(seed * 37) % 200 for seed in range(200)]
     found = answers(ReplayBackend(str(file)), *(request(seed=s, record_id=f"r{s}") for s in order))
     assert texts(found) == [f"answer {seed}" for seed in order]
-    # A seed that was not recorded gets what there is for the messages.
+    # A seed that was not recorded gets a completion of the same messages.
     assert texts(answers(ReplayBackend(str(file)), request(seed=999))) == ["answer 0"]
 
 
-def test_an_attempt_that_was_not_recorded_is_not_given_the_last_one_again(tmp_path: Path) -> None:
+def test_an_attempt_that_was_not_recorded_does_not_get_the_last_one_again(tmp_path: Path) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "Go", seed=1, finish_reason="length"))
     found = answers(ReplayBackend(str(file)), request(seed=1), request(seed=2, attempt=1))
     assert texts(found) == ["Go", "no-recording"]
 
 
-def test_a_miss_says_what_was_asked(tmp_path: Path) -> None:
+def test_a_miss_reports_the_prompt(tmp_path: Path) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "A"))
     miss, image = answers(
         ReplayBackend(str(file)),
@@ -173,7 +177,7 @@ def test_a_miss_says_what_was_asked(tmp_path: Path) -> None:
     assert "base64" not in image.message
 
 
-def test_only_role_and_content_of_a_turn_count(tmp_path: Path) -> None:
+def test_only_role_and_content_of_a_turn_are_compared(tmp_path: Path) -> None:
     turn = {"content": "Who?", "role": "user", "name": "Ada"}
     file = saved(tmp_path / "r.jsonl", {"messages": [turn], "completion": {"text": "A"}})
     found = answers(ReplayBackend(str(file)), request("Who?"), request("Who"))
@@ -182,10 +186,10 @@ def test_only_role_and_content_of_a_turn_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"), [("prompt", "response"), ("full_prompt", "full_response")]
+    ("prompt", "response"), [("prompt", "response"), ("full_prompt", "full_response")]
 )
-def test_prompts_and_responses_are_read(tmp_path: Path, asked: str, said: str) -> None:
-    rows = [{asked: "Who?", said: "A", "other": 1}, {asked: "Why?", said: "B"}]
+def test_prompts_and_responses_are_read(tmp_path: Path, prompt: str, response: str) -> None:
+    rows = [{prompt: "Who?", response: "A", "other": 1}, {prompt: "Why?", response: "B"}]
     file = tmp_path / "r.json"
     file.write_text(json.dumps(rows, indent=1))
     found = answers(ReplayBackend(str(file)), request("Why?"), request("Who?"))
@@ -202,7 +206,7 @@ def test_compressed_and_parquet_recordings_are_read(tmp_path: Path) -> None:
         assert texts(answers(ReplayBackend(str(file)), request("Why?"))) == ["B"]
 
 
-def test_the_identity_is_the_content(tmp_path: Path) -> None:
+def test_the_identity_depends_on_the_content(tmp_path: Path) -> None:
     one = saved(tmp_path / "one.jsonl", row("Who?", "A"))
     same = saved(tmp_path / "same.jsonl", row("Who?", "A"))
     edited = saved(tmp_path / "edited.jsonl", row("Who?", "B"))
@@ -212,7 +216,7 @@ def test_the_identity_is_the_content(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(ReplayBackend(str(one)).identity())
 
 
-def test_it_is_structured_where_the_recorded_requests_were(tmp_path: Path) -> None:
+def test_it_is_structured_if_a_recorded_request_was(tmp_path: Path) -> None:
     plain = saved(tmp_path / "plain.jsonl", row("Who?", "A"))
     schema = saved(tmp_path / "schema.jsonl", row("Who?", "A"), row("Why?", "{}", structured=True))
     assert not ReplayBackend(str(plain)).structured
@@ -222,8 +226,8 @@ def test_it_is_structured_where_the_recorded_requests_were(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ('{"text": "A"}', "this is no recording"),
-        ('{"prompt": "Who?"}', "this is no recording"),
+        ('{"text": "A"}', "it is not a recording"),
+        ('{"prompt": "Who?"}', "it is not a recording"),
         ("3", "expected an object, found the number 3"),
         ('{"prompt": "Who?", "response": null}', "response: expected text, found null"),
         ('{"messages": [], "text": "A"}', "messages: expected a list of turns"),
@@ -237,7 +241,7 @@ def test_it_is_structured_where_the_recorded_requests_were(tmp_path: Path) -> No
         ('{"messages": [{"role": "us', "cut off"),
     ],
 )
-def test_a_bad_row_is_named(tmp_path: Path, line: str, problem: str) -> None:
+def test_an_invalid_row_is_reported(tmp_path: Path, line: str, problem: str) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "A"))
     file.write_bytes(file.read_bytes() + line.encode() + b"\n")
     with pytest.raises(SeqitError, match=rf"r\.jsonl:2: .*{problem}") as caught:
@@ -245,12 +249,12 @@ def test_a_bad_row_is_named(tmp_path: Path, line: str, problem: str) -> None:
     assert not isinstance(caught.value, RowError)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SeqitError, match="no such file"):
         ReplayBackend(str(tmp_path / "none.jsonl")).identity()
 
 
-def test_the_catalogue_knows_it(tmp_path: Path) -> None:
+def test_it_is_in_the_registry(tmp_path: Path) -> None:
     file = saved(tmp_path / "r.jsonl", row("Who?", "A"))
     backend = make_backend(f"replay:{file}", {"repeat": True})
     assert (backend.name, backend.capacity) == ("replay:r.jsonl", 0)
@@ -271,8 +275,8 @@ def test_wake_ends_a_wait(tmp_path: Path) -> None:
 def test_the_published_seqeval_responses_are_found(data: Path) -> None:
     file = data / "seqeval" / "seqEval_iteration_1.json"
     rows = json.loads(file.read_bytes())
-    asked = [request(r["full_prompt"], record_id=str(n)) for n, r in enumerate(rows)]
-    found = answers(ReplayBackend(str(file)), *asked)
+    requests = [request(r["full_prompt"], record_id=str(n)) for n, r in enumerate(rows)]
+    found = answers(ReplayBackend(str(file)), *requests)
     prompts = [r["full_prompt"] for r in rows]
     first = {}
     for each in rows:

@@ -1,4 +1,4 @@
-"""The dispatcher: order, pairing, retries, limits, and what a killed run leaves behind."""
+"""The scheduler: order, pairing, retries, limits, and what a killed run leaves in the cache."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ from seqit.llm.request import Completion, FailedRequest, Request, Sampling
 from seqit.llm.scheduling.budget import Budget
 from seqit.llm.scheduling.rate_limit import RateLimiter
 from seqit.llm.scheduling.scheduler import Scheduler
-from seqit.llm.scheduling.sender import MOST_LOST, Sender
+from seqit.llm.scheduling.sender import MAX_CONSECUTIVE_FAILURES, Sender
 
 
 def scheduler(backend, cache=None, concurrency=8, window=32, budget=None, **more):
@@ -25,25 +25,29 @@ def scheduler(backend, cache=None, concurrency=8, window=32, budget=None, **more
         cache = Cache(cache, backend.identity())
     more = {"retries": 3} | more
     sender = Sender(
-        backend, cache=cache, pace=RateLimiter(concurrency), budget=budget or Budget(), **more
+        backend,
+        cache=cache,
+        rate_limiter=RateLimiter(concurrency),
+        budget=budget or Budget(),
+        **more,
     )
     return Scheduler(sender, window)
 
 
-def question(text, stage="ask"):
+def make_request(text, stage="ask"):
     return Request([{"role": "user", "content": text}], Sampling(), 0, record_id=text, stage=stage)
 
 
-def work_of(stages=2, read=str):
-    """A work of some stages, each of which asks for what the last one said."""
+def staged_call(stages=2, parse=str):
+    """Return a function that makes a call; each stage's prompt is the last stage's completion."""
 
-    def work(text):
-        said = str(text)
+    def make_call(item):
+        text = str(item)
         for number in range(stages):
-            said = yield from complete_with_retries(question(said, f"stage{number}"), 7, read)
-        return said
+            text = yield from complete_with_retries(make_request(text, f"stage{number}"), 7, parse)
+        return text
 
-    return work
+    return make_call
 
 
 def echo(request):
@@ -59,34 +63,36 @@ def echo(request):
     st.integers(1, 30),
 )
 def test_whatever_the_order_of_answers_each_item_gets_its_own(
-    items, lot, each, concurrency, window
+    items, rng, batch_size, concurrency, window
 ):
-    backend = FakeBackend(echo, each=each, choose=lambda waiting: lot.randrange(len(waiting)))
+    backend = FakeBackend(
+        echo, batch_size=batch_size, choose=lambda waiting: rng.randrange(len(waiting))
+    )
     with scheduler(backend, concurrency=concurrency, window=window) as running:
-        results = list(running.run(items, work_of()))
+        results = list(running.run(items, staged_call()))
     assert results == [(item, f"<<{item}>>") for item in items]
-    assert backend.most <= concurrency
+    assert backend.max_in_flight <= concurrency
 
 
-def test_a_work_that_has_begun_comes_to_its_end_before_others_begin():
+def test_a_call_that_has_started_finishes_before_others_start():
     backend = FakeBackend(echo)
     with scheduler(backend, concurrency=2, window=20) as running:
-        results = list(running.run("abcdefghijkl", work_of(stages=3)))
+        results = list(running.run("abcdefghijkl", staged_call(stages=3)))
     assert len(results) == 12
-    asked = [request.messages[-1]["content"] for request in backend.asked]
+    prompts = [request.messages[-1]["content"] for request in backend.requests]
     for first, later in zip("abcdefghi", "defghijkl", strict=True):
-        assert asked.index(f"<<{first}>>") < asked.index(later)
+        assert prompts.index(f"<<{first}>>") < prompts.index(later)
 
 
-def test_items_that_ask_alike_are_asked_once_while_the_answer_is_under_way():
-    backend = FakeBackend(echo, each=100)
+def test_equal_requests_in_flight_are_sent_once():
+    backend = FakeBackend(echo, batch_size=100)
     with scheduler(backend, concurrency=100, window=100) as running:
-        results = list(running.run(["a"] * 50 + ["b"], work_of(stages=1)))
+        results = list(running.run(["a"] * 50 + ["b"], staged_call(stages=1)))
     assert results == [("a", "<a>")] * 50 + [("b", "<b>")]
-    assert len(backend.asked) == 2
+    assert len(backend.requests) == 2
 
 
-def test_a_failure_that_passes_is_tried_again_and_one_that_stays_fails_alone(monkeypatch):
+def test_a_transient_failure_is_retried_and_a_lasting_one_fails_alone(monkeypatch):
     monkeypatch.setattr("seqit.llm.scheduling.sender.backoff", lambda *_: 0.001)
     times = Counter()
 
@@ -99,23 +105,23 @@ def test_a_failure_that_passes_is_tried_again_and_one_that_stays_fails_alone(mon
 
     items = ["a", "poison", "b"]
     with scheduler(FakeBackend(reply)) as running:
-        results = dict(running.run(items, work_of(stages=1)))
+        results = dict(running.run(items, staged_call(stages=1)))
     assert (results["a"], results["b"]) == ("<a>", "<b>")
     assert (results["poison"].reason, times["poison"]) == ("server-error", 4)
     assert running.progress.retries == 2 + 3 + 2
 
 
-def test_a_failure_that_does_not_pass_is_not_tried_again():
+def test_a_failure_that_is_not_retryable_is_not_retried():
     backend = FakeBackend(lambda request: FailedRequest("too-long", "the prompt is too long"))
     with scheduler(backend) as running:
-        [(_, failure)] = running.run(["a"], work_of())
-    assert (failure.reason, failure.stage, len(backend.asked)) == ("too-long", "stage0", 1)
+        [(_, failure)] = running.run(["a"], staged_call())
+    assert (failure.reason, failure.stage, len(backend.requests)) == ("too-long", "stage0", 1)
 
 
-def test_a_failure_that_meets_all_ends_the_run():
+def test_a_fatal_failure_ends_the_run():
     backend = FakeBackend(lambda request: FailedRequest("config", "the key is wrong", fatal=True))
     with scheduler(backend) as running, pytest.raises(SeqitError, match="the key is wrong"):
-        list(running.run("abc", work_of()))
+        list(running.run("abc", staged_call()))
 
 
 def test_a_server_that_is_gone_ends_the_run_and_does_not_fail_all_rows():
@@ -123,12 +129,12 @@ def test_a_server_that_is_gone_ends_the_run_and_does_not_fail_all_rows():
         lambda request: FailedRequest("connection", "no connection", retryable=True)
     )
     done = []
-    with scheduler(backend, retries=0) as running, pytest.raises(SeqitError, match="goes on"):
-        done += running.run(map(str, range(10_000)), work_of())
-    assert len(done) < MOST_LOST
+    with scheduler(backend, retries=0) as running, pytest.raises(SeqitError, match="to go on"):
+        done += running.run(map(str, range(10_000)), staged_call())
+    assert len(done) < MAX_CONSECUTIVE_FAILURES
 
 
-def test_the_reader_is_held_back_by_the_window():
+def test_reading_ahead_is_limited_by_the_window():
     read = []
 
     def items():
@@ -137,9 +143,9 @@ def test_the_reader_is_held_back_by_the_window():
             yield str(number)
 
     never = FakeBackend(lambda request: None if request.record_id == "0" else echo(request))
-    never.wake = lambda: None  # the wait below ends by its time alone
+    never.wake = lambda: None  # so that the wait below ends only by its timeout
     with scheduler(never, window=16) as running:
-        run = running.run(items(), work_of(stages=1))
+        run = running.run(items(), staged_call(stages=1))
         threading.Thread(target=lambda: next(run, None), daemon=True).start()
         deadline = time.monotonic() + 5
         while len(read) < 16 + 64 and time.monotonic() < deadline:
@@ -148,7 +154,7 @@ def test_the_reader_is_held_back_by_the_window():
         assert len(read) <= 16 + 64 + 2
 
 
-def test_what_is_done_comes_out_while_the_source_waits():
+def test_results_are_yielded_while_the_source_waits():
     source, end = os.pipe()
 
     def items():
@@ -156,7 +162,7 @@ def test_what_is_done_comes_out_while_the_source_waits():
             yield from (line.strip() for line in lines)
 
     with scheduler(FakeBackend(echo)) as running, os.fdopen(end, "w", buffering=1) as writer:
-        run = running.run(items(), work_of())
+        run = running.run(items(), staged_call())
         writer.write("a\n")
         assert next(run) == ("a", "<<a>>")
         writer.write("b\n")
@@ -165,104 +171,104 @@ def test_what_is_done_comes_out_while_the_source_waits():
         assert list(run) == []
 
 
-def test_an_error_of_the_source_comes_after_the_items_before_it():
+def test_an_error_of_the_source_is_raised_after_the_items_before_it():
     def items():
         yield "a"
         raise SeqitError("the source is broken")
 
     with scheduler(FakeBackend(echo)) as running:
-        run = running.run(items(), work_of())
+        run = running.run(items(), staged_call())
         assert next(run) == ("a", "<<a>>")
         with pytest.raises(SeqitError, match="broken"):
             next(run)
 
 
-def test_flushing_comes_before_waiting():
-    told = []
+def test_before_wait_is_called_before_waiting():
+    events = []
     with scheduler(FakeBackend(echo)) as running:
-        running.before_wait = lambda: told.append("flush")
-        told += running.run("ab", work_of())
-    assert told[0] == "flush"
+        running.before_wait = lambda: events.append("flush")
+        events += running.run("ab", staged_call())
+    assert events[0] == "flush"
 
 
 class TestCache:
-    def test_the_second_run_asks_nothing(self, tmp_path):
+    def test_the_second_run_sends_nothing(self, tmp_path):
         first, second = FakeBackend(echo), FakeBackend(lambda request: "something else")
         for backend in (first, second):
             with scheduler(backend, tmp_path / "c") as running:
-                assert list(running.run("abc", work_of())) == [(x, f"<<{x}>>") for x in "abc"]
-        assert (len(first.asked), len(second.asked)) == (6, 0)
+                assert list(running.run("abc", staged_call())) == [(x, f"<<{x}>>") for x in "abc"]
+        assert (len(first.requests), len(second.requests)) == (6, 0)
         assert running.progress.cached == 6
 
-    def test_attempts_that_led_to_an_answer_are_played_again(self, tmp_path):
-        def read(text):
+    def test_attempts_that_led_to_an_answer_are_replayed(self, tmp_path):
+        def parse(text):
             if text == "<a>":
                 raise ParseError("it is not what was asked for")
             return "read"
 
-        for asked in (2, 0):
+        for sent in (2, 0):
             backend = FakeBackend(echo)
             with scheduler(backend, tmp_path / "c") as running:
-                assert list(running.run("a", work_of(1, read))) == [("a", "read")]
-            assert len(backend.asked) == asked
+                assert list(running.run("a", staged_call(1, parse))) == [("a", "read")]
+            assert len(backend.requests) == sent
 
-    def test_attempts_that_led_to_nothing_are_made_anew_by_the_next_run(self, tmp_path):
-        def read(text):
+    def test_attempts_that_all_failed_are_repeated_by_the_next_run(self, tmp_path):
+        def parse(text):
             raise ParseError("it is not what was asked for")
 
         for _ in range(2):
             backend = FakeBackend(echo)
             with scheduler(backend, tmp_path / "c") as running:
-                [(_, failure)] = running.run("a", work_of(1, read))
-            assert (failure.reason, len(backend.asked)) == ("unparseable", 3)
+                [(_, failure)] = running.run("a", staged_call(1, parse))
+            assert (failure.reason, len(backend.requests)) == ("unparseable", 3)
 
-    def test_a_run_that_broke_off_keeps_even_those(self, tmp_path):
-        def read(text):
+    def test_a_killed_run_keeps_even_those(self, tmp_path):
+        def parse(text):
             if text.startswith(("<a", "<That")):
                 raise ParseError("it is not what was asked for")
             return text
 
-        for rows, asked in ((3, 3 + 1 + 1), (4, 1)):
+        for rows, sent in ((3, 3 + 1 + 1), (4, 1)):
             backend = FakeBackend(echo)
             with scheduler(backend, tmp_path / "c", concurrency=1, window=1) as running:
-                run = running.run("abcd", work_of(1, read))
+                run = running.run("abcd", staged_call(1, parse))
                 results = [next(run) for _ in range(rows)]
-                run.close()  # as a kill would end it: nothing is tidied up
+                run.close()  # like a kill: nothing is cleaned up
             assert results[0][1].reason == "unparseable"
-            assert len(backend.asked) == asked
+            assert len(backend.requests) == sent
 
-    def test_failures_are_never_kept(self, tmp_path):
+    def test_failures_are_never_cached(self, tmp_path):
         backend = FakeBackend(lambda request: FailedRequest("refused", "the filter said no"))
         for _ in range(2):
             with scheduler(backend, tmp_path / "c") as running:
-                list(running.run("a", work_of()))
-        assert len(backend.asked) == 2
+                list(running.run("a", staged_call()))
+        assert len(backend.requests) == 2
 
-    def test_a_completion_that_was_cut_off_is_no_answer(self, tmp_path):
+    def test_a_truncated_completion_is_not_an_answer(self, tmp_path):
         backend = FakeBackend(lambda request: Completion("half an ans", "length"))
         with scheduler(backend, tmp_path / "c") as running:
-            [(_, failure)] = running.run("a", work_of())
+            [(_, failure)] = running.run("a", staged_call())
         assert isinstance(failure, CompletionFailed)
         assert (failure.reason, failure.evidence["completion"]) == ("truncated", "half an ans")
 
 
-def test_the_budget_stops_the_asking_and_says_so():
+def test_the_budget_stops_the_requests_with_a_reason():
     backend = FakeBackend(echo)
-    budget = Budget(max_tokens=440)  # 400 are expected of the first completion; each takes 8
+    budget = Budget(max_tokens=440)  # the first completion is estimated at 400; each takes 8
     with scheduler(backend, concurrency=1, budget=budget) as running:
-        results = list(running.run(map(str, range(100)), work_of(stages=1)))
-    answered = [said for _, said in results if not isinstance(said, CompletionFailed)]
+        results = list(running.run(map(str, range(100)), staged_call(stages=1)))
+    answered = [result for _, result in results if not isinstance(result, CompletionFailed)]
     assert 50 <= len(answered) <= 55
-    assert {said.reason for _, said in results[len(answered) :]} == {"budget"}
-    assert len(backend.asked) == len(answered)
+    assert {result.reason for _, result in results[len(answered) :]} == {"budget"}
+    assert len(backend.requests) == len(answered)
 
 
 def test_completions_are_recorded_once_each_also_from_the_cache(tmp_path):
     recorded = []
     for _ in range(2):
         with scheduler(
-            FakeBackend(echo), tmp_path / "c", record=lambda *pair: recorded.append(pair)
+            FakeBackend(echo), tmp_path / "c", on_completion=lambda *pair: recorded.append(pair)
         ) as running:
-            list(running.run(["a", "a", "b"], work_of(stages=1)))
+            list(running.run(["a", "a", "b"], staged_call(stages=1)))
     texts = [completion.text for _, completion in recorded]
     assert (sorted(texts[:2]), sorted({*texts[2:]})) == (["<a>", "<b>"], ["<a>", "<b>"])

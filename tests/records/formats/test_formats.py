@@ -1,4 +1,4 @@
-"""Formats: every row becomes records or a RowError, and what is exported comes back."""
+"""Formats: every row becomes records or a RowError, and exported rows can be imported again."""
 
 import copy
 import gzip
@@ -12,7 +12,7 @@ from support.paths import DATA
 
 from seqit.errors import RowError, SeqitError, UsageError
 from seqit.records import formats
-from seqit.records.formats import EXPORTS, FORMATS, complete, guess, load
+from seqit.records.formats import EXPORTS, FORMATS, complete_record, guess_format, load_format
 from seqit.records.identity import content_id
 from seqit.records.record import RECORD_KEYS
 from seqit.records.validation import schema
@@ -299,7 +299,7 @@ IMPORTS = {
                 },
             },
         ),
-        (  # as they were first published; a test set keeps its answers
+        (  # as they were first published; a test set without its answers
             {
                 "question": {"stem": "Which?", "choices": [{"label": "A", "text": "one"}]},
                 "answerKey": "",
@@ -330,9 +330,9 @@ CASES = [(name, row, fields) for name, cases in IMPORTS.items() for row, fields 
 @pytest.mark.parametrize(("name", "row", "fields"), CASES)
 def test_a_row_becomes_these_fields(name, row, fields):
     before = json.dumps(row)
-    assert load(name).to_records(row) == [fields]
+    assert load_format(name).to_records(row) == [fields]
     assert json.dumps(row) == before
-    record = complete(load(name).to_records(row)[0], name, "rows.json")
+    record = complete_record(load_format(name).to_records(row)[0], name, "rows.json")
     assert schema("record").is_valid(record), schema("record").problems(record)
     assert list(record) == [key for key in RECORD_KEYS if key in record]
     assert record["source"] == {"format": name, "name": "rows.json"}
@@ -445,35 +445,35 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "row", "field"), REFUSED)
 def test_a_row_that_cannot_be_a_record_is_refused_at_its_field(name, row, field):
     with pytest.raises(RowError) as caught:
-        load(name).to_records(row)
+        load_format(name).to_records(row)
     assert caught.value.field == field
 
 
 def test_each_instance_of_a_seed_task_becomes_a_record():
     instances = [{"input": "a", "output": "A"}, {"input": "b", "output": "B", "note": 1}]
     task = {"id": "t", "instruction": "Raise.", "instances": instances}
-    assert load("self-instruct").to_records(task) == [
+    assert load_format("self-instruct").to_records(task) == [
         {"instruction": "Raise.", "input": "a", "output": "A", "metadata": {"id": "t"}},
         {"instruction": "Raise.", "input": "b", "output": "B", "metadata": {"id": "t", "note": 1}},
     ]
 
 
-def test_a_broken_item_of_a_document_does_not_take_the_others_along():
+def test_a_broken_item_of_a_document_does_not_affect_the_others():
     good = {"id": "q", "question": "Who?", "answers": [{"text": "Ann", "answer_start": 0}]}
     paragraph = {"context": "Ann came.", "qas": [good, "?", {"id": "r", "title": "mine"}]}
     document = {
         "version": "1.1",
         "data": [{"title": "T", "paragraphs": [{"context": "x"}, paragraph]}, 7],
     }
-    xquad = load("xquad")
-    done, broken = [], []
+    xquad = load_format("xquad")
+    records, broken = [], []
     for item in xquad.items(document):
         try:
-            done += xquad.to_records(item)
+            records += xquad.to_records(item)
         except RowError:
             broken.append(item)
     metadata = {"version": "1.1", "title": "T", "id": "q", "answers": good["answers"]}
-    assert done == [
+    assert records == [
         {"instruction": "Who?", "input": "Ann came.", "output": "Ann", "metadata": metadata}
     ]
     assert broken == [
@@ -485,30 +485,32 @@ def test_a_broken_item_of_a_document_does_not_take_the_others_along():
     assert list(xquad.items([1])) == [[1]]
 
 
-def test_seqits_own_rows_pass_unchanged():
+def test_records_are_imported_unchanged():
     fields = {"instruction": "x", "input": "", "output": "y", "metadata": {"id": 3}}
     fields["steps"] = [{"instruction": "x"}]
-    record = complete(fields, "alpaca", "a.json")
-    assert complete(load("record").to_records(record)[0], "record", "b.jsonl") == record
+    record = complete_record(fields, "alpaca", "a.json")
+    assert (
+        complete_record(load_format("record").to_records(record)[0], "record", "b.jsonl") == record
+    )
 
 
-def recorded(**columns):
+def import_recorded(**columns):
     row = {"full_response": "#New Instruction#:\nDo X. Do Y.###", "ori_instruction": "Do X."}
-    [fields] = load("seq-instruct").to_records(row | columns)
+    [fields] = load_format("seq-instruct").to_records(row | columns)
     return fields
 
 
-def test_a_recorded_completion_tells_what_it_was_made_of():
+def test_a_recorded_completion_has_its_operation_and_seed_as_lineage():
     seed = content_id({"instruction": "Do X.", "input": "", "output": ""})
-    made = {"root": seed, "parent": seed, "iteration": 1, "method": "seq-instruct"}
+    lineage = {"root": seed, "parent": seed, "iteration": 1, "method": "seq-instruct"}
     for mode, operation in (
         ("prefix", "prefix"),
         ("suffix", "suffix"),
         ("interpolate", "decompose"),
     ):
-        assert recorded(seq_mode=mode)["lineage"] == made | {"operation": operation}
-    assert "lineage" not in recorded()  # what was done to it nobody knows
-    unknown = recorded(seq_mode="prefix", ori_instruction=None)
+        assert import_recorded(seq_mode=mode)["lineage"] == lineage | {"operation": operation}
+    assert "lineage" not in import_recorded()  # its operation is unknown
+    unknown = import_recorded(seq_mode="prefix", ori_instruction=None)
     assert unknown["lineage"]["root"] == content_id(unknown)
     assert "parent" not in unknown["lineage"]
 
@@ -517,8 +519,8 @@ def test_a_recorded_completion_tells_what_it_was_made_of():
     ("published", "kind"),
     [("Do X. Do Y.", None), ("“Do X.  Do Y.”", "form"), ("Do X.", "content"), ("", "content")],
 )
-def test_a_recorded_completion_tells_what_its_publisher_read(published, kind):
-    metadata = recorded(seq_mode="suffix", seq_instruction=published)["metadata"]
+def test_a_different_published_instruction_is_kept_with_the_kind_of_difference(published, kind):
+    metadata = import_recorded(seq_mode="suffix", seq_instruction=published)["metadata"]
     assert metadata.get("difference") == kind and "seq_mode" not in metadata
     assert metadata.get("seq_instruction") == (published if kind else None)
 
@@ -528,24 +530,25 @@ def test_a_recorded_completion_tells_what_its_publisher_read(published, kind):
 
 @pytest.mark.parametrize(("name", "row"), [(n, r) for n, r, _ in CASES if n != "xquad"])
 def test_the_format_is_guessed_from_a_row(name, row):
-    assert guess(row, "rows") == name
+    assert guess_format(row, "rows") == name
 
 
 def test_a_seed_with_steps_is_a_record_and_keeps_them():
     steps = [{"instruction": "x", "output": "y", "check": {"kind": "text", "value": "y"}}]
     row = {"instruction": "x", "output": "y", "steps": steps}
-    assert guess(row, "x") == "record"
-    assert load("record").to_records(row)[0]["steps"] == steps
-    for other in ([], ["a", "b"], "first this", [{"text": "x"}]):  # somebody's own column
-        assert guess({**row, "steps": other}, "x") == "alpaca"
+    assert guess_format(row, "x") == "record"
+    assert load_format("record").to_records(row)[0]["steps"] == steps
+    for other in ([], ["a", "b"], "first this", [{"text": "x"}]):  # another dataset's column
+        assert guess_format({**row, "steps": other}, "x") == "alpaca"
 
 
 def test_more_formats_are_guessed():
     document = {"data": [{"paragraphs": []}]}
-    assert guess(document, "x.json") == "xquad"
-    assert guess({"instruction": "x", "instances": []}, "x") == "self-instruct"
+    assert guess_format(document, "x.json") == "xquad"
+    assert guess_format({"instruction": "x", "instances": []}, "x") == "self-instruct"
     assert (
-        guess(complete({"instruction": "x", "input": "", "output": ""}, "f", ""), "x") == "record"
+        guess_format(complete_record({"instruction": "x", "input": "", "output": ""}, "f", ""), "x")
+        == "record"
     )
 
 
@@ -559,9 +562,9 @@ def test_more_formats_are_guessed():
         ({"messages": [], "conversations": []}, "messages and sharegpt"),
     ],
 )
-def test_a_row_that_fits_no_or_two_formats_gets_a_sentence(row, words):
+def test_a_row_that_fits_no_format_or_two_is_an_error(row, words):
     with pytest.raises(SeqitError, match="--format") as caught:
-        guess(row, "x.json")
+        guess_format(row, "x.json")
     assert words in str(caught.value)
     assert "x.json" in str(caught.value)
 
@@ -569,24 +572,24 @@ def test_a_row_that_fits_no_or_two_formats_gets_a_sentence(row, words):
 # --- exporting ---
 
 
-def test_the_table_names_every_format_and_what_can_be_written():
-    assert [load(name).name for name in FORMATS] == list(FORMATS)
+def test_the_table_lists_every_format_and_which_can_be_exported():
+    assert [load_format(name).name for name in FORMATS] == list(FORMATS)
     modules = {path.stem for path in Path(formats.__file__).parent.glob("*.py")}
     assert {path.rpartition(".")[2] for path in FORMATS.values()} == (
         modules - {"__init__", "base", "chat"}
     )
-    record = complete({"instruction": "x", "input": "", "output": "y"}, "alpaca", "")
+    record = complete_record({"instruction": "x", "input": "", "output": "y"}, "alpaca", "")
     for name in FORMATS:
         if name in EXPORTS:
-            assert load(name).from_record(record)
+            assert load_format(name).from_record(record)
         else:
             with pytest.raises(UsageError):
-                load(name).from_record(record)
+                load_format(name).from_record(record)
     with pytest.raises(UsageError, match="alpaca"):
-        load("alpacca")
+        load_format("alpacca")
 
 
-RICH = complete(
+RICH = complete_record(
     {
         "instruction": "What next?",
         "input": "One, two",
@@ -603,7 +606,7 @@ RICH = complete(
 
 
 def test_alpaca_is_written_as_llama_factory_reads_it():
-    assert load("alpaca").from_record(RICH) == {
+    assert load_format("alpaca").from_record(RICH) == {
         "instruction": "What next?",
         "input": "One, two",
         "output": "Three",
@@ -615,7 +618,7 @@ def test_alpaca_is_written_as_llama_factory_reads_it():
 
 
 def test_sharegpt_is_written_as_axolotl_and_llama_factory_read_it():
-    assert load("sharegpt").from_record(RICH) == {
+    assert load_format("sharegpt").from_record(RICH) == {
         "conversations": [
             {"from": "human", "value": "<image><image>Ready?"},
             {"from": "gpt", "value": "Yes."},
@@ -629,7 +632,7 @@ def test_sharegpt_is_written_as_axolotl_and_llama_factory_read_it():
 
 
 def test_messages_are_written_as_trl_reads_them():
-    assert load("messages").from_record(RICH) == {
+    assert load_format("messages").from_record(RICH) == {
         "messages": [
             {"role": "system", "content": "Count."},
             {"role": "user", "content": "Ready?"},
@@ -642,50 +645,50 @@ def test_messages_are_written_as_trl_reads_them():
     }
 
 
-def test_prompt_and_completion_are_texts_and_refuse_what_is_not():
+def test_prompt_and_completion_are_texts_and_refuse_other_parts():
     plain = {"instruction": "Add.", "input": "1 2", "output": "3"}
-    row = load("prompt-completion").from_record(complete(plain, "f", ""))
+    row = load_format("prompt-completion").from_record(complete_record(plain, "f", ""))
     assert row == {"prompt": "Add.\n1 2", "completion": "3"}
     with pytest.raises(RowError, match="export to messages") as caught:
-        load("prompt-completion").from_record(RICH)
+        load_format("prompt-completion").from_record(RICH)
     assert caught.value.field == "system"
 
 
 @pytest.mark.parametrize("name", EXPORTS)
 def test_fields_are_kept_on_request_and_never_overwrite_a_column(name):
     plain = {"instruction": "x", "input": "", "output": "y", "metadata": {"topic": "t"}}
-    record = complete(plain, "f", "")
-    row = load(name).from_record(record, keep=("id", "lineage", "steps"))
+    record = complete_record(plain, "f", "")
+    row = load_format(name).from_record(record, columns=("id", "lineage", "steps"))
     assert (row["id"], row["lineage"], row["topic"]) == (record["id"], record["lineage"], "t")
     assert "steps" not in row
-    assert not {"id", "lineage", "source"} & load(name).from_record(record).keys()
+    assert not {"id", "lineage", "source"} & load_format(name).from_record(record).keys()
     with pytest.raises(RowError, match="'id'"):
-        load(name).from_record({**record, "metadata": {"id": 1}}, keep=("id",))
-    own = next(iter(load(name).from_record(record)))
-    with pytest.raises(RowError, match=own):
-        load(name).from_record({**record, "metadata": {own: 1}})
+        load_format(name).from_record({**record, "metadata": {"id": 1}}, columns=("id",))
+    column = next(iter(load_format(name).from_record(record)))
+    with pytest.raises(RowError, match=column):
+        load_format(name).from_record({**record, "metadata": {column: 1}})
 
 
-def test_a_column_named_like_an_unused_part_of_the_format_is_not_taken_for_it():
+def test_a_metadata_column_named_like_a_part_of_the_format_is_refused():
     row = {"messages": [USER], "system": "a database"}
-    record = complete(load("messages").to_records(row)[0], "messages", "")
+    record = complete_record(load_format("messages").to_records(row)[0], "messages", "")
     with pytest.raises(RowError, match="system"):
-        load("alpaca").from_record(record)
+        load_format("alpaca").from_record(record)
 
 
-def test_image_marks_in_the_text_stay_where_they_are():
+def test_image_placeholders_in_the_text_stay_where_they_are():
     row = {"instruction": "Left <image>, right?", "input": "", "output": "A", "images": ["a.png"]}
-    [fields] = load("alpaca").to_records(row)
+    [fields] = load_format("alpaca").to_records(row)
     assert fields["instruction"] == row["instruction"]
-    assert load("alpaca").from_record(complete(fields, "alpaca", "")) == row
-    two = complete({**fields, "images": ["a.png", "b.png"]}, "alpaca", "")
-    with pytest.raises(RowError, match="1 <image> marks for 2 images"):
-        load("alpaca").from_record(two)
+    assert load_format("alpaca").from_record(complete_record(fields, "alpaca", "")) == row
+    two = complete_record({**fields, "images": ["a.png", "b.png"]}, "alpaca", "")
+    with pytest.raises(RowError, match="1 <image> placeholders for 2 images"):
+        load_format("alpaca").from_record(two)
 
 
 # --- properties ---
 
-# Marks in the text have their own test above: as many as there are images, or a refusal.
+# Placeholders in the text have a separate test above: one for each image, or an error.
 texts = st.text(st.characters(codec="utf-8"), max_size=12).filter(lambda t: "<image>" not in t)
 questions = texts.filter(str.strip)
 numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -694,16 +697,18 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
-own_names = {"instruction", "input", "output", "system", "history", "images"}
-own_names |= {"messages", "conversations", "prompt", "completion"}
-columns = st.dictionaries(texts.filter(lambda key: key not in own_names), json_values, max_size=3)
+format_columns = {"instruction", "input", "output", "system", "history", "images"}
+format_columns |= {"messages", "conversations", "prompt", "completion"}
+columns = st.dictionaries(
+    texts.filter(lambda key: key not in format_columns), json_values, max_size=3
+)
 exchanges = st.lists(st.tuples(texts, texts), max_size=2)
 images = st.lists(questions, max_size=2)
 
 
 @st.composite
 def fields(draw):
-    """Everything that a record can hold beside steps."""
+    """All parts of a record but steps."""
     parts = {"instruction": draw(questions), "input": draw(texts), "output": draw(texts)}
     for key, values in (("system", texts), ("images", images), ("metadata", columns)):
         if value := draw(values):
@@ -714,30 +719,30 @@ def fields(draw):
 
 
 def turns(row, role, text, user, assistant):
-    said = [pair for q, a in row.pop("history", []) for pair in ((user, q), (assistant, a))]
-    said.append((user, row.pop("instruction")))
+    found = [pair for q, a in row.pop("history", []) for pair in ((user, q), (assistant, a))]
+    found.append((user, row.pop("instruction")))
     if answer := row.pop("output"):
-        said.append((assistant, answer))
-    return [{role: who, text: what} for who, what in said]
+        found.append((assistant, answer))
+    return [{role: name, text: content} for name, content in found]
 
 
-def rows_of(name, parts):
-    """Return a row of the format as its publishers write it."""
+def published_row(name, parts):
+    """Return a row of the format as datasets publish it."""
     row = {**parts.pop("metadata", {}), **parts}
-    marks = "<image>" * len(row.get("images", ()))
+    placeholders = "<image>" * len(row.get("images", ()))
     if name in ("alpaca", "sharegpt"):
         if "history" in row:
-            row["history"][0][0] = marks + row["history"][0][0]
+            row["history"][0][0] = placeholders + row["history"][0][0]
         else:
-            row["instruction"] = marks + row["instruction"]
+            row["instruction"] = placeholders + row["instruction"]
     if name == "alpaca":
         return row
     del row["input"]
     if name == "sharegpt":
         return row | {"conversations": turns(row, "from", "value", "human", "gpt")}
     if name == "prompt-completion":
-        own = {"prompt": row["instruction"], "completion": row["output"]}
-        return {key: row[key] for key in row if key not in own_names} | own
+        texts = {"prompt": row["instruction"], "completion": row["output"]}
+        return {key: row[key] for key in row if key not in format_columns} | texts
     system = row.pop("system", None)
     messages = [{"role": "system", "content": system}] if system else []
     return row | {"messages": messages + turns(row, "role", "content", "user", "assistant")}
@@ -745,21 +750,21 @@ def rows_of(name, parts):
 
 @pytest.mark.parametrize("name", EXPORTS)
 @given(parts=fields())
-def test_what_was_imported_is_exported_as_it_was(name, parts):
-    row = rows_of(name, parts)
-    [found] = load(name).to_records(row)
-    record = complete(found, name, "x")
+def test_an_imported_row_is_exported_unchanged(name, parts):
+    row = published_row(name, parts)
+    [found] = load_format(name).to_records(row)
+    record = complete_record(found, name, "x")
     assert schema("record").is_valid(record), schema("record").problems(record)
-    assert load(name).from_record(record) == row
+    assert load_format(name).from_record(record) == row
 
 
 @pytest.mark.parametrize("name", EXPORTS)
 @given(parts=fields())
-def test_what_was_exported_is_imported_with_all_its_text(name, parts):
+def test_an_exported_record_is_imported_with_all_its_text(name, parts):
     if name == "prompt-completion":
         parts = {key: parts[key] for key in parts if key not in ("system", "history", "images")}
-    record = complete(parts, "record", "x")
-    [found] = load(name).to_records(load(name).from_record(record))
+    record = complete_record(parts, "record", "x")
+    [found] = load_format(name).to_records(load_format(name).from_record(record))
     if name != "alpaca" and parts["input"]:
         parts["instruction"] += "\n" + parts["input"]
         parts["input"] = ""
@@ -768,7 +773,7 @@ def test_what_was_exported_is_imported_with_all_its_text(name, parts):
 
 @st.composite
 def damaged_rows(draw):
-    """A good row of some format with one part of it replaced, or a column added."""
+    """A valid row of some format with one part replaced, or a column added."""
     _, row, _ = draw(st.sampled_from(CASES))
     return draw(damaged(row))
 
@@ -788,20 +793,20 @@ def damaged(draw, value):
 def test_any_value_becomes_records_or_a_row_error(value):
     before = json.dumps(value)
     for name in FORMATS:
-        form = load(name)
-        assert form.matches(value) in (True, False)
-        for item in form.items(value):
+        tried = load_format(name)
+        assert tried.matches(value) in (True, False)
+        for item in tried.items(value):
             try:
-                found = form.to_records(item)
+                found = tried.to_records(item)
             except RowError:
                 continue
             for parts in found:
-                record = complete(parts, name, "x")
+                record = complete_record(parts, name, "x")
                 assert schema("record").is_valid(record), schema("record").problems(record)
                 assert list(record) == [key for key in RECORD_KEYS if key in record]
                 for export in EXPORTS:
                     try:
-                        json.dumps(load(export).from_record(record))
+                        json.dumps(load_format(export).from_record(record))
                     except RowError:
                         continue
     assert json.dumps(value) == before
@@ -842,20 +847,22 @@ REAL = [
 
 @real_data
 @pytest.mark.parametrize(("name", "path", "read", "count"), REAL)
-def test_published_data_comes_in_whole(name, path, read, count):
+def test_published_data_is_imported_completely(name, path, read, count):
     rows = read(DATA / path)
-    assert guess(rows[0], path) == name
-    records = [complete(f, name, path) for row in rows for f in load(name).to_records(row)]
+    assert guess_format(rows[0], path) == name
+    records = [
+        complete_record(f, name, path) for row in rows for f in load_format(name).to_records(row)
+    ]
     assert len(records) == count
     assert all(map(schema("record").is_valid, records))
 
 
 @real_data
-def test_all_of_flancot_comes_in_whole():
+def test_all_of_flancot_is_imported():
     count = 0
     for path in sorted((DATA / "flancot").glob("*.tsv")):
         for line in text_lines(path):
-            [fields] = load("flancot").to_records(line)
+            [fields] = load_format("flancot").to_records(line)
             parts = (fields["instruction"], fields["output"], fields["metadata"]["rationale"])
             assert "\t".join(parts).replace("\n", "\\n") == line
             count += 1
@@ -867,7 +874,7 @@ def test_the_empty_item_of_seqeval_is_refused():
     refused = []
     for number, row in enumerate(json_array(DATA / "seqeval" / "seqEval.json")):
         try:
-            [fields] = load("alpaca").to_records(row)
+            [fields] = load_format("alpaca").to_records(row)
             assert fields["metadata"] == {"iteration": row["iteration"]}
         except RowError as error:
             refused.append((number, error.field))
@@ -876,10 +883,10 @@ def test_the_empty_item_of_seqeval_is_refused():
 
 @real_data
 @pytest.mark.parametrize("code", ["ar", "de", "en", "es", "ru", "zh"])
-def test_every_question_of_xquad_comes_in_with_its_span(code):
+def test_every_question_of_xquad_is_imported_with_its_span(code):
     document = json_array(DATA / "xquad" / f"xquad.{code}.json")
-    xquad = load("xquad")
-    assert guess(document, "xquad") == "xquad"
+    xquad = load_format("xquad")
+    assert guess_format(document, "xquad") == "xquad"
     count = 0
     for item in xquad.items(document):
         [fields] = xquad.to_records(item)
@@ -892,7 +899,7 @@ def test_every_question_of_xquad_comes_in_with_its_span(code):
 @real_data
 def test_gsm8k_keeps_the_answer_and_cleans_the_rationale():
     for row in json_lines(DATA / "gsm8k" / "test.jsonl"):
-        [fields] = load("gsm8k").to_records(row)
+        [fields] = load_format("gsm8k").to_records(row)
         assert fields["metadata"]["answer"] == row["answer"]
         assert row["answer"].endswith(f"\n#### {fields['output']}")
         assert "<<" not in fields["metadata"]["rationale"]

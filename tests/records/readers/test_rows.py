@@ -1,4 +1,4 @@
-"""The readers: whatever the bytes, every row has a fate and no traceback shows."""
+"""The readers: for any bytes, every row is counted and no exception escapes."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from seqit.errors import SeqitError
 from seqit.records.parquet import ParquetRecords
-from seqit.records.readers import rows as stream
+from seqit.records.readers import rows as readers
 from seqit.records.readers import split
 from seqit.records.run_stats import RunStats, StrictError
 from seqit.stores import sources
@@ -27,7 +27,7 @@ JSONL = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
 def read(path: Path, *, strict: bool = False):
     rejects: list[dict] = []
     stats = RunStats("test", rejects.append, strict)
-    rows = list(stream.read_records([str(path)], stats))
+    rows = list(readers.read_records([str(path)], stats))
     stats.written = len(rows)
     stats.close()
     return [row.value for row in rows], rejects
@@ -88,15 +88,15 @@ def test_parquet_gives_the_same_records(pack, path):
     assert read(path(pack(parquet_bytes(expected)))) == (expected, [])
 
 
-def test_a_record_that_passes_is_byte_for_byte_what_came(path):
+def test_a_valid_record_keeps_its_bytes(path):
     line = b'{"id": "a", "instruction":"x","input":"","output":"","lineage":{"root":"a","iteration":0,"operation":"seed"}}'  # fmt: skip  # noqa: E501
-    (row,) = stream.read_records([str(path(line + b"\n"))], RunStats("test"))
+    (row,) = readers.read_records([str(path(line + b"\n"))], RunStats("test"))
     assert row.raw == line
 
 
 BROKEN = {
-    "cut gzip": (gzip.compress(JSONL)[:-40], "ends before its end mark"),
-    "cut zstd": (zstandard.compress(JSONL)[:-20], "ends before its end mark"),
+    "cut gzip": (gzip.compress(JSONL)[:-40], "ends before its end marker"),
+    "cut zstd": (zstandard.compress(JSONL)[:-20], "ends before its end marker"),
     "damaged gzip": (gzip.compress(JSONL)[:200] + b"damage" * 50, "compressed data is damaged"),
     "garbage after gzip": (gzip.compress(JSONL) + b"garbage", "not compressed"),
     "cut array": (json.dumps(ROWS).encode()[:5000], "not closed"),
@@ -108,20 +108,20 @@ BROKEN["utf-16"] = (JSONL.decode().encode("utf-16"), "UTF-16")
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_source_has_its_sentence_and_the_good_rows_go_on(fault, path):
-    content, says = BROKEN[fault]
+def test_a_broken_source_has_a_message_and_its_good_rows_are_read(fault, path):
+    content, message = BROKEN[fault]
     records, rejects = read(path(content))
     assert rejects[-1]["reason"] == "broken-source"
-    assert says in rejects[-1]["message"]
+    assert message in rejects[-1]["message"]
     good = {r["output"] for r in ROWS}
     assert all(r["output"] in good | {""} for r in records)
     if fault in ("cut gzip", "cut array", "garbage after gzip"):
         assert len(records) > 10
-    with pytest.raises(StrictError, match=says):
+    with pytest.raises(StrictError, match=message):
         read(path(content), strict=True)
 
 
-def test_one_bad_row_does_not_harm_its_neighbours(path):
+def test_one_bad_row_does_not_affect_its_neighbours(path):
     rows = [b'{"instruction":"a"}', b"{oops", b'{"instruction":"b"}']
     for content in (b"\n".join(rows), b"[" + b",\n".join(rows).replace(b"oops", b"oops}") + b"]"):
         records, rejects = read(path(content))
@@ -130,7 +130,7 @@ def test_one_bad_row_does_not_harm_its_neighbours(path):
         assert rejects[0]["raw"].startswith("{oops")
 
 
-def test_a_line_without_end_is_refused_without_being_held(path, monkeypatch):
+def test_a_row_that_is_too_long_is_refused(path, monkeypatch):
     monkeypatch.setattr(split, "MAX_ROW", 1000)
     long = b'{"instruction":"' + b"x" * 600_000 + b'"}\n'
     records, rejects = read(path(long + JSONL))
@@ -141,7 +141,7 @@ def test_a_line_without_end_is_refused_without_being_held(path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "message"),
     [
         ({"instruction": 3}, "instruction: expected text, found the number 3"),
         ({"instruction": ""}, "must not be empty"),
@@ -154,10 +154,10 @@ def test_a_line_without_end_is_refused_without_being_held(path, monkeypatch):
         (None, "expected an object"),
     ],
 )
-def test_an_invalid_row_names_the_field_and_the_remedy(row, says, path):
+def test_an_invalid_row_names_the_field_and_what_to_do(row, message, path):
     records, rejects = read(path(json.dumps(row).encode()))
     assert not records
-    assert says in rejects[0]["message"]
+    assert message in rejects[0]["message"]
 
 
 def test_null_counts_as_absent(path):
@@ -178,10 +178,10 @@ def test_null_counts_as_absent(path):
     st.sampled_from([bytes, gzip.compress, zstandard.compress]),
     st.integers(1, 40),
 )  # fmt: skip
-def test_any_bytes_and_every_row_is_accounted_for(path, content, pack, chunk):
+def test_every_row_of_any_bytes_is_counted(path, content, pack, chunk):
     target = path(pack(content))
-    with mock.patch.object(sources, "CHUNK", chunk):  # rows then straddle the reads
-        records, rejects = read(target)  # closes the account: it must balance
+    with mock.patch.object(sources, "CHUNK", chunk):  # rows then span several reads
+        records, rejects = read(target)  # checks that the counts add up
     assert all(record["instruction"] for record in records)
     assert all(reject["message"] for reject in rejects)
 

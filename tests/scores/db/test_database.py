@@ -1,4 +1,4 @@
-"""seqit.scores: views, the lock, the outputs and the errors of seqit sql."""
+"""seqit sql: views, read-only access, output formats and error messages."""
 
 import csv
 import gzip
@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from seqit.errors import SeqitError, UsageError
 from seqit.records.parquet import ParquetRecords
 from seqit.records.validation import schema
-from seqit.scores.db.columns import columns, kind_of
+from seqit.scores.db.columns import columns, view_for
 from seqit.scores.db.database import Database
-from seqit.scores.report.output import FORMATS, SHOWN, render, visible
+from seqit.scores.report.output import FORMATS, MAX_ROWS, escape_unprintable, render
 
 RECORDS: list[dict[str, Any]] = [
     {
@@ -77,7 +77,7 @@ def zstd(content: bytes) -> bytes:
     return zstandard.compress(content)
 
 
-FORMS: dict[str, Callable[[list[Any]], bytes]] = {
+ENCODERS: dict[str, Callable[[list[Any]], bytes]] = {
     "lines": lines,
     "array": orjson.dumps,
     "indented array": lambda rows: json.dumps(rows, indent=2).encode(),
@@ -91,7 +91,7 @@ FORMS: dict[str, Callable[[list[Any]], bytes]] = {
 
 
 @pytest.fixture
-def give(tmp_path: Path) -> Callable[..., str]:
+def save(tmp_path: Path) -> Callable[..., str]:
     def write(content: bytes | list[Any], name: str = "records.jsonl") -> str:
         path = tmp_path / name
         path.write_bytes(lines(content) if isinstance(content, list) else content)
@@ -113,20 +113,20 @@ def clean(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value is not None}
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_records_come_back_as_they_were_whatever_the_file(
-    form: str, give: Callable[..., str]
+@pytest.mark.parametrize("form", ENCODERS)
+def test_records_are_read_unchanged_from_every_file_format(
+    form: str, save: Callable[..., str]
 ) -> None:
-    name = give(FORMS[form](RECORDS), "it's [odd]*.txt")  # the ending says nothing
+    name = save(ENCODERS[form](RECORDS), "it's [odd]*.txt")  # the ending is ignored
     found = fetch("SELECT * EXCLUDE (file) FROM records ORDER BY id", name)
     assert [clean(row) for row in found] == RECORDS
     assert list(found[0]) == list(schema("record").document["properties"])
     assert fetch("SELECT DISTINCT file FROM records", name) == [{"file": name}]
 
 
-def test_columns_have_the_types_of_the_schema_in_every_form(give: Callable[..., str]) -> None:
+def test_columns_have_the_types_of_the_schema_in_every_format(save: Callable[..., str]) -> None:
     for number, form in enumerate(("lines", "parquet")):
-        with Database([give(FORMS[form](RECORDS[1:]), str(number))]) as database:
+        with Database([save(ENCODERS[form](RECORDS[1:]), str(number))]) as database:
             types = {name: str(kind) for name, kind in database.views()["records"].items()}
         assert (
             types["steps"]
@@ -138,12 +138,12 @@ def test_columns_have_the_types_of_the_schema_in_every_form(give: Callable[..., 
         assert list(types) == [*columns("records"), "file"]
 
 
-def test_kinds_are_told_apart_and_files_of_one_kind_united(give: Callable[..., str]) -> None:
+def test_files_of_one_kind_are_united_in_one_view(save: Callable[..., str]) -> None:
     names = [
-        give(RECORDS[:1], "a.jsonl"),
-        give(parquet(RECORDS[1:]), "b.parquet"),
-        give([REJECT], "rejects.jsonl"),
-        give(json.dumps(MANIFEST, indent=2).encode(), "manifest.json"),
+        save(RECORDS[:1], "a.jsonl"),
+        save(parquet(RECORDS[1:]), "b.parquet"),
+        save([REJECT], "rejects.jsonl"),
+        save(json.dumps(MANIFEST, indent=2).encode(), "manifest.json"),
     ]
     with Database(names) as database:
         assert sorted(database.views()) == ["manifests", "records", "rejects"]
@@ -160,12 +160,12 @@ def test_kinds_are_told_apart_and_files_of_one_kind_united(give: Callable[..., s
     ]
 
 
-def test_other_files_become_views_of_their_own_name(give: Callable[..., str]) -> None:
+def test_other_files_become_views_named_after_the_file(save: Callable[..., str]) -> None:
     names = [
-        give([{"a": 1}, {"a": "x", "b": {"c": 2}}], "1st run.jsonl.gz"),
-        give([{"a": 5}], "1st-run.json"),
-        give([{"instruction": "raw"}], "records.jsonl"),
-        give(b"[1]\n[2]\n", "lists.jsonl"),
+        save([{"a": 1}, {"a": "x", "b": {"c": 2}}], "1st run.jsonl.gz"),
+        save([{"a": 5}], "1st-run.json"),
+        save([{"instruction": "raw"}], "records.jsonl"),
+        save(b"[1]\n[2]\n", "lists.jsonl"),
     ]
     with Database(names) as database:
         assert list(database.views()) == ["_1st_run", "_1st_run_2", "records_2", "lists"]
@@ -173,16 +173,16 @@ def test_other_files_become_views_of_their_own_name(give: Callable[..., str]) ->
     assert fetch("SELECT instruction FROM records_2", *names) == [{"instruction": "raw"}]
 
 
-def test_an_empty_file_holds_no_rows_of_any_kind(give: Callable[..., str]) -> None:
-    empty = give(b"", "rejects.jsonl")
+def test_an_empty_file_has_no_rows_of_any_kind(save: Callable[..., str]) -> None:
+    empty = save(b"", "rejects.jsonl")
     assert fetch("SELECT count(*) AS n FROM rejects", empty) == [{"n": 0}]
     assert fetch("SELECT lineage.operation AS o FROM records", empty) == []
-    names = [empty, give(RECORDS, "a.jsonl")]
+    names = [empty, save(RECORDS, "a.jsonl")]
     assert fetch("SELECT count(*) AS n FROM records", *names) == [{"n": 2}]
     assert run("FROM rejects", empty, form="csv") == ",".join([*columns("rejects"), "file"]) + "\n"
 
 
-def test_a_pipe_is_read_once_into_a_file(give: Callable[..., str]) -> None:
+def test_a_pipe_is_read_once_into_a_file(save: Callable[..., str]) -> None:
     reader, writer = os.pipe()
     os.write(writer, gzip.compress(lines(RECORDS)))
     os.close(writer)
@@ -192,14 +192,14 @@ def test_a_pipe_is_read_once_into_a_file(give: Callable[..., str]) -> None:
         os.close(reader)
 
 
-def test_a_kind_is_told_by_all_required_and_no_unknown_keys() -> None:
+def test_a_view_needs_all_required_and_no_unknown_keys() -> None:
     required = schema("record").document["required"]
-    assert kind_of(required) == "records"
-    assert kind_of([*required, "surprise"]) is None
-    assert kind_of(required[1:]) is None
+    assert view_for(required) == "records"
+    assert view_for([*required, "surprise"]) is None
+    assert view_for(required[1:]) is None
 
 
-# The lock. PATH stands for a file that was given, OTHER for one that was not.
+# Read-only access. PATH stands for a given file, OTHER for another one.
 COPY = "COPY (SELECT 1) TO 'PATH' (USE_TMP_FILE false)"
 ATTACKS = [
     COPY,
@@ -247,23 +247,23 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_query_reads_what_was_given_and_nothing_else(
-    attack: str, give: Callable[..., str], tmp_path: Path
+def test_a_query_reads_the_given_files_and_nothing_else(
+    attack: str, save: Callable[..., str], tmp_path: Path
 ) -> None:
     secret_of_this_test = {"a": [1]}
-    name, other = give(RECORDS), give(b"secret\n", "other.csv")
+    name, other = save(RECORDS), save(b"secret\n", "other.csv")
     content = Path(name).read_bytes()
     with Database([name]) as database:
-        # The path under which the database has the file, which a query can find out.
+        # The path of the staged file, which a query can find out.
         path = database.query("SELECT current_setting('allowed_paths')[1]")
-        staged = next(path.texts())[0]
+        staged = next(path.text_rows())[0]
         assert staged
         query = attack.replace("PATH", staged).replace("OTHER", other)
         query = query.replace("FOLDER", str(tmp_path / "new"))
         with pytest.raises(SeqitError) as caught:
             list(render(database.query(query), "jsonl"))
         assert "secret" not in str(caught.value).replace("secret_of_this_test", "")
-        assert len(list(database.query("FROM records").texts())) == 2
+        assert len(list(database.query("FROM records").text_rows())) == 2
     assert Path(name).read_bytes() == content
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.csv", "records.jsonl"]
     assert secret_of_this_test == {"a": [1]}
@@ -287,8 +287,8 @@ def test_a_query_reads_what_was_given_and_nothing_else(
         "SELECT now(), uuid(), 'x'::BLOB, INTERVAL 1 DAY, sum(1), 1 AS a, 2 AS a",
     ],
 )
-def test_every_reading_query_works_in_every_format(query: str, give: Callable[..., str]) -> None:
-    name = give(RECORDS)
+def test_every_reading_query_works_in_every_format(query: str, save: Callable[..., str]) -> None:
+    name = save(RECORDS)
     for form in FORMATS:
         with Database([name]) as database:
             assert b"".join(render(database.query(query), form))
@@ -324,16 +324,16 @@ r2,seed,"{""root"":""r2"",""iteration"":0,""operation"":""seed""}",5,Be kind.
 
 
 @pytest.mark.parametrize("form", GOLDEN)
-def test_each_output(form: str, give: Callable[..., str]) -> None:
-    assert run(QUERY, give(RECORDS), form=form) == GOLDEN[form]
+def test_each_output_format(form: str, save: Callable[..., str]) -> None:
+    assert run(QUERY, save(RECORDS), form=form) == GOLDEN[form]
 
 
-def test_parquet_output_keeps_types_and_is_read_again(
-    give: Callable[..., str], tmp_path: Path
+def test_parquet_output_keeps_types_and_can_be_read_again(
+    save: Callable[..., str], tmp_path: Path
 ) -> None:
     from pyarrow import parquet as pq
 
-    name = give(RECORDS)
+    name = save(RECORDS)
     target = tmp_path / "out.parquet"
     with Database([name]) as database:
         query = "SELECT * EXCLUDE (file) FROM records ORDER BY id"
@@ -343,8 +343,8 @@ def test_parquet_output_keeps_types_and_is_read_again(
     assert [clean(row) for row in again] == RECORDS
 
 
-def test_the_same_query_gives_the_same_bytes(give: Callable[..., str]) -> None:
-    name = give([RECORDS[0] | {"id": f"r{i}"} for i in range(500)])
+def test_the_same_query_gives_the_same_bytes(save: Callable[..., str]) -> None:
+    name = save([RECORDS[0] | {"id": f"r{i}"} for i in range(500)])
     for form in FORMATS:
         query = "SELECT id, metadata FROM records ORDER BY id"
         assert run_bytes(query, name, form) == run_bytes(query, name, form)
@@ -358,8 +358,8 @@ def run_bytes(query: str, name: str, form: str) -> bytes:
 HOSTILE = "\x1b]0;title\x07\x1b[2J|*a*`b`\r\n<script>\u202egnp\x00$x$ [l](u)"
 
 
-def test_hostile_text_drives_neither_terminal_nor_page(give: Callable[..., str]) -> None:
-    name = give([RECORDS[1] | {"output": HOSTILE}])
+def test_hostile_text_is_escaped_for_terminal_and_page(save: Callable[..., str]) -> None:
+    name = save([RECORDS[1] | {"output": HOSTILE}])
     query = "SELECT output AS o FROM records"
     table = run(query, name, form="table", width=200)
     assert all(line.isprintable() for line in table.splitlines())
@@ -375,25 +375,25 @@ def test_hostile_text_drives_neither_terminal_nor_page(give: Callable[..., str])
 
 
 @given(st.text())
-def test_visible_text_is_printable(text: str) -> None:
-    assert visible(text).isprintable()
+def test_escaped_text_is_printable(text: str) -> None:
+    assert escape_unprintable(text).isprintable()
 
 
-def test_null_empty_and_not_finite_are_told_apart(give: Callable[..., str]) -> None:
+def test_null_empty_and_not_finite_values_differ(save: Callable[..., str]) -> None:
     query = "SELECT NULL AS a, '' AS b, 'nan'::DOUBLE AS c, ['inf'::DOUBLE, 1.5] AS d, 0.1 AS e"
-    name = give(RECORDS)
+    name = save(RECORDS)
     assert run(query, name, form="csv") == 'a,b,c,d,e\n,"",nan,"[null,1.5]",0.1\n'
     assert fetch(query, name) == [{"a": None, "b": "", "c": None, "d": [None, 1.5], "e": 0.1}]
     assert run("SELECT NULL AS a", name, form="csv") == 'a\n""\n'
 
 
 def test_a_long_result_is_counted_and_wide_characters_take_two_columns(
-    give: Callable[..., str],
+    save: Callable[..., str],
 ) -> None:
-    name = give([RECORDS[1] | {"id": f"{i:04}", "output": "日本語" * 9} for i in range(1200)])
+    name = save([RECORDS[1] | {"id": f"{i:04}", "output": "日本語" * 9} for i in range(1200)])
     query = "SELECT id, output AS o, 1 AS x FROM records ORDER BY id"
     table = run(query, name, form="table", width=30).splitlines()
-    assert len(table) == SHOWN + 3
+    assert len(table) == MAX_ROWS + 3
     assert table[2] == "0000  日本語日本語日本語日…  1"
     assert table[-1] == "(100 of 1,200 rows; csv and jsonl hold all of them)"
     assert run("SELECT 1 AS x", name, form="table").endswith("(1 row)\n")
@@ -403,7 +403,7 @@ def test_a_long_result_is_counted_and_wide_characters_take_two_columns(
     ("query", "message"),
     [
         ("SELEC 1", "The query is not SQL: syntax error"),
-        ("", "can only read.*this is none"),
+        ("", "can only read.*this has no statements"),
         (
             "SELECT operation FROM records",
             r"no column 'operation' \(did you mean lineage.operation",
@@ -414,16 +414,16 @@ def test_a_long_result_is_counted_and_wide_characters_take_two_columns(
         ),
         (
             "FROM rejects",
-            r"No rejects given: give a file of rejects\. The files given hold: records",
+            r"No rejects given: give a file of rejects\. The files given contain: records",
         ),
         ("FROM recods", r"no view 'recods' \(did you mean 'records'"),
         ("SELECT upper(1, 2)", r"No function matches.*Candidate functions: upper"),
         ("SELECT 'x'::BIGINT FROM records", "Could not convert string 'x'"),
     ],
 )
-def test_a_bad_query_gets_a_sentence(query: str, message: str, give: Callable[..., str]) -> None:
+def test_a_bad_query_gets_a_message(query: str, message: str, save: Callable[..., str]) -> None:
     with pytest.raises(SeqitError, match=message):
-        run(query, give(RECORDS))
+        run(query, save(RECORDS))
 
 
 @pytest.mark.parametrize(
@@ -442,31 +442,31 @@ def test_a_bad_query_gets_a_sentence(query: str, message: str, give: Callable[..
         (lines(RECORDS).decode().encode("utf-16"), r"x\.jsonl: the file is UTF-16"),
     ],
 )
-def test_a_bad_file_gets_a_sentence(content: bytes, message: str, give: Callable[..., str]) -> None:
+def test_a_bad_file_gets_a_message(content: bytes, message: str, save: Callable[..., str]) -> None:
     with pytest.raises(SeqitError, match=message):
-        run("FROM records", give(content, "x.jsonl"))
+        run("FROM records", save(content, "x.jsonl"))
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_files_and_directories(tmp_path: Path) -> None:
     with pytest.raises(SeqitError, match="no such file"):
         Database([str(tmp_path / "none.jsonl")])
     with pytest.raises(SeqitError, match="is a directory"):
         Database([str(tmp_path)])
 
 
-def test_an_unknown_format_names_the_known_ones(give: Callable[..., str]) -> None:
+def test_an_unknown_format_names_the_known_ones(save: Callable[..., str]) -> None:
     with pytest.raises(UsageError, match="table, csv, jsonl, markdown, parquet"):
-        run("SELECT 1", give(RECORDS), form="xml")
+        run("SELECT 1", save(RECORDS), form="xml")
 
 
-def test_nothing_is_left_behind(
-    give: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_temporary_files_are_removed(
+    save: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    with Database([give(gzip.compress(lines(RECORDS)))]) as database:
+    with Database([save(gzip.compress(lines(RECORDS)))]) as database:
         assert list(render(database.query("FROM records"), "parquet"))
     with pytest.raises(SeqitError):
-        Database([give(b"hello")])
+        Database([save(b"hello")])
     assert list(scratch.iterdir()) == []

@@ -1,4 +1,4 @@
-"""filter --keep: an expression over score files, joined to the rows by id."""
+"""filter --keep: an SQL expression over score files, joined to the rows by id."""
 
 import json
 
@@ -50,8 +50,8 @@ def file(tmp_path):
 
 
 def answers(expression, *files, ids="abcd"):
-    with ScoreFilter(expression, files) as scored:
-        return {each: scored.find(each) for each in ids}
+    with ScoreFilter(expression, files) as score_filter:
+        return {each: score_filter.find(each) for each in ids}
 
 
 EXPECTED = {
@@ -62,7 +62,7 @@ EXPECTED = {
 }
 
 
-def test_long_and_wide_rows_say_the_same(file):
+def test_long_and_wide_rows_give_the_same_answers(file):
     named = [{"name" if k == "metric" else k: v for k, v in row.items()} for row in LONG]
     wide_with_null = [row | {"following": row.get("following")} for row in WIDE]
     for path in (
@@ -90,7 +90,7 @@ def test_long_parquet_and_text(file):
     assert answers("verdict = 'sound'", path, ids="a") == {"a": (True, {"verdict": "sound"})}
 
 
-def test_an_expression_may_look_at_all_scores(file):
+def test_an_expression_may_use_all_scores(file):
     path = file("wide.jsonl", *WIDE)
     found = answers("quality > (SELECT avg(quality) FROM scores)", path, ids="ab")
     assert [answer[0] for answer in found.values()] == [True, False]
@@ -120,7 +120,7 @@ def test_two_values_of_one_score_are_an_error(file):
         ("avg(quality) > 1", "query failed"),
     ],
 )
-def test_what_is_no_expression_over_scores_gets_a_sentence(expression, message, file, tmp_path):
+def test_an_invalid_expression_gets_a_message(expression, message, file, tmp_path):
     path = file("wide.jsonl", *WIDE)
     (tmp_path / "secret.txt").write_text(SECRET)
     written = expression.replace("{file}", str(tmp_path / "secret.txt"))
@@ -133,16 +133,19 @@ def test_what_is_no_expression_over_scores_gets_a_sentence(expression, message, 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"key": "a", "quality": 4}], "has the id of its record; the first has key, quality"),
+        (
+            [{"key": "a", "quality": 4}],
+            "needs the id of its record; the first row has key, quality",
+        ),
         ([{"id": "a", "quality": 4}, {"quality": 4}], "1 scores lack their id"),
     ],
 )
-def test_a_file_that_holds_no_scores_gets_a_sentence(rows, message, file):
+def test_a_file_without_scores_gets_a_message(rows, message, file):
     with pytest.raises(SeqitError, match=message):
         answers("quality > 1", file("s.jsonl", *rows))
 
 
-def test_no_row_is_dropped_in_silence(file, seqit, tmp_path):
+def test_every_row_is_kept_or_rejected(file, seqit, tmp_path):
     rows = file("rows.jsonl", *map(record, "abcd"))
     scores = file("long.jsonl", *LONG)
     args = ("filter", rows, "--keep", KEEP, "--scores", scores)
@@ -156,13 +159,13 @@ def test_no_row_is_dropped_in_silence(file, seqit, tmp_path):
     ]
     assert rejects[0]["evidence"] == {"keep": KEEP, "scores": {"following": 1, "quality": 3}}
     assert "no value of following" in rejects[1]["message"]
-    told = json.loads((tmp_path / "m").read_bytes())
-    assert told["reasons"]["scores"] == {"no-score": 1, "not-kept": 1, "unknown": 1}
-    assert told["counts"]["rules"][f"scores:{KEEP}"] == {"seen": 4, "removed": 3}
+    manifest = json.loads((tmp_path / "m").read_bytes())
+    assert manifest["reasons"]["scores"] == {"no-score": 1, "not-kept": 1, "unknown": 1}
+    assert manifest["counts"]["rules"][f"scores:{KEEP}"] == {"seen": 4, "removed": 3}
 
 
 def test_several_processes_look_scores_up_too(file, seqit):
-    # Enough bytes that workers start.
+    # Large enough for workers to start.
     rows = file("rows.jsonl", *(record(f"{n}", f"{n} " * 400) for n in range(3000)))
     scores = file("scores.jsonl", *({"id": f"{n}", "quality": n % 5} for n in range(2900)))
     args = ("filter", rows, "--no-defaults", "--keep", "quality > 2", "--scores", scores)

@@ -1,4 +1,4 @@
-"""The views over scores: the same numbers as stats.interval, for whatever one asks by."""
+"""The derived views over scores: the same numbers as stats.interval, for every view."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ from seqit.errors import SeqitError
 from seqit.records.validation import schema
 from seqit.scores.compare import compare
 from seqit.scores.db.database import Database
-from seqit.scores.db.views import NAMES
+from seqit.scores.db.views import DERIVED_VIEWS
 from seqit.scores.report.output import render
 from seqit.scores.stats.interval import Estimate, mean_interval
 
 
 def many(seed: int = 1) -> list[dict[str, Any]]:
-    """Return scores of two models, some of them missing, several of a root."""
+    """Return scores of two models, some of them missing, several per root."""
     rng = random.Random(seed)
     rows = []
     for model in ("it", HOSTILE):
@@ -34,11 +34,11 @@ def many(seed: int = 1) -> list[dict[str, Any]]:
             for metric, value in (
                 ("following", float(rng.random() < 0.7)), ("quality", rng.randint(1, 5)),
             ):  # fmt: skip
-                lost = rng.choice(["refused", "unparseable", "failed"])
-                gone = rng.random() < 0.1
+                reason = rng.choice(["refused", "unparseable", "failed"])
+                is_missing = rng.random() < 0.1
                 rows.append(score(
                     **known, metric=metric, judge="openai:judge",
-                    value=None if gone else value, status=lost if gone else "scored",
+                    value=None if is_missing else value, status=reason if is_missing else "scored",
                 ))  # fmt: skip
             rows += [
                 score(
@@ -112,11 +112,11 @@ def test_runs_are_counted(write: Callable[..., str]) -> None:
     found = {row["metric"]: row["runs"] for row in fetch("FROM summary", name)}
     assert found == {"accuracy": 2, "em": 1, "f1": 2, "pass": 0}
     with Database([name]) as database:
-        compared = compare(database).cells.values()
-    assert {cell.task.metric: cell.estimate.runs for cell in compared} == found
+        results = compare(database).results.values()
+    assert {result.task.metric: result.estimate.runs for result in results} == found
 
 
-def test_t_is_good_for_few_roots_and_for_many(write: Callable[..., str]) -> None:
+def test_t_is_accurate_for_few_and_many_roots(write: Callable[..., str]) -> None:
     rows = [
         score(model=f"m{n}", id=f"i{k}", root=f"i{k}", value=1 + k % 7, metric="quality")
         for n in (2, 3, 60, 61, 62, 200)
@@ -127,7 +127,7 @@ def test_t_is_good_for_few_roots_and_for_many(write: Callable[..., str]) -> None
         assert row["high"] == pytest.approx(known.high, rel=1e-7)
 
 
-def test_a_quality_of_1_is_no_share_of_anything(write: Callable[..., str]) -> None:
+def test_a_quality_of_1_is_not_a_share(write: Callable[..., str]) -> None:
     values = {"quality": 1.0, "accuracy": 1.0}
     rows = [
         score(id=f"i{k}", root=f"i{k}", metric=metric, value=value)
@@ -138,15 +138,15 @@ def test_a_quality_of_1_is_no_share_of_anything(write: Callable[..., str]) -> No
     assert low["quality"] == 1 > low["accuracy"] > 0.8
 
 
-def test_rows_come_in_the_order_of_their_keys(write: Callable[..., str]) -> None:
+def test_rows_are_ordered_by_their_keys(write: Callable[..., str]) -> None:
     found = fetch("SELECT model, metric FROM summary WHERE benchmark = 'seqeval'", write(many()))
     keys = [(row["model"], row["metric"]) for row in found]
     assert keys == sorted(keys)
     assert len(keys) == 6
 
 
-def test_planted_answers_measure_the_judge_and_nothing_else(write: Callable[..., str]) -> None:
-    planted = [
+def test_control_items_are_only_in_judge_health(write: Callable[..., str]) -> None:
+    controls = [
         ("quality", "good", 5), ("quality", "good", 3), ("quality", "empty", 1),
         ("quality", "empty", 2), ("quality", "off-topic", 2), ("quality", "off-topic", 5),
         ("quality", "step-dropped", 4), ("quality", "step-dropped", 5),
@@ -156,7 +156,7 @@ def test_planted_answers_measure_the_judge_and_nothing_else(write: Callable[...,
     ]  # fmt: skip
     rows = [score(metric="quality", value=3, judge="j"), score(metric="quality", judge="j",
             id="i2", root="r2", value=None, status="refused")]  # fmt: skip
-    for n, (metric, control, value) in enumerate(planted):
+    for n, (metric, control, value) in enumerate(controls):
         rows.append(score(metric=metric, control=control, value=value, judge="j", id=f"c{n}"))
     name = write(rows)
     assert fetch("SELECT n, mean FROM summary", name) == [{"n": 1, "mean": 3.0}]
@@ -177,8 +177,8 @@ def test_planted_answers_measure_the_judge_and_nothing_else(write: Callable[...,
     assert (row["refused"], row["unparseable"], row["failed"]) == (0.5, 0, 0)
 
 
-def test_judge_health_judges_as_the_judges_own_report(write: Callable[..., str]) -> None:
-    from seqit.evaluate.judges.controls import is_right
+def test_judge_health_agrees_with_the_report_of_seqit_judge(write: Callable[..., str]) -> None:
+    from seqit.evaluate.judges.controls import is_correct
 
     rows, wanted = [], {}
     for metric in ("quality", "quality_weighted", "following", "win", "step"):
@@ -188,13 +188,13 @@ def test_judge_health_judges_as_the_judges_own_report(write: Callable[..., str])
                 row = score(metric=metric, control=control, value=value, judge=f"{value}")
                 row["position"] = 1
                 rows.append(row)
-                wanted[metric, control, f"{value}"] = is_right(row, 2)
+                wanted[metric, control, f"{value}"] = is_correct(row, 2)
     for row in fetch("FROM judge_health", write(rows)):
         right = wanted[row["metric"], row["control"], row["judge"]]
         assert row["wrong"] == (None if right is None else float(not right)), row
 
 
-def test_a_number_without_the_status_scored_is_none(tmp_path: Path) -> None:
+def test_a_number_without_the_status_scored_is_missing(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -208,7 +208,7 @@ def test_a_number_without_the_status_scored_is_none(tmp_path: Path) -> None:
     ]
 
 
-def test_scores_of_several_judges_are_marked(write: Callable[..., str]) -> None:
+def test_scores_of_several_judges_are_flagged(write: Callable[..., str]) -> None:
     name = write([score(judge="a"), score(judge="b"), score(judge="a", metric="em")])
     found = fetch("SELECT metric, several_judges FROM summary", name)
     assert found == [
@@ -263,7 +263,7 @@ def test_a_score_is_traced_to_item_seed_and_training(
     ]
 
 
-def test_following_by_iteration_and_mode_is_one_query(write: Callable[..., str]) -> None:
+def test_following_by_iteration_and_operation_is_one_query(write: Callable[..., str]) -> None:
     rows = many()
     query = (
         "SELECT iteration, operation, avg(value) AS following FROM scores "
@@ -277,7 +277,7 @@ def test_following_by_iteration_and_mode_is_one_query(write: Callable[..., str])
     }
 
 
-def test_without_scores_there_are_no_such_views(write: Callable[..., str]) -> None:
+def test_without_scores_there_are_no_derived_views(write: Callable[..., str]) -> None:
     name = write([record("r1", "r1", "Answer.")], "records.jsonl")
     with Database([name]) as database:
         assert list(database.views()) == ["records"]
@@ -287,10 +287,10 @@ def test_without_scores_there_are_no_such_views(write: Callable[..., str]) -> No
             database.query("FROM summary")
 
 
-def test_a_file_cannot_take_the_name_of_a_view(write: Callable[..., str]) -> None:
-    names = [write(many()), *(write([{"x": 1}], f"{name}.jsonl") for name in NAMES)]
+def test_a_file_cannot_replace_a_view(write: Callable[..., str]) -> None:
+    names = [write(many()), *(write([{"x": 1}], f"{name}.jsonl") for name in DERIVED_VIEWS)]
     with Database(names) as database:
-        assert {*NAMES, *(f"{name}_2" for name in NAMES)} < set(database.views())
+        assert {*DERIVED_VIEWS, *(f"{name}_2" for name in DERIVED_VIEWS)} < set(database.views())
     assert fetch("SELECT x FROM summary_2", *names) == [{"x": 1}]
 
 

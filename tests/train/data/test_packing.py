@@ -1,4 +1,4 @@
-"""Packing: every row in one sequence, no sequence too full, little left empty."""
+"""Packing: every row is in one sequence, no sequence is too long, and little space is wasted."""
 
 import random
 from collections import Counter
@@ -18,10 +18,10 @@ LENGTHS = st.lists(st.integers(1, 64), max_size=60)
 
 
 def best_fit_decreasing(lengths, length):
-    """The same by looking at every open bin: how full the bins are, in the order of opening."""
+    """The reference: look at every open bin, and return how often each content occurs."""
     free, rows = [], []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        fitting = [number for number, left in enumerate(free) if left >= lengths[row]]
+        fitting = [number for number, space in enumerate(free) if space >= lengths[row]]
         if not fitting:
             free.append(length)
             rows.append([])
@@ -33,7 +33,7 @@ def best_fit_decreasing(lengths, length):
 
 
 @given(LENGTHS)
-def test_every_row_is_in_one_bin_that_holds_it(lengths):
+def test_every_row_is_in_one_bin(lengths):
     bins = pack(lengths, 64)
     assert sorted(row for each in bins for row in each) == list(range(len(lengths)))
     assert all(0 < sum(lengths[row] for row in each) <= 64 for each in bins)
@@ -41,7 +41,7 @@ def test_every_row_is_in_one_bin_that_holds_it(lengths):
 
 
 @given(LENGTHS)
-def test_rows_go_where_the_least_is_left_empty(lengths):
+def test_rows_go_into_the_bin_with_the_least_space(lengths):
     bins = pack(lengths, 64)
     assert len(bins) == sum(best_fit_decreasing(lengths, 64).values())
     filled = Counter(sum(lengths[row] for row in each) for each in bins)
@@ -51,7 +51,7 @@ def test_rows_go_where_the_least_is_left_empty(lengths):
 
 
 @given(LENGTHS, st.randoms())
-def test_how_many_bins_there_are_does_not_depend_on_the_order(lengths, rng):
+def test_the_number_of_bins_does_not_depend_on_the_order(lengths, rng):
     shuffled = list(lengths)
     rng.shuffle(shuffled)
     assert len(pack(shuffled, 64)) == len(pack(lengths, 64))
@@ -69,7 +69,7 @@ def test_a_row_that_fits_nowhere_is_refused(size):
         pack([3, size], 8)
 
 
-def test_a_million_rows_are_packed_too():
+def test_a_million_rows_are_packed():
     rng = random.Random(0)
     lengths = [min(2048, max(5, int(rng.lognormvariate(5.2, 0.8)))) for _ in range(1_000_000)]
     assert efficiency(lengths, pack(lengths, 2048), 2048) > 0.999
@@ -83,10 +83,9 @@ def test_flancot_fills_its_sequences(data, seqit):
     texts = [f"{row['instruction']}\n{row['output']}" for row in rows[::10]]
     tokenizer = make_tokenizer(FAMILIES["llama-3"], "words", texts, 8000)
     encoder = TextEncoder(tokenizer, ChatTemplate(None, None), "assistant", "flancot")
-    found = [
-        each
-        for at in range(0, len(rows), 1024)
-        for each in encoder.encode_all(rows[at : at + 1024])
+    lengths = [
+        len(encoded.ids)
+        for start in range(0, len(rows), 1024)
+        for encoded in encoder.encode_all(rows[start : start + 1024])
     ]
-    lengths = [len(each.ids) for each in found]
     assert efficiency(lengths, pack(lengths, 2048), 2048) >= 0.98

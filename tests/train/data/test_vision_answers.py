@@ -1,4 +1,4 @@
-"""What the transformers backend shows a vision model is what the model was trained on."""
+"""The transformers backend gives a vision model the same input as its training."""
 
 import pytest
 
@@ -9,19 +9,19 @@ from support.local_backend import Session
 from support.tiny_vision import draw_images, make_instructblip, make_llava
 
 from seqit.errors import UsageError
-from seqit.llm.chat import chat_of
+from seqit.llm.chat import prompt_messages
 from seqit.llm.providers.local.chat_template import ChatTemplate
 from seqit.llm.providers.local.transformers import TransformersBackend
 from seqit.llm.request import Request, Sampling
 from seqit.records.normalize import normalize
 from seqit.train.data.dataset import Example
-from seqit.train.data.vision import class_of, load_processor
-from seqit.train.data.vision_chat import ChatVision
-from seqit.train.data.vision_instructblip import InstructBlip
+from seqit.train.data.vision import auto_class_for, load_processor
+from seqit.train.data.vision_chat import ChatVisionEncoder
+from seqit.train.data.vision_instructblip import InstructBlipEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
-ENCODERS = {"llava": ChatVision, "instructblip": InstructBlip}
+ENCODERS = {"llava": ChatVisionEncoder, "instructblip": InstructBlipEncoder}
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,8 @@ def kind(request):
     return request.param
 
 
-def asked(record, count=12):
-    return Request(chat_of(record), Sampling(temperature=0, max_new_tokens=count), 0)
+def make_request(record, count=12):
+    return Request(prompt_messages(record), Sampling(temperature=0, max_new_tokens=count), 0)
 
 
 def rows(images):
@@ -53,28 +53,31 @@ def rows(images):
     ]
 
 
-def taught(folder, kind, record):
-    """Return the prompt's tensors as training has them, and how many of its ids are the prompt."""
+def training_input(folder, kind, record):
+    """Return the ids of the prompt, and the tensors of the whole row, as in training."""
     import numpy as np
 
     encoder = ENCODERS[kind](load_processor(folder), ChatTemplate(None, None), "assistant", "tiny")
     encoded = encoder.encode_all([record])[0]
-    end = encoded.targets.index(True)
+    end = encoded.loss_mask.index(True)
     example = Example(
-        np.asarray(encoded.ids, np.int32), np.asarray(encoded.targets), "", tuple(record["images"])
+        np.asarray(encoded.ids, np.int32),
+        np.asarray(encoded.loss_mask),
+        "",
+        tuple(record["images"]),
     )
     return encoded.ids[:end], encoder.collate([[example]]).tensors
 
 
-def test_it_says_what_the_model_says_to_what_it_was_trained_on(kind, folders, images):
+def test_the_answer_is_generated_from_the_training_input(kind, folders, images):
     import torch
 
     session = Session(TransformersBackend(folders[kind], batch_size=4))
-    model = class_of(folders[kind]).from_pretrained(folders[kind]).eval()
-    answers = session.ask([asked(record) for record in rows(images)])
+    model = auto_class_for(folders[kind]).from_pretrained(folders[kind]).eval()
+    answers = session.complete([make_request(record) for record in rows(images)])
     for record, answer in zip(rows(images), answers, strict=True):
-        ids, tensors = taught(folders[kind], kind, record)
-        more = {
+        ids, tensors = training_input(folders[kind], kind, record)
+        image_tensors = {
             key: value
             for key, value in tensors.items()
             if key.startswith(("pixel", "qformer", "image"))
@@ -83,7 +86,7 @@ def test_it_says_what_the_model_says_to_what_it_was_trained_on(kind, folders, im
             made = model.generate(
                 input_ids=torch.tensor([ids]),
                 attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-                **more,
+                **image_tensors,
                 max_new_tokens=12,
                 do_sample=False,
                 pad_token_id=0,
@@ -92,40 +95,40 @@ def test_it_says_what_the_model_says_to_what_it_was_trained_on(kind, folders, im
         tokenizer = load_processor(folders[kind]).tokenizer
         assert answer.prompt_tokens == len(ids)
         assert answer.text == tokenizer.decode(new, skip_special_tokens=True)
-    assert len({answer.text for answer in answers}) > 1  # what is seen or asked decides
+    assert len({answer.text for answer in answers}) > 1  # images or questions have an effect
 
 
-def test_the_batch_decides_nothing(kind, folders, images):
-    requests = [asked(record) for record in rows(images)]
-    together = Session(TransformersBackend(folders[kind], batch_size=6)).ask(requests)
-    alone = Session(TransformersBackend(folders[kind], batch_size=1)).ask(requests)
-    assert together == alone
+def test_answers_do_not_depend_on_the_batch(kind, folders, images):
+    requests = [make_request(record) for record in rows(images)]
+    batched = Session(TransformersBackend(folders[kind], batch_size=6)).complete(requests)
+    single = Session(TransformersBackend(folders[kind], batch_size=1)).complete(requests)
+    assert batched == single
 
 
 def test_a_llava_is_also_asked_without_an_image(folders, images):
     session = Session(TransformersBackend(folders["llava"], batch_size=2))
     text = normalize({"instruction": "Name a river.", "output": "The Rhine."})
-    both = session.ask([asked(text), asked(rows(images)[0])])
-    assert both == [session.ask([asked(each)])[0] for each in (text, rows(images)[0])]
+    both = session.complete([make_request(text), make_request(rows(images)[0])])
+    assert both == [session.complete([make_request(each)])[0] for each in (text, rows(images)[0])]
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(0, "one image and one turn"), (2, "one image and one turn")]
+    ("count", "message"), [(0, "one image and one turn"), (2, "one image and one turn")]
 )
-def test_an_instructblip_takes_one_image(count, said, folders, images):
+def test_an_instructblip_takes_one_image(count, message, folders, images):
     record = {"instruction": "Which colour?", "output": "red", "images": images[:count]}
-    (answer,) = Session(TransformersBackend(folders["instructblip"])).ask(
-        [asked(normalize(record))]
+    (answer,) = Session(TransformersBackend(folders["instructblip"])).complete(
+        [make_request(normalize(record))]
     )
-    assert answer.reason == "bad-request" and said in answer.message
+    assert answer.reason == "bad-request" and message in answer.message
 
 
-def test_an_image_that_is_not_there_is_named(kind, folders, images, tmp_path):
+def test_a_missing_image_is_named(kind, folders, images, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "gone.png")
     record = {"instruction": "Which?", "output": "red", "images": [str(tmp_path / "gone.png")]}
     (tmp_path / "gone.png").unlink()
     session = Session(TransformersBackend(folders[kind]))
-    gone, there = session.ask([asked(normalize(record)), asked(rows(images)[0])])
+    gone, there = session.complete([make_request(normalize(record)), make_request(rows(images)[0])])
     assert gone.reason == "bad-image" and "gone.png" in gone.message
     assert there.text
 
@@ -133,5 +136,5 @@ def test_an_image_that_is_not_there_is_named(kind, folders, images, tmp_path):
 def test_an_instructblip_takes_no_template(folders, tmp_path):
     (tmp_path / "t.jinja").write_text("{{ messages[0].content }}")
     backend = TransformersBackend(folders["instructblip"], chat_template=str(tmp_path / "t.jinja"))
-    with pytest.raises(UsageError, match="takes no chat_template"):
+    with pytest.raises(UsageError, match="has no chat_template"):
         backend.open(lambda answers: None)

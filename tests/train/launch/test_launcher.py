@@ -1,4 +1,4 @@
-"""Ranks as processes: how they start, who is named when one dies, and what else ends then."""
+"""Ranks as processes: how they start, and what happens when one of them dies."""
 
 import os
 import shutil
@@ -22,15 +22,15 @@ from support.training import (
     metrics,
     random_rows,
     train,
-    write_rows,
+    write_prepared,
     write_run,
 )
 
 from seqit.errors import SeqitError, UsageError
 from seqit.train.launch import launcher as launch
-from seqit.train.launch.nodes import commands, read_hostfile
+from seqit.train.launch.nodes import launch_commands, read_hostfile
 from seqit.train.loop import extensions
-from seqit.train.loop.deepspeed_config import Settings, deepspeed_config
+from seqit.train.loop.deepspeed_config import DeepSpeedSettings, deepspeed_config
 from seqit.train.loop.trainer import zero_stage
 from seqit.train.recipe import Launch, Lora, Memory, TrainRecipe
 
@@ -40,7 +40,7 @@ LAUNCH = """
 import sys, orjson
 from pathlib import Path
 from seqit.errors import SeqitError
-from seqit.train.launch import train
+from seqit.train.launch.launcher import train
 from seqit.train.recipe import TrainRecipe
 try:
     train(TrainRecipe.from_dict(orjson.loads(Path(sys.argv[1]).read_bytes())))
@@ -53,18 +53,20 @@ except SeqitError as error:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
-    return make_model(folder / "model"), write_rows(folder / "tokens", random_rows(125))
+    return make_model(folder / "model"), write_prepared(folder / "tokens", random_rows(125))
 
 
 @pytest.fixture(scope="module")
-def alone(base, tmp_path_factory):
-    recipe = make_recipe(*base, tmp_path_factory.mktemp("alone"), max_steps=40, batch=4, zero=2)
+def uninterrupted(base, tmp_path_factory):
+    recipe = make_recipe(
+        *base, tmp_path_factory.mktemp("uninterrupted"), max_steps=40, batch=4, zero=2
+    )
     assert train(recipe, 2) == [0, 0], logs(recipe)
     return recipe
 
 
 def start(recipe):
-    """Start the launcher, as a process."""
+    """Start the launcher as a process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", LAUNCH, str(write_run(recipe))],
@@ -74,18 +76,18 @@ def start(recipe):
     )
 
 
-def ranks_of(launcher):
+def rank_pids(launcher):
     """Return the process ids of the launcher's ranks, in their order."""
     listing = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text()
-    found = {}
+    pids = {}
     for pid in map(int, listing.split()):
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         ranks = [int(v[5:]) for v in environment if v.startswith(b"RANK=")]
-        found |= dict.fromkeys(ranks, pid)
-    return [found[rank] for rank in sorted(found)]
+        pids |= dict.fromkeys(ranks, pid)
+    return [pids[rank] for rank in sorted(pids)]
 
 
-def until_step(recipe, launcher, step):
+def wait_for_step(recipe, launcher, step):
     path = Path(recipe.out) / "metrics.jsonl"
     while launcher.poll() is None:
         if path.exists() and path.read_bytes().count(b"\n") >= step:
@@ -102,106 +104,108 @@ def is_alive(pid):
 
 
 @pytest.mark.slow
-def test_a_dead_rank_is_named_and_the_run_goes_on_after_it_and_after_sigterm(base, alone, tmp_path):
+def test_a_dead_rank_is_named_and_the_run_resumes_after_it_and_after_sigterm(
+    base, uninterrupted, tmp_path
+):
     settings = {"max_steps": 40, "batch": 4, "zero": 2, "every": 2, "ranks": 2}
     recipe = make_recipe(*base, tmp_path / "run", **settings)
     launcher = start(recipe)
-    until_step(recipe, launcher, 4)
-    ranks = ranks_of(launcher)
-    os.kill(ranks[1], signal.SIGKILL)
-    _, told = launcher.communicate(timeout=60)
+    wait_for_step(recipe, launcher, 4)
+    pids = rank_pids(launcher)
+    os.kill(pids[1], signal.SIGKILL)
+    _, stderr = launcher.communicate(timeout=60)
     assert launcher.returncode == 1
-    assert "rank 1 of 2 was killed by SIGKILL, as the kernel does where memory runs out" in told
-    assert "--resume goes on from the newest checkpoint" in told
-    assert not any(map(is_alive, ranks))
+    assert "rank 1 of 2 was killed by SIGKILL, as the kernel does when memory runs out" in stderr
+    assert "--resume continues from the newest checkpoint" in stderr
+    assert not any(map(is_alive, pids))
 
     again = start(recipe)
-    _, told = again.communicate(timeout=60)
-    assert again.returncode == 1 and "holds the checkpoints of a run; go on with it by" in told
+    _, stderr = again.communicate(timeout=60)
+    assert again.returncode == 1
+    assert "contains the checkpoints of a run; continue it with --resume" in stderr
 
-    going = make_recipe(*base, tmp_path / "run", **settings, resume=True)
-    launcher = start(going)
-    until_step(recipe, launcher, len(metrics(recipe)) + 3)
+    resumed = make_recipe(*base, tmp_path / "run", **settings, resume=True)
+    launcher = start(resumed)
+    wait_for_step(recipe, launcher, len(metrics(recipe)) + 3)
     launcher.send_signal(signal.SIGTERM)
-    _, told = launcher.communicate(timeout=60)
-    assert launcher.returncode == 143, told
-    assert "seqit train: goes on after step " in told and "stopped by SIGTERM after step " in told
+    _, stderr = launcher.communicate(timeout=60)
+    assert launcher.returncode == 143, stderr
+    assert "seqit train: resumes after step " in stderr
+    assert "stopped by SIGTERM after step " in stderr
 
-    launcher = start(going)
-    _, told = launcher.communicate(timeout=120)
-    assert launcher.returncode == 0, told
-    assert curve(recipe) == curve(alone)
+    launcher = start(resumed)
+    _, stderr = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, stderr
+    assert curve(recipe) == curve(uninterrupted)
 
 
 @pytest.mark.slow
-def test_an_end_before_the_first_step(base, tmp_path):
+def test_a_stop_before_the_first_step(base, tmp_path):
     launcher = start(make_recipe(*base, tmp_path / "run", max_steps=40, ranks=2))
     while not list(tmp_path.glob("run/logs/rank-00001.log")):
         time.sleep(0.01)
     time.sleep(0.2)
     launcher.send_signal(signal.SIGINT)
-    _, told = launcher.communicate(timeout=60)
-    assert launcher.returncode == 130 and told.endswith("stopped before the first step\n")
+    _, stderr = launcher.communicate(timeout=60)
+    assert launcher.returncode == 130 and stderr.endswith("stopped before the first step\n")
 
 
 @pytest.mark.slow
 def test_ranks_end_with_a_launcher_that_is_killed(base, tmp_path):
     recipe = make_recipe(*base, tmp_path / "run", max_steps=4000, ranks=2)
     launcher = start(recipe)
-    until_step(recipe, launcher, 1)
-    ranks = ranks_of(launcher)
-    assert len(ranks) == 2 and all(map(is_alive, ranks))
+    wait_for_step(recipe, launcher, 1)
+    pids = rank_pids(launcher)
+    assert len(pids) == 2 and all(map(is_alive, pids))
     launcher.kill()
     launcher.communicate()
     deadline = time.monotonic() + 20
-    while any(map(is_alive, ranks)) and time.monotonic() < deadline:
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(is_alive, ranks))
+    assert not any(map(is_alive, pids))
 
 
 @pytest.mark.slow
-def test_ranks_start_again_by_themselves_where_that_is_asked_for(base, alone, tmp_path):
+def test_ranks_are_restarted_if_requested(base, uninterrupted, tmp_path):
     recipe = make_recipe(
         *base, tmp_path / "run", max_steps=40, batch=4, zero=2, every=2, ranks=2, restarts=1
     )
     launcher = start(recipe)
-    until_step(recipe, launcher, 6)
-    os.kill(ranks_of(launcher)[0], signal.SIGKILL)
-    _, told = launcher.communicate(timeout=120)
-    assert launcher.returncode == 0, told
-    assert "rank 0 of 2 was killed by SIGKILL" in told and "the ranks start again" in told
-    assert curve(recipe) == curve(alone)
+    wait_for_step(recipe, launcher, 6)
+    os.kill(rank_pids(launcher)[0], signal.SIGKILL)
+    _, stderr = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, stderr
+    assert "rank 0 of 2 was killed by SIGKILL" in stderr and "restarting the ranks" in stderr
+    assert curve(recipe) == curve(uninterrupted)
 
 
 @pytest.mark.slow
-def test_torchrun_does_the_same(base, alone, tmp_path):
+def test_torchrun_gives_the_same_result(base, uninterrupted, tmp_path):
     recipe = make_recipe(*base, tmp_path / "run", max_steps=40, batch=4, zero=2, ranks=2)
     write_run(recipe)
-    (command,) = commands(recipe)
+    (command,) = launch_commands(recipe)
     done = subprocess.run(
         command, shell=True, capture_output=True, text=True, timeout=200,
         env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert curve(recipe) == curve(alone)
+    assert curve(recipe) == curve(uninterrupted)
 
 
 @pytest.mark.slow
-def test_a_rank_that_breaks_down_shows_the_end_of_its_log(base, tmp_path):
+def test_a_rank_that_crashes_shows_the_end_of_its_log(base, tmp_path):
     recipe = make_recipe(*base, tmp_path / "run", max_steps=2, ranks=1)
     (Path(recipe.model) / "config.json").rename(tmp_path / "config.json")
     try:
-        with pytest.raises(launch.RankFailed, match=r"is a folder without config\.json") as told:
+        with pytest.raises(launch.RankFailed, match=r"is a folder without config\.json") as caught:
             write_run(recipe)
             launch.train(recipe)
     finally:
         (tmp_path / "config.json").rename(Path(recipe.model) / "config.json")
-    assert told.value.exit_code == 1
+    assert caught.value.exit_code == 1
     other = make_recipe(*base, tmp_path / "other", max_steps=2, ranks=1, micro_batch=-1)
     write_run(other)
-    with pytest.raises(
-        launch.RankFailed, match=r"(?s)rank 0 of 1 ended with exit code 1; the end of"
-    ):
+    with pytest.raises(launch.RankFailed, match=r"(?s)rank 0 of 1 exited with code 1; the end of"):
         launch.train(other)
 
 
@@ -215,12 +219,12 @@ def words(command):
 
 def test_the_commands_for_many_nodes(tmp_path, monkeypatch):
     rank = "-m seqit.train.launch.worker '/runs/a b/run.json'"
-    (one,) = map(words, commands(run(ranks=8, restarts=3)))
+    (one,) = map(words, launch_commands(run(ranks=8, restarts=3)))
     assert one == (
         "python -m torch.distributed.run --nnodes=1 --nproc-per-node=8 --standalone "
         f"--max-restarts=3 {rank}"
     )
-    _, each, _, slurm = map(words, commands(run(ranks=8, nodes=4, rendezvous="gpu1:1234")))
+    _, each, _, slurm = map(words, launch_commands(run(ranks=8, nodes=4, rendezvous="gpu1:1234")))
     meets = "--nnodes=4 --nproc-per-node=8 --rdzv-backend=c10d"
     assert each == (
         f"python -m torch.distributed.run {meets} --rdzv-endpoint=gpu1:1234 --rdzv-id='a b' "
@@ -234,30 +238,30 @@ def test_the_commands_for_many_nodes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     hosts = tmp_path / "hosts"
     hosts.write_text("# two nodes\ngpu1 slots=8\n\ngpu2 slots=4  # smaller\n")
-    first, second = map(words, commands(run(hostfile=str(hosts))))
+    first, second = map(words, launch_commands(run(hostfile=str(hosts))))
     assert first.startswith(
         f"ssh gpu1 'cd {tmp_path} && python -m torch.distributed.run --nnodes=2 "
     )
     assert "--nproc-per-node=8" in first and "--nproc-per-node=4" in second
     assert "--rdzv-endpoint=gpu1:29500" in first and "--rdzv-endpoint=gpu1:29500" in second
-    with pytest.raises(UsageError, match="--print-launch says how"):
+    with pytest.raises(UsageError, match="--print-launch prints the commands"):
         launch.train(run(nodes=2))
 
 
 @pytest.mark.parametrize(
     "text", ["gpu1", "gpu1 slots=x", "gpu1 slots=1\ngpu1 slots=2", "gpu1 8", ""]
 )
-def test_a_hostfile_that_is_none(tmp_path, text):
+def test_an_invalid_hostfile(tmp_path, text):
     (tmp_path / "hosts").write_text(text)
-    with pytest.raises(UsageError, match=r"hosts(, line|.* names no host)"):
+    with pytest.raises(UsageError, match=r"hosts(, line|.* contains no host)"):
         read_hostfile(str(tmp_path / "hosts"))
 
 
 def settings(stage=2, offload=None, dtype="bfloat16"):
-    return Settings(stage, offload, dtype, ranks=8, max_grad_norm=1.0)
+    return DeepSpeedSettings(stage, offload, dtype, ranks=8, max_grad_norm=1.0)
 
 
-def test_what_deepspeed_is_told():
+def test_the_configuration_of_deepspeed():
     config = deepspeed_config(settings(3, "cpu"))
     zero = config["zero_optimization"]
     assert zero["stage"] == 3 and zero["offload_param"]["device"] == "cpu"
@@ -280,7 +284,7 @@ def test_what_deepspeed_is_told():
             deepspeed_config(bad)
 
 
-def test_a_file_of_the_users_goes_over_ours_where_the_recipe_does_not_decide(tmp_path):
+def test_the_users_file_overrides_what_the_recipe_does_not_decide(tmp_path):
     file = tmp_path / "ds.json"
     file.write_text(
         '{"zero_optimization": {"stage": "auto", "reduce_bucket_size": 5, "overlap_comm": false},'
@@ -288,16 +292,16 @@ def test_a_file_of_the_users_goes_over_ours_where_the_recipe_does_not_decide(tmp
         '"wall_clock_breakdown": true, "gradient_clipping": "auto"}'
     )
     config = deepspeed_config(settings(), str(file))
-    ours = deepspeed_config(settings())
-    assert config["zero_optimization"] == ours["zero_optimization"] | {
+    default = deepspeed_config(settings())
+    assert config["zero_optimization"] == default["zero_optimization"] | {
         "reduce_bucket_size": 5, "overlap_comm": False}  # fmt: skip
-    assert config.pop("wall_clock_breakdown") and config.keys() == ours.keys()
+    assert config.pop("wall_clock_breakdown") and config.keys() == default.keys()
     for text, match in (
         (
             '{"train_batch_size": 4}',
-            'train_batch_size is the recipe\'s; leave it out, or write "auto"',
+            'the recipe decides train_batch_size; remove it, or set it to "auto"',
         ),
-        ('{"optimizer": {"type": "Adam"}}', "leave out optimizer; the recipe decides it"),
+        ('{"optimizer": {"type": "Adam"}}', "remove optimizer; the recipe decides it"),
         ('{"zero_optimization": {"stage": 1}}', "ZeRO stage 1, but the recipe says 2"),
         ("[]", "is not a JSON object"),
         ("{", "is not JSON"),
@@ -309,7 +313,7 @@ def test_a_file_of_the_users_goes_over_ours_where_the_recipe_does_not_decide(tmp
         deepspeed_config(settings(), str(tmp_path / "no.json"))
 
 
-def test_the_stage_that_is_chosen():
+def test_the_default_stage():
     assert zero_stage(TrainRecipe(), 1) == 1 and zero_stage(TrainRecipe(), 8) == 3
     assert zero_stage(TrainRecipe(lora=Lora()), 8) == 2
     assert zero_stage(TrainRecipe(memory=Memory(zero=1)), 8) == 1
@@ -317,33 +321,35 @@ def test_the_stage_that_is_chosen():
     assert zero_stage(TrainRecipe(memory=Memory(offload="nvme:/x")), 1) == 3
 
 
-def test_nothing_is_compiled_but_for_nvme_and_a_stale_lock_is_no_harm(tmp_path, monkeypatch):
-    assert extensions.environment(None) == extensions.environment("cpu") == {}
+def test_extensions_are_compiled_only_for_nvme_and_despite_a_stale_lock(tmp_path, monkeypatch):
+    assert extensions.build_extensions(None) == extensions.build_extensions("cpu") == {}
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCH_EXTENSIONS_DIR", raising=False)
-    folder = extensions._own_folder()
+    folder = extensions._default_folder()
     (folder / "async_io").mkdir(parents=True)
-    (folder / "async_io" / "lock").touch()  # what a killed process leaves
-    monkeypatch.setattr(extensions, "BUILD", "import os; print(os.environ['TORCH_EXTENSIONS_DIR'])")
-    assert extensions.environment("nvme:/x") == {"TORCH_EXTENSIONS_DIR": str(folder)}
+    (folder / "async_io" / "lock").touch()  # left by a killed process
+    monkeypatch.setattr(
+        extensions, "BUILD_SCRIPT", "import os; print(os.environ['TORCH_EXTENSIONS_DIR'])"
+    )
+    assert extensions.build_extensions("nvme:/x") == {"TORCH_EXTENSIONS_DIR": str(folder)}
     assert not (folder / "async_io" / "lock").exists()
-    monkeypatch.setattr(extensions, "BUILD", "raise SystemExit('libaio is missing')")
+    monkeypatch.setattr(extensions, "BUILD_SCRIPT", "raise SystemExit('libaio is missing')")
     with pytest.raises(
         SeqitError, match=r"cannot be compiled here: libaio is missing\. Use --offload cpu"
     ):
-        extensions.environment("nvme:/x")
+        extensions.build_extensions("nvme:/x")
 
 
-def test_offload_to_the_cpu_changes_no_number(base, alone, tmp_path):
-    """On a machine without a GPU it is the code alone that is tried: all is in the CPU's memory."""
+def test_offload_to_the_cpu_does_not_change_the_results(base, uninterrupted, tmp_path):
+    """Without a GPU this tests only the code: everything is in the CPU's memory anyway."""
     for stage in (2, 3):
         recipe = make_recipe(
             *base, tmp_path / str(stage), max_steps=40, batch=4, zero=stage, offload="cpu", every=20
         )
         assert train(recipe, 2) == [0, 0], logs(recipe)
-        for mine, theirs in zip(curve(recipe), curve(alone), strict=True):
-            assert mine == pytest.approx(theirs, rel=1e-4)
+        for actual, expected in zip(curve(recipe), curve(uninterrupted), strict=True):
+            assert actual == pytest.approx(expected, rel=1e-4)
         shutil.rmtree(Path(recipe.out) / "checkpoints" / "step-00000040")
         assert train(recipe, 2) == [0, 0], logs(recipe)
-        assert "goes on after step 20 of 40" in logs(recipe)
-        assert curve(recipe)[-1] == pytest.approx(curve(alone)[-1], rel=1e-4)
+        assert "resumes after step 20 of 40" in logs(recipe)
+        assert curve(recipe)[-1] == pytest.approx(curve(uninterrupted)[-1], rel=1e-4)

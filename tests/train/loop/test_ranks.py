@@ -1,4 +1,4 @@
-"""One loss for any number of ranks and any stage of ZeRO: that of a plain PyTorch loop."""
+"""Any number of ranks and any ZeRO stage give the loss of a plain PyTorch loop."""
 
 from importlib.util import find_spec
 
@@ -16,11 +16,11 @@ from support.training import (
     metrics,
     random_rows,
     train,
-    weights,
-    write_rows,
+    trained_weights,
+    write_prepared,
 )
 
-from seqit.train.data.sampler import batches
+from seqit.train.data.sampler import BatchSampler
 from seqit.train.recipe import Lora
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -32,11 +32,14 @@ STEPS = 10
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
-    return make_model(folder / "model"), write_rows(folder / "tokens", ROWS)
+    return make_model(folder / "model"), write_prepared(folder / "tokens", ROWS)
 
 
 def plain_loop(model_folder, recipe):
-    """Train without DeepSpeed, packing, ranks or micro-batches: row by row; yield loss and norm."""
+    """Train without DeepSpeed, packing, ranks and micro-batches; yield loss and norm of each step.
+
+    The last item is the state dict of the trained model.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -49,25 +52,25 @@ def plain_loop(model_folder, recipe):
         [{"params": matrices, "weight_decay": tuning.weight_decay},
          {"params": others, "weight_decay": 0.0}], lr=tuning.lr,
     )  # fmt: skip
-    schedule = batches([len(row) for row in ROWS], tuning, recipe.data, 1)
+    sampler = BatchSampler([len(row) for row in ROWS], tuning, recipe.data, 1)
     warmup = 2  # 0.2 of ten steps
     rate = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda k: k / warmup if k < warmup else max(0.0, (STEPS - k) / (STEPS - warmup)),
     )
     for step in range(STEPS):
-        rows = [ROWS[row] for each in schedule.batch(step) for row in each]
+        rows = [ROWS[row] for each in sampler.batch(step) for row in each]
         total = sum(len(row) - max(len(row) // 3, 1) for row in rows)
         loss = 0.0
         for row in rows:
             ids = torch.tensor([row])
             logits = model(ids).logits[0, :-1]
             first = max(len(row) // 3, 1)
-            part = torch.nn.functional.cross_entropy(
+            row_loss = torch.nn.functional.cross_entropy(
                 logits[first - 1 :], ids[0, first:], reduction="sum"
             )
-            (part / total).backward()
-            loss += part.item() / total
+            (row_loss / total).backward()
+            loss += row_loss.item() / total
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), tuning.max_grad_norm)
         yield loss, norm.item()
         optimizer.step()
@@ -100,10 +103,10 @@ def plain(base, tmp_path_factory):
         (3, 3, 2),
     ],
 )
-def test_losses_norms_and_weights_are_a_plain_loops(
+def test_losses_norms_and_weights_equal_those_of_a_plain_loop(
     base, plain, tmp_path, ranks, stage, micro_batch
 ):
-    """Each rank has several micro-batches a step, and some steps have fewer for one rank."""
+    """Each rank has several micro-batches per step, and in some steps one rank has fewer."""
     recipe = make_recipe(*base, tmp_path, zero=stage, micro_batch=micro_batch, **SAME)
     assert train(recipe, ranks) == [0] * ranks, logs(recipe)
     rows = metrics(recipe)
@@ -112,29 +115,29 @@ def test_losses_norms_and_weights_are_a_plain_loops(
     for row, (loss, norm) in zip(rows, expected, strict=True):
         assert row["loss"] == pytest.approx(loss, rel=2e-6)
         assert row["grad_norm"] == pytest.approx(norm, rel=2e-5)
-    assert expected[0][1] > 1  # so clipping was at work
-    for name, tensor in weights(recipe).items():
+    assert expected[0][1] > 1  # the gradient was clipped
+    for name, tensor in trained_weights(recipe).items():
         assert (tensor - state[name]).abs().max() < 2e-5, name
     assert rows[0]["learning_rate"] == 0 and rows[2]["learning_rate"] == 3e-3
     assert rows[-1]["tokens"] == sum(
         len(ROWS[row])
         for step in range(STEPS)
-        for each in batches([len(r) for r in ROWS], recipe.tuning, recipe.data, 1).batch(step)
+        for each in BatchSampler([len(r) for r in ROWS], recipe.tuning, recipe.data, 1).batch(step)
         for row in each
     )
 
 
-def test_not_packed_the_losses_are_a_plain_loops_too(base, tmp_path):
+def test_unpacked_losses_equal_those_of_a_plain_loop(base, tmp_path):
     recipe = make_recipe(*base, tmp_path, packing=False, micro_batch=5, zero=2, **SAME)
     assert train(recipe, 2) == [0, 0], logs(recipe)
     *expected, _ = plain_loop(base[0], recipe)
-    found = [(row["loss"], row["grad_norm"]) for row in metrics(recipe)]
-    for mine, theirs in zip(found, expected, strict=True):
-        assert mine == pytest.approx(theirs, rel=2e-5)
+    results = [(row["loss"], row["grad_norm"]) for row in metrics(recipe)]
+    for actual, reference in zip(results, expected, strict=True):
+        assert actual == pytest.approx(reference, rel=2e-5)
 
 
-def test_bfloat16_keeps_whole_weights_for_the_optimizer(base, plain, tmp_path):
-    """Near the float32 losses; a weight updated in bfloat16 alone would stand still or drift."""
+def test_bfloat16_has_float32_master_weights(base, plain, tmp_path):
+    """The losses are close to float32; weights updated in bfloat16 would stagnate or drift."""
     for ranks, stage in ((1, 0), (1, 1), (2, 3)):
         recipe = make_recipe(*base, tmp_path / str(stage), zero=stage, dtype="bfloat16", **SAME)
         assert train(recipe, ranks) == [0] * ranks, logs(recipe)
@@ -148,20 +151,20 @@ def test_adapters_train_the_same_on_two_ranks_as_on_one(base, tmp_path, ranks, s
     two = make_recipe(*base, tmp_path / "two", lora=Lora(rank=4), max_steps=6, zero=stage)
     assert train(one, 1) == [0], logs(one)
     assert train(two, ranks) == [0] * ranks, logs(two)
-    for mine, theirs in zip(curve(one), curve(two), strict=True):
-        assert mine == pytest.approx(theirs, rel=2e-5)
-    first, second = weights(one), weights(two)
+    for actual, expected in zip(curve(two), curve(one), strict=True):
+        assert actual == pytest.approx(expected, rel=2e-5)
+    first, second = trained_weights(one), trained_weights(two)
     assert first.keys() == second.keys() and all("lora" in name for name in first)
     assert all((first[name] - second[name]).abs().max() < 1e-5 for name in first)
 
 
-def test_the_evaluation_loss_is_the_mean_over_the_targets_of_rows_apart(base, tmp_path):
+def test_the_evaluation_loss_is_the_mean_over_supervised_tokens(base, tmp_path):
     import torch
     from transformers import AutoModelForCausalLM
 
-    held = random_rows(9, seed=1)
-    write_rows(tmp_path / "tokens", ROWS)
-    tokens = write_rows(tmp_path / "tokens", held, "eval")
+    held_out = random_rows(9, seed=1)
+    write_prepared(tmp_path / "tokens", ROWS)
+    tokens = write_prepared(tmp_path / "tokens", held_out, "eval")
     recipe = make_recipe(base[0], tokens, tmp_path / "out", max_steps=3, zero=2)
     recipe = recipe.from_dict(
         recipe.to_dict() | {"data": {"length": LENGTH, "eval": ["held.jsonl"]}}
@@ -170,7 +173,7 @@ def test_the_evaluation_loss_is_the_mean_over_the_targets_of_rows_apart(base, tm
     model = AutoModelForCausalLM.from_pretrained(recipe.out)
     total = count = 0
     with torch.no_grad():
-        for row in held:
+        for row in held_out:
             first = max(len(row) // 3, 1)
             logits = model(torch.tensor([row])).logits[0, first - 1 : -1]
             total += torch.nn.functional.cross_entropy(
@@ -182,7 +185,7 @@ def test_the_evaluation_loss_is_the_mean_over_the_targets_of_rows_apart(base, tm
     assert last["eval_targets"] == count and last["step"] == 3
 
 
-def test_the_result_is_a_models_folder_with_a_record(base, tmp_path):
+def test_the_result_is_a_model_folder_with_provenance(base, tmp_path):
     import json
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -194,10 +197,10 @@ def test_the_result_is_a_models_folder_with_a_record(base, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.chat_template == AutoTokenizer.from_pretrained(base[0]).chat_template
     AutoModelForCausalLM.from_pretrained(tmp_path)
-    record = json.loads((tmp_path / "training.json").read_text())
-    assert schema("training").is_valid(record), schema("training").problems(record)
-    assert record["recipe"]["tuning"]["seed"] == 7 and record["steps"] == 2
-    assert record["tokens"] == metrics(recipe)[-1]["tokens"] > record["targets"] > 0
-    assert record["data"] == {"rows.jsonl": "0" * 64}
-    assert record["last"]["loss"] == metrics(recipe)[-1]["loss"]
-    assert not list(tmp_path.glob(".*")), "nothing half-written is left"
+    provenance = json.loads((tmp_path / "training.json").read_text())
+    assert schema("training").is_valid(provenance), schema("training").problems(provenance)
+    assert provenance["recipe"]["tuning"]["seed"] == 7 and provenance["steps"] == 2
+    assert provenance["tokens"] == metrics(recipe)[-1]["tokens"] > provenance["targets"] > 0
+    assert provenance["data"] == {"rows.jsonl": "0" * 64}
+    assert provenance["last"]["loss"] == metrics(recipe)[-1]["loss"]
+    assert not list(tmp_path.glob(".*")), "partial files are left"

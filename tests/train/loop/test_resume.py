@@ -1,4 +1,4 @@
-"""Killed is not lost: a run that goes on ends as one that was left alone, bit for bit."""
+"""A run that is killed and resumed gives the same result as an uninterrupted one, bit for bit."""
 
 import json
 import os
@@ -17,16 +17,16 @@ if not all(map(find_spec, ("torch", "transformers", "deepspeed", "peft"))):
 from support.tiny_model import make_model
 from support.training import (
     curve,
-    end_ranks,
+    error_messages,
+    kill_ranks,
     logs,
     make_recipe,
     metrics,
     random_rows,
-    said,
     start_ranks,
     train,
-    weights,
-    write_rows,
+    trained_weights,
+    write_prepared,
 )
 
 from seqit.train.loop import checkpoints
@@ -38,13 +38,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
-    return make_model(folder / "model"), write_rows(folder / "tokens", random_rows(125))
+    return make_model(folder / "model"), write_prepared(folder / "tokens", random_rows(125))
 
 
 def same_weights(one, other):
     import torch
 
-    first, second = weights(one), weights(other)
+    first, second = trained_weights(one), trained_weights(other)
     assert first.keys() == second.keys()
     return all(torch.equal(first[name], second[name]) for name in first)
 
@@ -59,7 +59,7 @@ def steps_written(recipe):
 
 
 def kill_one(recipe, ranks, rng):
-    """Kill one rank at a random moment of the next few steps; True where it was in time."""
+    """Kill one rank at a random time in the next few steps; return False if it ended before."""
     target = steps_written(recipe) + rng.randint(1, 4)
     pause = rng.random() * 0.05
     while all(rank.is_alive() for rank in ranks) and steps_written(recipe) < target:
@@ -70,38 +70,38 @@ def kill_one(recipe, ranks, rng):
         return False
     os.kill(victim.pid, signal.SIGKILL)
     victim.join()
-    end_ranks(ranks)
+    kill_ranks(ranks)
     return victim.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("stage", [2, 3])
-def test_after_ten_kills_the_curve_and_the_weights_are_those_of_a_run_left_alone(
+def test_after_ten_kills_the_curve_and_the_weights_are_those_of_an_uninterrupted_run(
     base, tmp_path, stage
 ):
-    """Ten a stage: 20 kills in all, of either rank, in the middle of steps and of checkpoints."""
+    """Ten kills per stage, of either rank, during steps and during checkpoints."""
     rng = random.Random(stage)
     settings = {"max_steps": 48, "zero": stage, "every": 2, "batch": 6, "weight_decay": 0.1}
-    alone = make_recipe(*base, tmp_path / "alone", **settings)
-    assert train(alone, 2) == [0, 0], logs(alone)
+    uninterrupted = make_recipe(*base, tmp_path / "uninterrupted", **settings)
+    assert train(uninterrupted, 2) == [0, 0], logs(uninterrupted)
     killed = make_recipe(*base, tmp_path / "killed", **settings)
     kills = 0
     while kills < 10:
         ranks = start_ranks(killed, 2)
         kills += kill_one(killed, ranks, rng)
-        assert all(rank.exitcode != 0 for rank in ranks), "it has come to its end too soon"
+        assert all(rank.exitcode != 0 for rank in ranks), "the run has ended too early"
     assert train(killed, 2) == [0, 0], logs(killed)
-    assert curve(killed) == curve(alone) and len(curve(alone)) == 48
-    assert same_weights(killed, alone)
+    assert curve(killed) == curve(uninterrupted) and len(curve(uninterrupted)) == 48
+    assert same_weights(killed, uninterrupted)
     assert len(names(killed)) == 2
 
 
 @pytest.mark.parametrize("stages", [(2, 0, 3), (3, 1, 2)])
-def test_a_run_goes_on_on_another_number_of_ranks_and_back(base, tmp_path, stages):
-    """And in another stage of ZeRO: a checkpoint knows of neither."""
-    alone = make_recipe(*base, tmp_path / "alone", max_steps=9)
-    assert train(alone, 1) == [0], logs(alone)
+def test_a_run_resumes_on_another_number_of_ranks_and_back(base, tmp_path, stages):
+    """Also with another ZeRO stage: checkpoints depend on neither."""
+    uninterrupted = make_recipe(*base, tmp_path / "uninterrupted", max_steps=9)
+    assert train(uninterrupted, 1) == [0], logs(uninterrupted)
     moved = None
     for part, (ranks, stage) in enumerate(zip((2, 1, 2), stages, strict=True)):
         moved = make_recipe(*base, tmp_path / "moved", max_steps=9, zero=stage, every=3)
@@ -110,29 +110,29 @@ def test_a_run_goes_on_on_another_number_of_ranks_and_back(base, tmp_path, stage
             for name in names(moved):
                 if int(name.removeprefix("step-")) > 3 * (part + 1):
                     shutil.rmtree(tmp_path / "moved" / "checkpoints" / name)
-    for mine, theirs in zip(curve(moved), curve(alone), strict=True):
-        assert mine == pytest.approx(theirs, rel=3e-5)
-    first, second = weights(moved), weights(alone)
+    for actual, expected in zip(curve(moved), curve(uninterrupted), strict=True):
+        assert actual == pytest.approx(expected, rel=3e-5)
+    first, second = trained_weights(moved), trained_weights(uninterrupted)
     assert all((first[name] - second[name]).abs().max() < 2e-5 for name in first)
 
 
-def test_dropout_of_adapters_goes_on_as_it_would_have(base, tmp_path):
-    """Chance depends on the step alone, so no generator's state has to be kept."""
+def test_a_resumed_run_has_the_same_dropout(base, tmp_path):
+    """The random numbers depend only on the step, so no generator state has to be saved."""
     settings = {"max_steps": 6, "every": 3, "lora": Lora(rank=4, dropout=0.3), "keep": 5}
-    alone = make_recipe(*base, tmp_path / "alone", **settings)
-    assert train(alone, 1) == [0], logs(alone)
-    again = make_recipe(*base, tmp_path / "again", **settings)
-    shutil.copytree(tmp_path / "alone", tmp_path / "again")
-    shutil.rmtree(tmp_path / "again" / "checkpoints" / "step-00000006")
-    assert train(again, 1) == [0], logs(again)
-    assert "goes on after step 3 of 6" in logs(again)
-    assert curve(again) == curve(alone) and same_weights(again, alone)
+    uninterrupted = make_recipe(*base, tmp_path / "uninterrupted", **settings)
+    assert train(uninterrupted, 1) == [0], logs(uninterrupted)
+    resumed = make_recipe(*base, tmp_path / "resumed", **settings)
+    shutil.copytree(tmp_path / "uninterrupted", tmp_path / "resumed")
+    shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "step-00000006")
+    assert train(resumed, 1) == [0], logs(resumed)
+    assert "resumes after step 3 of 6" in logs(resumed)
+    assert curve(resumed) == curve(uninterrupted) and same_weights(resumed, uninterrupted)
 
 
-def test_a_corrupt_or_unfinished_checkpoint_is_passed_over(base, tmp_path):
+def test_a_corrupt_or_incomplete_checkpoint_is_skipped(base, tmp_path):
     recipe = make_recipe(*base, tmp_path, max_steps=8, every=2, keep=9)
     assert train(recipe, 1) == [0], logs(recipe)
-    alone, final = curve(recipe), weights(recipe)
+    uninterrupted, final = curve(recipe), trained_weights(recipe)
     folder = tmp_path / "checkpoints"
     (state,) = (folder / "step-00000008").glob("*.safetensors")
     content = bytearray(state.read_bytes())
@@ -141,62 +141,65 @@ def test_a_corrupt_or_unfinished_checkpoint_is_passed_over(base, tmp_path):
     (folder / "step-00000006" / "complete.json").unlink()
     (folder / ".step-00000010.partial").mkdir()
     assert train(recipe, 1) == [0], logs(recipe)
-    told = logs(recipe)
-    assert f"the checkpoint {folder}/step-00000008 is corrupt: {state.name} is not as" in told
-    assert f"{folder}/step-00000006 is not whole: complete.json is missing; it is passed" in told
-    assert "goes on after step 4 of 8" in told
-    assert curve(recipe) == alone
-    assert all((weights(recipe)[name] == final[name]).all() for name in final)
+    log = logs(recipe)
+    assert f"the checkpoint {folder}/step-00000008 is corrupt: {state.name} has changed" in log
+    assert f"{folder}/step-00000006 is incomplete: complete.json is missing; it is skipped" in log
+    assert "resumes after step 4 of 8" in log
+    assert curve(recipe) == uninterrupted
+    assert all((trained_weights(recipe)[name] == final[name]).all() for name in final)
     assert not (folder / ".step-00000010.partial").exists()
 
 
-def test_sigterm_saves_first_and_says_so(base, tmp_path):
-    alone = make_recipe(*base, tmp_path / "alone", max_steps=30, batch=4)
+def test_sigterm_saves_a_checkpoint_and_reports_it(base, tmp_path):
+    uninterrupted = make_recipe(*base, tmp_path / "uninterrupted", max_steps=30, batch=4)
     recipe = make_recipe(*base, tmp_path / "stopped", max_steps=30, batch=4, zero=2)
-    assert train(alone, 1) == [0], logs(alone)
+    assert train(uninterrupted, 1) == [0], logs(uninterrupted)
     ranks = start_ranks(recipe, 2)
     while steps_written(recipe) < 3 and all(rank.is_alive() for rank in ranks):
         time.sleep(0.005)
-    ranks[1].terminate()  # one is told; both agree
+    ranks[1].terminate()  # one rank gets the signal; both stop
     for rank in ranks:
         rank.join(60)
     assert [rank.exitcode for rank in ranks] == [143, 143], logs(recipe)
     done = steps_written(recipe)
     assert 3 <= done < 30 and names(recipe) == [f"step-{done:08}"]
-    assert f"stopped by SIGTERM after step {done}; go on with --resume" in said(recipe)
+    assert f"stopped by SIGTERM after step {done}; continue with --resume" in error_messages(recipe)
     assert not (tmp_path / "stopped" / "model.safetensors").exists()
     assert train(recipe, 2) == [0, 0], logs(recipe)
-    for mine, theirs in zip(curve(recipe), curve(alone), strict=True):
-        assert mine == pytest.approx(theirs, rel=3e-5)
+    for actual, expected in zip(curve(recipe), curve(uninterrupted), strict=True):
+        assert actual == pytest.approx(expected, rel=3e-5)
 
 
-def test_a_full_disk_costs_nothing_that_was_there(base, tmp_path):
-    """No file may exceed 100 kB: then the system answers a write as it does on a full disk."""
+def test_a_full_disk_does_not_damage_existing_files(base, tmp_path):
+    """With a limit of 100 kB per file, writes fail as on a full disk."""
     settings = {"max_steps": 6, "every": 3}
     recipe = make_recipe(*base, tmp_path, **settings, keep=1)
     assert train(recipe, 2, file_limit=100_000) != [0, 0]
-    assert f"the checkpoint {tmp_path}/checkpoints/step-00000003 cannot be written: " in said(
-        recipe
+    assert (
+        f"the checkpoint {tmp_path}/checkpoints/step-00000003 cannot be written: "
+        in error_messages(recipe)
     )
-    assert "File too large" in said(recipe) and "make room" in said(recipe)
+    assert "File too large" in error_messages(recipe)
+    assert "free disk space" in error_messages(recipe)
     assert train(recipe, 2) == [0, 0], logs(recipe)
-    whole = curve(recipe)
+    complete = curve(recipe)
     for path in (*tmp_path.glob("*.safetensors"), tmp_path / "training.json"):
         path.unlink()
-    assert train(recipe, 2, file_limit=100_000) != [0, 0]  # all is trained; the model is to write
-    assert f"the model cannot be written to {tmp_path}: " in said(recipe)
+    assert train(recipe, 2, file_limit=100_000) != [0, 0]  # all steps are done, but not the model
+    assert f"the model cannot be written to {tmp_path}: " in error_messages(recipe)
     assert names(recipe) == ["step-00000006"] and not (tmp_path / "model.safetensors").exists()
     assert train(recipe, 2) == [0, 0], logs(recipe)
-    assert curve(recipe) == whole and weights(recipe)
+    assert curve(recipe) == complete and trained_weights(recipe)
 
 
-def test_another_recipes_checkpoint_is_not_taken(base, tmp_path):
+def test_a_checkpoint_of_another_recipe_is_refused(base, tmp_path):
     recipe = make_recipe(*base, tmp_path, max_steps=4, every=2)
     assert train(recipe, 1) == [0], logs(recipe)
     other = make_recipe(*base, tmp_path, max_steps=4, every=2, lr=1e-3, seed=8)
     assert train(other, 1) == [1]
-    assert "is of another run: tuning.lr, tuning.seed differ; take another --out" in said(other)
-    assert len(metrics(recipe)) == 4, "what was there is there"
+    message = "belongs to another run: tuning.lr, tuning.seed differ; use another --out"
+    assert message in error_messages(other)
+    assert len(metrics(recipe)) == 4, "the metrics have changed"
 
 
 def test_which_checkpoint_is_the_newest(tmp_path):
@@ -211,9 +214,9 @@ def test_which_checkpoint_is_the_newest(tmp_path):
     checkpoints.prune(tmp_path, 1)
     assert sorted(path.name for path in folder.iterdir()) == ["step-100000000", "step-latest"]
     (folder / "step-100000000" / "complete.json").write_text("[")
-    told = []
-    assert checkpoints.newest(tmp_path, told.append) is None
-    assert told == [
+    messages = []
+    assert checkpoints.newest(tmp_path, messages.append) is None
+    assert messages == [
         f"the checkpoint {folder}/step-100000000 is corrupt: complete.json cannot be read; "
-        "it is passed over for the one before"
+        "it is skipped for the one before it"
     ]

@@ -1,4 +1,4 @@
-"""`seqit train` on rows with images and rows without, from rows to a model that answers."""
+"""`seqit train` on rows with and without images, from the rows to a model that answers."""
 
 import json
 import os
@@ -11,7 +11,7 @@ pytest.importorskip("peft", reason="seqit[train] is not installed")
 from PIL import Image
 from support.tiny_vision import draw_images, make_instructblip, make_llava
 
-from seqit.train.data.vision import class_of, load_processor
+from seqit.train.data.vision import auto_class_for, load_processor
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,7 +20,7 @@ pytestmark = [
 
 COLOURS = ("red", "green", "blue", "yellow")
 ENV = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": os.environ.get("HOME", "/")}
-HARD = ("--lr", "5e-3", "--schedule", "constant", "--batch", "2", "--warmup", "0")
+HIGH_RATE = ("--lr", "5e-3", "--schedule", "constant", "--batch", "2", "--warmup", "0")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory, seqit):
-    """A file of caption-then-answer rows, as `seqit augment` writes it, and one row of text."""
+    """A file of rows from `seqit augment --method caption`, and one row without image."""
     folder = tmp_path_factory.mktemp("rows")
     seeds = [
         {"instruction": "Which colour is it?", "output": c, "images": [path], "captions": [c * 2]}
@@ -51,60 +51,65 @@ def losses(out):
 
 def test_a_llava_learns_to_describe_and_to_answer(models, rows, tmp_path, seqit):
     out = tmp_path / "out"
-    line = ("train", rows, "--model", models["llava"], "--out", out, "--epochs", "40", *HARD)
+    line = ("train", rows, "--model", models["llava"], "--out", out, "--epochs", "40", *HIGH_RATE)
     ran = seqit(*line, "--schedule", "linear", **ENV)
     assert (ran.code, ran.out) == (0, b""), ran.err
     assert "images: 4" in ran.err
-    found = losses(out)
-    # Far below what separates two tokens, so that another machine's rounding says the same.
-    assert len(found) == 120 and max(found[-3:]) < 0.02 < 1 < found[0], found
-    processor, model = load_processor(str(out)), class_of(str(out)).from_pretrained(out).eval()
+    curve = losses(out)
+    # So low that rounding on another machine does not change the generated tokens.
+    assert len(curve) == 120 and max(curve[-3:]) < 0.02 < 1 < curve[0], curve
+    processor, model = (
+        load_processor(str(out)),
+        auto_class_for(str(out)).from_pretrained(out).eval(),
+    )
     for row in map(json.loads, rows.read_text().splitlines()):
         images = [Image.open(path).convert("RGB") for path in row.get("images", [])]
         parts = [*({"type": "image"} for _ in images), {"type": "text", "text": row["instruction"]}]
         chat = [{"role": "user", "content": parts}]
         text = processor.apply_chat_template(chat, add_generation_prompt=True)
-        asked = processor(
+        prompt = processor(
             text=[text], images=images or None, add_special_tokens=False, return_tensors="pt"
         )
-        made = model.generate(**asked, max_new_tokens=60, do_sample=False, pad_token_id=0)
-        new = made[0, asked["input_ids"].shape[1] :]
+        generated = model.generate(**prompt, max_new_tokens=60, do_sample=False, pad_token_id=0)
+        new = generated[0, prompt["input_ids"].shape[1] :]
         assert processor.decode(new, skip_special_tokens=True) == row["output"]
     card = (out / "README.md").read_text()
     assert "AutoProcessor" in card and "full fine-tuning" in card
 
 
 @pytest.mark.parametrize("kind", ["llava", "instructblip"])
-def test_two_ranks_of_zero_3_compute_what_one_does(kind, models, rows, tmp_path, seqit):
-    """In some steps one rank has an image and the other has none."""
-    found = []
+def test_two_ranks_with_zero_3_have_the_losses_of_one(kind, models, rows, tmp_path, seqit):
+    """In some steps only one of the ranks has an image."""
+    curves = []
     for name, more in (("one", ("--ranks", 1)), ("two", ("--ranks", 2, "--zero", 3))):
         out = tmp_path / name
-        line = ("train", rows, "--model", models[kind], "--out", out, "--epochs", "2", *HARD)
+        line = ("train", rows, "--model", models[kind], "--out", out, "--epochs", "2", *HIGH_RATE)
         ran = seqit(*line, *more, **ENV)
         assert ran.code == 0, ran.err
-        found.append(losses(out))
-    assert found[0] == pytest.approx(found[1], rel=1e-4)
-    assert len(set(found[0])) > 3
+        curves.append(losses(out))
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+    assert len(set(curves[0])) > 3
 
 
 def test_adapters_of_a_llava_are_merged_into_it(models, rows, tmp_path, seqit):
     import torch
 
     out = tmp_path / "out"
-    line = ("train", rows, "--model", models["llava"], "--out", out, "--epochs", "6", *HARD)
+    line = ("train", rows, "--model", models["llava"], "--out", out, "--epochs", "6", *HIGH_RATE)
     ran = seqit(*line, "--lora-rank", "8", **ENV)
     assert ran.code == 0, ran.err
-    found = losses(out)
-    assert found[-1] < found[0] * 0.8, found
+    curve = losses(out)
+    assert curve[-1] < curve[0] * 0.8, curve
     assert not (out / "model.safetensors").exists()
     merged = seqit("merge", out, "-o", tmp_path / "merged", **ENV)
     assert merged.code == 0, merged.err
     before = dict(
-        class_of(str(models["llava"])).from_pretrained(models["llava"]).named_parameters()
+        auto_class_for(str(models["llava"])).from_pretrained(models["llava"]).named_parameters()
     )
     after = dict(
-        class_of(str(out.parent / "merged")).from_pretrained(tmp_path / "merged").named_parameters()
+        auto_class_for(str(out.parent / "merged"))
+        .from_pretrained(tmp_path / "merged")
+        .named_parameters()
     )
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert len(changed) == 14 and all("language_model" in name for name in changed)
@@ -114,7 +119,7 @@ def test_adapters_of_a_llava_are_merged_into_it(models, rows, tmp_path, seqit):
 
 
 @pytest.mark.parametrize("kind", ["llava", "instructblip"])
-def test_a_broken_image_ends_the_run_before_it_begins(kind, models, rows, tmp_path, seqit):
+def test_a_corrupt_image_stops_the_run_before_it_starts(kind, models, rows, tmp_path, seqit):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     row = {"instruction": "Look.", "output": "I see.", "images": [str(broken)]}

@@ -1,4 +1,4 @@
-"""The model's card, and that nothing in it becomes markup which nobody wrote."""
+"""The model card, in which names never become markup."""
 
 import json
 import re
@@ -12,20 +12,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqit.train.model.card import CARD, About, model_card, read_record, write_card
+from seqit.train.model.card import CARD_FILE, CardInfo, load_provenance, model_card, write_card
 from seqit.train.recipe import PROVENANCE_FILE, Data, Lora, TrainRecipe, Tuning
 
-TEXT = About("text")
+TEXT = CardInfo("text")
 
 
-def record_of(model="meta-llama/Meta-Llama-3-8B", source="sit.jsonl", **recipe):
-    """Return a training.json as a run writes it."""
-    made = TrainRecipe(model=model, out="runs/sit", data=Data(sources=(source,)), **recipe)
+def make_provenance(model="meta-llama/Meta-Llama-3-8B", source="sit.jsonl", **fields):
+    """Return the training.json of a run."""
+    recipe = TrainRecipe(model=model, out="runs/sit", data=Data(sources=(source,)), **fields)
     counts = {"rows": 90, "tokens": 30_000, "targets": 12_345}
     return json.loads(
         json.dumps(
             {
-                "recipe": made.to_dict(),
+                "recipe": recipe.to_dict(),
                 "base": {"model": model, "revision": "0123456789abcdef"},
                 "data": {source: "a" * 64},
                 "mixtures": [],
@@ -58,15 +58,15 @@ def blocks(card, language):
     return re.findall(rf"^(`{{3,}}){language}\n(.*?)^\1$", card, re.S | re.M)
 
 
-def test_the_card_says_what_made_the_model():
-    fields, text = front_matter(model_card(record_of(tuning=Tuning(lr=1e-5, seed=7)), TEXT))
+def test_the_card_describes_how_the_model_was_made():
+    fields, text = front_matter(model_card(make_provenance(tuning=Tuning(lr=1e-5, seed=7)), TEXT))
     assert fields == {
         "base_model": "meta-llama/Meta-Llama-3-8B",
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["seqit", "sequential-instruction-tuning"],
     }
-    for said in (
+    for line in (
         "# sit\n",
         "`meta-llama/Meta-Llama-3-8B` (revision `0123456789ab`), fine-tuned with seqit: full",
         f"| sit.jsonl | {'a' * 64} |",
@@ -81,16 +81,16 @@ def test_the_card_says_what_made_the_model():
         "| torch | 2.13.0 |",
         f"| git | {'f' * 40} (changed) |",
     ):
-        assert said in text, f"{said}\n{text}"
+        assert line in text, f"{line}\n{text}"
     ((_, shell),) = blocks(text, "sh")
     assert "transformers:DIR" in shell and "vllm serve DIR\n" in shell and "merge" not in shell
 
 
-def test_an_adapter_says_how_it_is_merged_and_the_merged_model_that_it_is():
-    record = record_of(lora=Lora(rank=16, bits=4))
-    fields, text = front_matter(model_card(record, TEXT))
+def test_the_cards_of_an_adapter_and_of_a_merged_model():
+    provenance = make_provenance(lora=Lora(rank=16, bits=4))
+    fields, text = front_matter(model_card(provenance, TEXT))
     assert fields["library_name"] == "peft" and "lora" in fields["tags"]
-    assert "LoRA of rank 16, beside a base of 4 bits." in text
+    assert "LoRA of rank 16, on a 4-bit base." in text
     ((_, shell),) = blocks(text, "sh")
     base = "meta-llama/Meta-Llama-3-8B"
     assert shell.splitlines() == [
@@ -103,27 +103,27 @@ def test_an_adapter_says_how_it_is_merged_and_the_merged_model_that_it_is():
     ]
     ((_, code),) = blocks(text, "python")
     assert f'from_pretrained("{base}")' in code and "PeftModel" in code
-    merged, text = front_matter(model_card(record, About("text", merged=True)))
+    merged, text = front_matter(model_card(provenance, CardInfo("text", merged=True)))
     assert merged["library_name"] == "transformers" and "merged into the base" in text
     assert "PeftModel" not in text and "seqit merge" not in text
 
 
 @pytest.mark.parametrize("kind", ["chat-vision", "instructblip"])
-def test_a_model_that_sees_is_opened_with_its_processor(kind):
-    fields, text = front_matter(model_card(record_of(), About(kind)))
+def test_a_vision_model_is_loaded_with_its_processor(kind):
+    fields, text = front_matter(model_card(make_provenance(), CardInfo(kind)))
     assert fields["pipeline_tag"] == "image-text-to-text"
     ((_, code),) = blocks(text, "python")
     assert "AutoModelForImageTextToText, AutoProcessor" in code
-    assert "transformers:DIR" not in text  # seqit's backend takes text alone
+    assert "transformers:DIR" not in text
     assert ("vllm serve DIR" in text) == (kind == "chat-vision")
 
 
-def test_a_base_on_a_disk_is_not_named_to_the_hub(tmp_path, monkeypatch):
-    fields, _ = front_matter(model_card(record_of(str(tmp_path)), TEXT))
+def test_a_local_base_is_not_a_base_model_of_the_hub(tmp_path, monkeypatch):
+    fields, _ = front_matter(model_card(make_provenance(str(tmp_path)), TEXT))
     assert "base_model" not in fields
     (tmp_path / "my" / "model").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    fields, _ = front_matter(model_card(record_of("my/model"), TEXT))
+    fields, _ = front_matter(model_card(make_provenance("my/model"), TEXT))
     assert "base_model" not in fields
 
 
@@ -143,38 +143,38 @@ def prose(card):
     return re.sub(r"\\[\\`*_\[\]#|<>~$&:@.]", "", text)
 
 
-def test_what_a_user_named_is_never_markup():
-    plain = prose(model_card(record_of("m", "s"), TEXT))
-    record = record_of(NASTY, NASTY, template=NASTY)
-    record["recipe"]["out"] = NASTY.replace("/", "")
-    record["libraries"] = {NASTY: NASTY}
-    record["devices"] = [NASTY]
-    record["counts"]["by"] = {"source": {NASTY: {"rows": 1, "tokens": 2}}}
-    card = model_card(record, TEXT)
+def test_names_of_users_never_become_markup():
+    plain = prose(model_card(make_provenance("m", "s"), TEXT))
+    provenance = make_provenance(NASTY, NASTY, template=NASTY)
+    provenance["recipe"]["out"] = NASTY.replace("/", "")
+    provenance["libraries"] = {NASTY: NASTY}
+    provenance["devices"] = [NASTY]
+    provenance["counts"]["by"] = {"source": {NASTY: {"rows": 1, "tokens": 2}}}
+    card = model_card(provenance, TEXT)
     fields, _ = front_matter(card)
     assert "base_model" not in fields
     text = prose(card)
-    # The base is shown as code, within a fence that is longer than any in it.
+    # The base is inline code, with a fence that is longer than any in it.
     code = re.search(r"`{4}[^\n]*?`{4}(?= \(revision)", text)
     assert code and "script" in code[0]
     text = text.replace(code[0], "`m`")
-    kinds = [sorted(MARKUP.findall(each)) for each in (text, plain)]
-    # More rows of tables have more bars; nothing else is there that a plain card has not.
-    assert [mark for mark in kinds[0] if mark != "|"] == [m for m in kinds[1] if m != "|"]
+    markup, expected = (sorted(MARKUP.findall(each)) for each in (text, plain))
+    # Except for the bars of more table rows, the markup is that of a plain card.
+    assert [each for each in markup if each != "|"] == [each for each in expected if each != "|"]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
-def test_a_table_has_as_many_cells_whatever_is_in_them(name):
-    record = record_of()
-    record["data"] = {name: "b" * 64}
-    _, text = front_matter(model_card(record, TEXT))
+def test_a_table_row_has_the_same_cells_for_any_text(name):
+    provenance = make_provenance()
+    provenance["data"] = {name: "b" * 64}
+    _, text = front_matter(model_card(provenance, TEXT))
     (row,) = [line for line in text.split("\n") if line.endswith(f"| {'b' * 64} |")]
     assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) == 3
 
 
-def test_commands_and_code_can_be_run_whatever_the_base_is_called():
-    record = record_of("my model`s $(touch x)\"'", lora=Lora())
-    _, text = front_matter(model_card(record, TEXT))
+def test_commands_and_code_are_valid_for_any_name_of_the_base():
+    provenance = make_provenance("my model`s $(touch x)\"'", lora=Lora())
+    _, text = front_matter(model_card(provenance, TEXT))
     ((_, shell),) = blocks(text, "sh")
     base = "my model`s $(touch x)\"'"
     words = [shlex.split(line) for line in shell.splitlines()]
@@ -184,12 +184,12 @@ def test_commands_and_code_can_be_run_whatever_the_base_is_called():
     assert json.dumps(base) in code
 
 
-def test_it_is_written_beside_what_it_was_written_from(tmp_path):
-    assert read_record(tmp_path) is None
+def test_the_card_is_written_next_to_the_provenance(tmp_path):
+    assert load_provenance(tmp_path) is None
     (tmp_path / PROVENANCE_FILE).write_text("{")
-    assert read_record(tmp_path) is None
-    record = record_of()
-    (tmp_path / PROVENANCE_FILE).write_text(json.dumps(record))
-    assert read_record(tmp_path) == record
-    write_card(tmp_path, record, TEXT)
-    assert (tmp_path / CARD).read_text() == model_card(record, TEXT)
+    assert load_provenance(tmp_path) is None
+    provenance = make_provenance()
+    (tmp_path / PROVENANCE_FILE).write_text(json.dumps(provenance))
+    assert load_provenance(tmp_path) == provenance
+    write_card(tmp_path, provenance, TEXT)
+    assert (tmp_path / CARD_FILE).read_text() == model_card(provenance, TEXT)

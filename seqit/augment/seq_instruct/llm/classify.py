@@ -1,11 +1,11 @@
-"""The classify stage: which option turns an instruction into a chain, or whether none does."""
+"""The classify stage: choose the operation that turns an instruction into a chain, or none."""
 
 from typing import Literal
 
-from seqit.augment.form import AnswerField, TaggedForm, Values
-from seqit.augment.seq_instruct.llm.question import StageCaller
-from seqit.augment.seq_instruct.llm.source import RewriteSource, beside
-from seqit.augment.seq_instruct.teacher import CLASSIFIED, ChainOperation, Classified
+from seqit.augment.form import AnswerField, FieldValues, TaggedForm
+from seqit.augment.seq_instruct.llm.source import RewriteSource, render_context
+from seqit.augment.seq_instruct.llm.stage_caller import StageCaller
+from seqit.augment.seq_instruct.teacher import CLASSIFICATION_KEY, ChainOperation, Classification
 from seqit.llm.model_call import ModelCall
 from seqit.records.record import Record
 
@@ -20,19 +20,22 @@ OPTIONS: dict[str, ChainOperation | Literal["keep"]] = {
 FORM = TaggedForm((AnswerField("thought"), AnswerField("option", choices=tuple(OPTIONS))))
 
 
-def classify(questions: StageCaller, source: RewriteSource) -> ModelCall[Classified]:
-    """Ask which option fits; raises Unanswered. What cannot be read is no option, D included."""
+def classify(caller: StageCaller, source: RewriteSource) -> ModelCall[Classification]:
+    """Return the operation that the model chose; raises CompletionFailed.
 
-    def judge(values: Values) -> Classified:
-        return Classified(OPTIONS[values["option"]], values["thought"])
+    An answer that cannot be parsed is not an option: it never becomes D (keep).
+    """
 
-    shown = {"original": source.instruction, "beside": beside(questions.record, source)}
-    return (yield from questions.complete(STAGE, STAGE, shown, FORM, judge))
+    def parse(values: FieldValues) -> Classification:
+        return Classification(OPTIONS[values["option"]], values["thought"])
+
+    slots = {"original": source.instruction, "beside": render_context(caller.record, source)}
+    return (yield from caller.complete(STAGE, STAGE, slots, FORM, parse))
 
 
-def classified(record: Record) -> Classified | None:
-    """Return what an earlier run, which ended after this stage, found for the record."""
-    found = record.get("metadata", {}).get(CLASSIFIED)
-    if isinstance(found, dict) and found.get("option") in OPTIONS.values():
-        return Classified(found["option"], str(found.get("thought", "")))
+def stored_classification(record: Record) -> Classification | None:
+    """Return the classification of an earlier run that stopped after this stage, or None."""
+    value = record.get("metadata", {}).get(CLASSIFICATION_KEY)
+    if isinstance(value, dict) and value.get("option") in OPTIONS.values():
+        return Classification(value["option"], str(value.get("thought", "")))
     return None

@@ -1,24 +1,24 @@
-"""The extract stage: the content that an instruction carries is told from what it asks for.
+"""The extract stage: separate the content within an instruction from the request itself.
 
-The content is never taken from the answer: the answer says where it stands, and the record's own
-bytes are kept. So a rewrite cannot lose or change any of it.
+The model's answer only locates the content; its bytes are taken from the record. So a rewrite
+cannot lose or change any of it.
 """
 
 import re
 from dataclasses import replace
 
-from seqit.augment.form import AnswerField, TaggedForm, Values
-from seqit.augment.seq_instruct.llm.question import StageCaller
+from seqit.augment.form import AnswerField, FieldValues, TaggedForm
 from seqit.augment.seq_instruct.llm.source import RewriteSource
-from seqit.checks.measures import spaced
+from seqit.augment.seq_instruct.llm.stage_caller import StageCaller, default_format
+from seqit.checks.text_units import is_space_separated
 from seqit.llm.model_call import ModelCall, ParseError
-from seqit.records.text.quotes import drop_quotes
+from seqit.records.text.quotes import strip_quotes
 
 STAGE = "extract"
-FORM = TaggedForm((AnswerField("thought"), AnswerField("input", empty=True)))
+FORM = TaggedForm((AnswerField("thought"), AnswerField("input", allow_empty=True)))
 
-_MANY_WORDS = 40
-_NEW_TOKENS = 1024
+_MAX_WORDS_WITHOUT_CONTENT = 40
+_MIN_NEW_TOKENS = 1024
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ANY_LINE_END = r"[^\S\r\n]*(?:\r\n|\r|\n)"
@@ -27,93 +27,91 @@ _FENCE_AFTER = re.compile(r"\s*\n[ \t]*(?:```|~~~)(?=\s|$)")
 _QUOTES = (*zip("\"'`“„‘«「", "\"'`”“’»」", strict=True), ("„", "”"))
 
 
-def may_hold_content(instruction: str) -> bool:
-    """Say whether an instruction is long enough to mix a task with content."""
+def may_contain_content(instruction: str) -> bool:
+    """Return whether an instruction is long enough to contain both a task and content."""
     lines = [line for line in instruction.splitlines() if line.strip()]
-    return len(lines) > 1 or len(instruction.split()) > _MANY_WORDS
+    return len(lines) > 1 or len(instruction.split()) > _MAX_WORDS_WITHOUT_CONTENT
 
 
-def extract(questions: StageCaller) -> ModelCall[RewriteSource]:
-    """Ask for the content within the record's instruction; raises Unanswered."""
-    text = questions.record["instruction"]
+def extract(caller: StageCaller) -> ModelCall[RewriteSource]:
+    """Return the record's instruction, split from its content; raises CompletionFailed."""
+    text = caller.record["instruction"]
 
-    def judge(values: Values) -> RewriteSource:
-        return split(text, values["input"])
+    def parse(values: FieldValues) -> RewriteSource:
+        return split_content(text, values["input"])
 
-    # A token is seldom shorter than two bytes: the answer has room for all of the text.
-    room = max(_NEW_TOKENS, len(text.encode()) // 2 + 256)
+    # A token is seldom shorter than two bytes, so the answer can contain the whole text.
+    max_new_tokens = max(_MIN_NEW_TOKENS, len(text.encode()) // 2 + 256)
     sampling = replace(
-        questions.model.sampling, temperature=0.0, top_p=None, top_k=None, max_new_tokens=room
+        caller.model.sampling,
+        temperature=0.0,
+        top_p=None,
+        top_k=None,
+        max_new_tokens=max_new_tokens,
     )
-    questions = replace(questions, shape=_as_it_is)
+    caller = replace(caller, output_format=default_format)
     return (
-        yield from questions.complete(
-            STAGE, STAGE, {"original": text}, FORM, judge, sampling=sampling
-        )
+        yield from caller.complete(STAGE, STAGE, {"original": text}, FORM, parse, sampling=sampling)
     )
 
 
-def split(text: str, answer: str) -> RewriteSource:
-    """Return the text without the span that the answer is, and that span, in their order.
+def split_content(text: str, answer: str) -> RewriteSource:
+    """Return the text split into the span that equals the answer, and the rest.
 
-    White space at its ends and the kind of line ends may differ. What stands before and after the
-    span is the instruction together. Raises ParseError unless the answer occurs once, and leaves
-    something to be the instruction.
+    White space at its ends and the kind of line ends may differ. The text before and after the
+    span, joined, is the instruction. Raises ParseError unless the answer occurs exactly once and
+    the rest is not empty.
     """
     if not answer.strip():
         return RewriteSource(text)
-    start, end = _widened(text, *_place(text, answer))
+    start, end = _widen(text, *_find_span(text, answer))
     before, content, after = text[:start], text[start:end], text[end:]
     if not any(map(str.isalnum, before + after)):
         raise ParseError("the input is all of the text, and nothing is left as the instruction")
-    first = not before.strip()
-    gap = after[: -len(after.lstrip())] if first else before[len(before.rstrip()) :]
+    content_first = not before.strip()
+    separator = after[: -len(after.lstrip())] if content_first else before[len(before.rstrip()) :]
     instruction = "\n".join(part.strip() for part in (before, after) if part.strip())
-    return RewriteSource(instruction, content, first, gap)
+    return RewriteSource(instruction, content, content_first, separator)
 
 
-def _as_it_is(form: TaggedForm) -> TaggedForm:
-    return form
+def _find_span(text: str, answer: str) -> tuple[int, int]:
+    """Return the answer's span in the text, ignoring quotes that the model put around it."""
+    unquoted = strip_quotes(answer.strip())
+    if unquoted != answer.strip() and answer.strip() not in text:
+        answer = unquoted
+    return _find_unique_span(text, answer)
 
 
-def _place(text: str, answer: str) -> tuple[int, int]:
-    """Return where the answer stands in the text; quotes around it may be the model's own."""
-    bare = drop_quotes(answer.strip())
-    if bare != answer.strip() and answer.strip() not in text:
-        answer = bare
-    return _only_place(text, answer)
-
-
-def _only_place(text: str, answer: str) -> tuple[int, int]:
-    """Return where the answer begins and ends in the text."""
+def _find_unique_span(text: str, answer: str) -> tuple[int, int]:
+    """Return the answer's only span in the text; raises ParseError for none or several."""
     lines = [re.escape(line.rstrip()) for line in _LINE_END.split(answer.strip())]
     pattern = re.compile(_ANY_LINE_END.join(lines))
-    places, start = [], 0
-    while found := pattern.search(text, start):
-        if _stands_alone(text, *found.span()):
-            places.append(found.span())
-        start = found.start() + 1
-    if not places:
+    spans, start = [], 0
+    while match := pattern.search(text, start):
+        if _is_whole_words(text, *match.span()):
+            spans.append(match.span())
+        start = match.start() + 1
+    if not spans:
         raise ParseError("the input is no part of the text; copy it exactly", "not-a-span")
-    if len(places) > 1:
+    if len(spans) > 1:
         raise ParseError(
-            f"the input occurs {len(places)} times in the text; it must be a longer part",
+            f"the input occurs {len(spans)} times in the text; it must be a longer part",
             "ambiguous-span",
         )
-    return places[0]
+    return spans[0]
 
 
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Say whether a span begins and ends where words do."""
-    for place in (start, end):
-        edge = text[max(place - 1, 0) : place + 1]
-        if 0 < place < len(text) and edge.isalnum() and spaced(edge):
+def _is_whole_words(text: str, start: int, end: int) -> bool:
+    """Return whether a span starts and ends at word boundaries."""
+    for boundary in (start, end):
+        edge = text[max(boundary - 1, 0) : boundary + 1]
+        if 0 < boundary < len(text) and edge.isalnum() and is_space_separated(edge):
             return False
     return True
 
 
-def _widened(text: str, start: int, end: int) -> tuple[int, int]:
-    """Take in the quotation marks or the fence around a span, and its first line's indentation."""
+def _widen(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the span with surrounding quotes or code fence, and its first line's indentation."""
     opening, closing = _FENCE_BEFORE.search(text, 0, start), _FENCE_AFTER.match(text, end)
     if opening and closing:
         return opening.start(1), closing.end()

@@ -1,9 +1,9 @@
-"""The refine stage: a second look at a chain, which mends what the first one missed."""
+"""The refine stage: the model reviews a chain and repairs what the rewrite missed."""
 
-from seqit.augment.form import AnswerField, TaggedForm, Values
+from seqit.augment.form import AnswerField, FieldValues, TaggedForm
 from seqit.augment.seq_instruct.llm.chain import RewrittenChain, check_chain
-from seqit.augment.seq_instruct.llm.question import StageCaller
-from seqit.augment.seq_instruct.llm.source import RewriteSource, beside, numbered
+from seqit.augment.seq_instruct.llm.source import RewriteSource, numbered_list, render_context
+from seqit.augment.seq_instruct.llm.stage_caller import StageCaller
 from seqit.augment.seq_instruct.teacher import ChainOperation
 from seqit.llm.model_call import ModelCall, ParseError
 
@@ -13,35 +13,35 @@ FORM = TaggedForm(
     (
         AnswerField("thought"),
         AnswerField("verdict", choices=(COMPLETE, INCOMPLETE)),
-        AnswerField("instruction", empty=True),
-        AnswerField("steps", several=True, empty=True),
+        AnswerField("instruction", allow_empty=True),
+        AnswerField("steps", is_list=True, allow_empty=True),
     )
 )
 
 
 def refine(
-    questions: StageCaller, source: RewriteSource, chain: RewrittenChain, operation: ChainOperation
+    caller: StageCaller, source: RewriteSource, chain: RewrittenChain, operation: ChainOperation
 ) -> ModelCall[RewrittenChain]:
-    """Ask whether the chain is complete; return it, or the mended one. Raises Unanswered."""
-    record = questions.record
+    """Return the chain if the model finds it complete, or its repair; raises CompletionFailed."""
+    record = caller.record
 
-    def judge(values: Values) -> RewrittenChain:
-        mended = RewrittenChain.of(values)
-        same = mended.instruction in ("", chain.instruction)
+    def parse(values: FieldValues) -> RewrittenChain:
+        repaired = RewrittenChain.from_fields(values)
+        same = repaired.instruction in ("", chain.instruction)
         if values["verdict"] == COMPLETE:
             if not same:
                 raise ParseError("the verdict is complete, but another instruction is given")
             return chain
-        if same and mended.steps in ([], chain.steps):
+        if same and repaired.steps in ([], chain.steps):
             raise ParseError("the verdict is incomplete, but no mended instruction is given")
-        if not mended.instruction or (chain.steps and not mended.steps):
+        if not repaired.instruction or (chain.steps and not repaired.steps):
             raise ParseError("the mended chain lacks its instruction or its steps")
-        return check_chain(mended, record, source, operation)
+        return check_chain(repaired, record, source, operation)
 
-    shown = {
+    slots = {
         "original": source.instruction,
-        "beside": beside(record, source),
+        "beside": render_context(record, source),
         "chain": chain.instruction,
-        "tasks": numbered(chain.steps),
+        "tasks": numbered_list(chain.steps),
     }
-    return (yield from questions.complete(STAGE, STAGE, shown, FORM, judge))
+    return (yield from caller.complete(STAGE, STAGE, slots, FORM, parse))

@@ -1,26 +1,26 @@
-"""The rewrite stage: the instruction becomes a chain by the option that was chosen."""
+"""The rewrite stage: turn the instruction into a chain by the chosen operation."""
 
-from seqit.augment.form import AnswerField, TaggedForm, Values
+from seqit.augment.form import AnswerField, FieldValues, TaggedForm
 from seqit.augment.seq_instruct.llm.chain import RewrittenChain, check_chain
-from seqit.augment.seq_instruct.llm.question import StageCaller
-from seqit.augment.seq_instruct.llm.source import RewriteSource, beside
+from seqit.augment.seq_instruct.llm.source import RewriteSource, render_context
+from seqit.augment.seq_instruct.llm.stage_caller import StageCaller
 from seqit.augment.seq_instruct.teacher import ChainOperation
 from seqit.llm.model_call import ModelCall
 
 STAGE = "rewrite"
 FORM = TaggedForm(
-    (AnswerField("thought"), AnswerField("instruction"), AnswerField("steps", several=True))
+    (AnswerField("thought"), AnswerField("instruction"), AnswerField("steps", is_list=True))
 )
 
 
 def rewrite(
-    questions: StageCaller, source: RewriteSource, operation: ChainOperation
+    caller: StageCaller, source: RewriteSource, operation: ChainOperation
 ) -> ModelCall[RewrittenChain]:
-    """Ask for the chain, until one passes the checks; raises Unanswered."""
-    record = questions.record
+    """Return a chain that passes the checks; raises CompletionFailed."""
+    record = caller.record
 
-    def judge(values: Values) -> RewrittenChain:
-        return check_chain(RewrittenChain.of(values), record, source, operation)
+    def parse(values: FieldValues) -> RewrittenChain:
+        return check_chain(RewrittenChain.from_fields(values), record, source, operation)
 
-    shown = {"original": source.instruction, "beside": beside(record, source)}
-    return (yield from questions.complete(STAGE, operation, shown, FORM, judge))
+    slots = {"original": source.instruction, "beside": render_context(record, source)}
+    return (yield from caller.complete(STAGE, operation, slots, FORM, parse))

@@ -1,4 +1,4 @@
-"""What of a record is rewritten, what stays beside it, and how a model is shown both."""
+"""The part of a record that is rewritten, its context, and how prompts show both."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,49 +10,49 @@ from seqit.records.record import Record
 class RewriteSource:
     """The part of a record's instruction that is rewritten, and the content that is not.
 
-    `content` is a span of the instruction, byte for byte; `content_first` says that it stands
-    before the rest, with `gap` between them.
+    `content` is a span of the instruction, byte for byte. It comes before the rest if
+    `content_first` is true, else after it, with `separator` in between.
     """
 
     instruction: str
     content: str = ""
     content_first: bool = False
-    gap: str = ""
+    separator: str = ""
 
-    def lay_out(self, instruction: str) -> str:
-        """Return a rewritten instruction with the content where it stood."""
+    def with_content(self, instruction: str) -> str:
+        """Return a rewritten instruction with the content in its original place."""
         if not self.content:
             return instruction
-        gap = self.gap if "\n" in self.gap else "\n\n"
+        separator = self.separator if "\n" in self.separator else "\n\n"
         if self.content_first:
-            return f"{self.content}{gap}{instruction}"
-        return f"{instruction}{gap}{self.content}"
+            return f"{self.content}{separator}{instruction}"
+        return f"{instruction}{separator}{self.content}"
 
 
 def material(record: Record, source: RewriteSource) -> str:
-    """Return the text that stays beside the rewritten instruction."""
+    """Return the text that the instruction works on: the input, or the extracted content."""
     return record["input"] or source.content
 
 
 def steps_of(record: Record, source: RewriteSource) -> list[str]:
-    """Return the tasks of which the instruction consists already; itself where it is no chain."""
+    """Return the tasks of the record's chain; the instruction itself if it is not a chain."""
     return [step["instruction"] for step in record.get("steps", ())] or [source.instruction]
 
 
-def beside(record: Record, source: RewriteSource) -> str:
-    """Return all that belongs to the instruction, in full, each part in tags of its own."""
-    turns = [f"User: {user}\nAssistant: {said}" for user, said in record.get("history", ())]
+def render_context(record: Record, source: RewriteSource) -> str:
+    """Return everything that belongs to the instruction, each part in full within its tags."""
+    turns = [f"User: {user}\nAssistant: {reply}" for user, reply in record.get("history", ())]
     images = len(record.get("images", ()))
     parts = {
         "system": record.get("system", ""),
         "conversation": "\n".join(turns),
         "images": str(images) if images else "",
         "input": material(record, source),
-        "steps": numbered(step["instruction"] for step in record.get("steps", ())),
+        "steps": numbered_list(step["instruction"] for step in record.get("steps", ())),
     }
     return "\n".join(f"<{tag}>\n{text}\n</{tag}>" for tag, text in parts.items() if text)
 
 
-def numbered(texts: Iterable[str]) -> str:
+def numbered_list(texts: Iterable[str]) -> str:
     """Return the texts as a numbered list."""
     return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, 1))

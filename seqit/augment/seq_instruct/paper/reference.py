@@ -1,15 +1,15 @@
-"""What the reference implementation's own rules read, and where ours read something else.
+"""The reference implementation's parsing rules, and how their results differ from ours.
 
-Its rules are facts about it (arXiv 2403.07794, public repository), kept for comparison alone:
-they cut instructions at a heading, take prose for markers, and turn what they cannot read into
-"keep". No record is ever made from them.
+The rules are reimplemented from the public repository of arXiv 2403.07794, for comparison only:
+they cut instructions at a heading, take prose for markers, and turn what they cannot parse into
+"keep". No record is ever made with them.
 """
 
 from seqit.augment.seq_instruct.paper.format import (
     OPTIONS,
-    read_instruction,
-    read_option,
-    read_verdict,
+    parse_instruction,
+    parse_option,
+    parse_verdict,
 )
 from seqit.llm.model_call import ParseError, Parser
 from seqit.records.reading_comparison import ReadingDifference, reading_difference
@@ -20,36 +20,36 @@ _FIRST_WORDS = 10
 
 
 def instruction_difference(text: str) -> ReadingDifference | None:
-    """Return how our reading of a rewrite differs from the reference implementation's."""
-    return _difference(text, read_instruction, reference_instruction(text))
+    """Return how we and the reference implementation parse a rewrite differently, or None."""
+    return _difference(text, parse_instruction, reference_instruction(text))
 
 
 def option_difference(text: str) -> ReadingDifference | None:
-    """Return how our reading of a classification differs from the reference implementation's."""
-    return _difference(text, read_option, reference_option(text))
+    """Return how we and the reference parse a classification differently, or None."""
+    return _difference(text, parse_option, reference_option(text))
 
 
 def refinement_difference(text: str) -> ReadingDifference | None:
-    """Return how our reading of a refinement differs from the reference implementation's."""
+    """Return how we and the reference parse a refinement differently, or None."""
     theirs = "yes" if reference_refinement(text) is None else "no"
-    verdict = _difference(text, lambda answer: "yes" if read_verdict(answer) else "no", theirs)
-    if verdict or theirs == "yes":
-        return verdict
-    return _difference(text, read_instruction, reference_refinement(text))
+    difference = _difference(text, lambda answer: "yes" if parse_verdict(answer) else "no", theirs)
+    if difference or theirs == "yes":
+        return difference
+    return _difference(text, parse_instruction, reference_refinement(text))
 
 
-def _difference(text: str, read: Parser[str], theirs: str | None) -> ReadingDifference | None:
+def _difference(text: str, parse: Parser[str], theirs: str | None) -> ReadingDifference | None:
     try:
-        return reading_difference(read(text), theirs)
+        return reading_difference(parse(text), theirs)
     except ParseError as error:
         return reading_difference(None, theirs, str(error))
 
 
 def reference_instruction(text: str) -> str | None:
-    """Return what the reference reads as the new instruction.
+    """Return the new instruction by the reference's rules; None if there is none.
 
-    The text after the last mention of the marker, in prose too, up to the first ``###``; straight
-    quotes go from either end, those of a quotation there too.
+    The text after the last mention of the marker, even in prose, up to the first ``###``; straight
+    quotes are stripped from both ends, even if they belong to a quotation.
     """
     folded = text.lower()
     for marker in _MARKERS:
@@ -59,10 +59,10 @@ def reference_instruction(text: str) -> str | None:
 
 
 def reference_option(text: str) -> str:
-    """Return what the reference reads as the option.
+    """Return the option by the reference's rules.
 
     The first letter of A to D for which "option X" or "option: X" is anywhere in the text, else
-    for which "X." is, else one that the words of the text suggest, else D.
+    for which "X." is, else one suggested by the words of the text, else D.
     """
     folded = text.lower()
     for letter in OPTIONS:
@@ -75,9 +75,9 @@ def reference_option(text: str) -> str:
 
 
 def reference_refinement(text: str) -> str | None:
-    """Return what the reference reads as the refined instruction; None: no refinement is needed.
+    """Return the refined instruction by the reference's rules; None if none is needed.
 
-    It is needed where "no" is in the first ten words, be it a part of "know" or "note".
+    It is needed if "no" is in the first ten words, even as a part of "know" or "note".
     """
     if "no" not in " ".join(text.split()[:_FIRST_WORDS]).lower():
         return None

@@ -1,5 +1,5 @@
-"""What runs inside the sandbox: a cell is one Python process that shuts itself in.
+"""Code that runs inside the sandbox: one worker is one Python process that isolates itself.
 
-Nothing here is imported by seqit itself but the plan of the cell's files. The modules need the
-standard library alone, and are loaded before the cell is shut.
+seqit itself imports only the mount plan and the syscall tables from here. The modules use the
+standard library alone, and are loaded before the worker is isolated.
 """

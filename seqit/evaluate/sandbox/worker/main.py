@@ -1,8 +1,8 @@
-"""The program of a cell: shut the process in, then play its part.
+"""Entry point of a sandbox worker: isolate this process, then run its role.
 
-main(STATE, ROLE, SECONDS, MEMORY, SCRATCH, [SOURCE, TARGET]): the state is `enclosed` where what
-starts the cell has done that already, else `open`; the role is `candidate`, or `tester`, which
-reaches the other cell by two file descriptors.
+main(STATE, ROLE, SECONDS, MEMORY, SCRATCH, [SOURCE, TARGET]): STATE is `isolated` if the launcher
+has isolated the process already, else `open`. ROLE is `candidate`, or `tester`, which is connected
+to the candidate by the file descriptors SOURCE and TARGET.
 """
 
 import os
@@ -10,28 +10,28 @@ import os
 from seqit.evaluate.sandbox.worker import kernel
 from seqit.evaluate.sandbox.worker.namespaces import confine, enter_namespaces
 from seqit.evaluate.sandbox.worker.pipe import MessagePipe, PipeClosed
-from seqit.evaluate.sandbox.worker.roles import candidate, tester
+from seqit.evaluate.sandbox.worker.roles import run_candidate, run_tester
 
 
 def main(arguments: list[str]) -> None:
-    """Run one cell; what goes wrong before it is shut is told on standard output."""
-    enclosed, role = arguments[0] == "enclosed", arguments[1]
-    seconds, memory, scratch, *others = map(int, arguments[2:])
-    wire = MessagePipe(os.dup(0), os.dup(1))
+    """Run one worker; errors before it is isolated are reported on standard output."""
+    is_isolated, role = arguments[0] == "isolated", arguments[1]
+    seconds, memory, scratch, *descriptors = map(int, arguments[2:])
+    pipe = MessagePipe(os.dup(0), os.dup(1))
     try:
         kernel.die_with_parent()
-        if not enclosed:
+        if not is_isolated:
             enter_namespaces(scratch)
-        for descriptor in range(3):  # what is printed goes nowhere
+        for descriptor in range(3):  # discard what the program prints
             os.dup2(os.open("/dev/null", os.O_RDWR), descriptor)
         confine(seconds, memory, scratch)
     except (OSError, ValueError, KeyError) as error:
-        wire.send({"broken": str(error)})
+        pipe.send({"broken": str(error)})
         return
     try:
         if role == "candidate":
-            candidate(wire)
+            run_candidate(pipe)
         else:
-            tester(wire, MessagePipe(*others))
+            run_tester(pipe, MessagePipe(*descriptors))
     except PipeClosed:
         pass

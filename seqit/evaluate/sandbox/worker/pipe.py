@@ -1,4 +1,4 @@
-"""Values between two cells: as JSON, of plain kinds alone, so that reading one runs no code."""
+"""Messages between two workers: JSON of plain types only, so that decoding runs no code."""
 
 import json
 import os
@@ -7,16 +7,16 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-MOST_BYTES = 8 << 20
-"""Of one message."""
+MAX_MESSAGE_BYTES = 8 << 20
+"""The size limit of one message."""
 
 
 class PipeClosed(Exception):
-    """The other side is gone, or says too much or nothing that can be read."""
+    """Raised when the other side is gone, or sends too much or something unreadable."""
 
 
 class OpaqueValue:
-    """Stands for a value that is of no plain kind: it equals nothing."""
+    """Placeholder for a value of another type: it equals nothing but itself."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -26,15 +26,15 @@ class OpaqueValue:
 
 
 class MessagePipe:
-    """One JSON text a line, over two file descriptors."""
+    """Sends and receives one JSON text per line over two file descriptors."""
 
     def __init__(self, source: int, target: int) -> None:
         self._source = source
         self._target = target
-        self._rest = b""
+        self._buffer = b""
 
     def send(self, message: Any) -> None:
-        """Send a message; raises PipeClosed where nobody reads."""
+        """Send a message; raises PipeClosed if the other end is closed."""
         data = json.dumps(message).encode() + b"\n"
         try:
             while data:
@@ -44,17 +44,17 @@ class MessagePipe:
 
     def receive(self) -> Any:
         """Return the next message; raises PipeClosed."""
-        parts = [self._rest]
-        size = len(self._rest)
+        parts = [self._buffer]
+        size = len(self._buffer)
         while b"\n" not in parts[-1]:
             part = os.read(self._source, 1 << 16)
             size += len(part)
             if not part:
                 raise PipeClosed("the program ended before it returned")
-            if size > MOST_BYTES:
+            if size > MAX_MESSAGE_BYTES:
                 raise PipeClosed("the program returned more than can be read")
             parts.append(part)
-        line, _, self._rest = b"".join(parts).partition(b"\n")
+        line, _, self._buffer = b"".join(parts).partition(b"\n")
         try:
             return json.loads(line)
         except (ValueError, RecursionError):
@@ -62,20 +62,20 @@ class MessagePipe:
 
 
 def pack(value: Any) -> Any:
-    """Return a plain value as JSON: [kind, parts]; subclasses count as what they extend."""
+    """Encode a value as JSON: [type, parts]; a subclass is encoded as its plain base type."""
     if value is None or isinstance(value, bool):
         return value
-    for kind, parts in _PACKED.items():
+    for kind, parts in _PACKERS.items():
         if isinstance(value, kind):
             return [kind.__name__, parts(value)]
     return ["foreign", type(value).__name__]
 
 
-def _packed_all(values: Iterable[Any]) -> list[Any]:
+def _pack_all(values: Iterable[Any]) -> list[Any]:
     return [pack(value) for value in values]
 
 
-_PACKED: dict[type, Callable[[Any], Any]] = {
+_PACKERS: dict[type, Callable[[Any], Any]] = {
     int: hex,
     float: lambda value: float(value).hex(),
     str: str.__str__,
@@ -85,36 +85,36 @@ _PACKED: dict[type, Callable[[Any], Any]] = {
     Fraction: str,
     Decimal: str,
     dict: lambda value: [[pack(key), pack(item)] for key, item in value.items()],
-    list: _packed_all,
-    tuple: _packed_all,
-    set: _packed_all,
-    frozenset: _packed_all,
+    list: _pack_all,
+    tuple: _pack_all,
+    set: _pack_all,
+    frozenset: _pack_all,
 }
 
 
 def unpack(packed: Any) -> Any:
-    """Return the value; raises PipeClosed where it is not what `pack` makes."""
+    """Decode a value that `pack` encoded; raises PipeClosed if it is anything else."""
     try:
-        return _unpacked(packed)
+        return _unpack(packed)
     except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RecursionError):
         raise PipeClosed("the program sent what is no value") from None
 
 
-def _unpacked(packed: Any) -> Any:
+def _unpack(packed: Any) -> Any:
     if packed is None or isinstance(packed, bool):
         return packed
     kind, parts = packed
     if kind == "complex":
-        return complex(*map(_unpacked, parts))
+        return complex(*map(_unpack, parts))
     if kind == "dict":
-        return {_unpacked(key): _unpacked(item) for key, item in parts}
+        return {_unpack(key): _unpack(item) for key, item in parts}
     if kind in _COLLECTIONS:
-        return _COLLECTIONS[kind](map(_unpacked, parts))
-    return _SINGLE[kind](parts)
+        return _COLLECTIONS[kind](map(_unpack, parts))
+    return _SCALARS[kind](parts)
 
 
 _COLLECTIONS: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
-_SINGLE: dict[str, Any] = {
+_SCALARS: dict[str, Any] = {
     "int": lambda text: int(text, 16),
     "float": float.fromhex,
     "str": str,

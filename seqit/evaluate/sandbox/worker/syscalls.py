@@ -1,7 +1,7 @@
-"""The system calls that plain Python computation needs, by machine; all others are refused.
+"""The system calls that Python computation needs, by machine; all others are refused.
 
-Not here: processes and programs (fork, execve), sockets, ptrace, mounts, keys, io_uring, shared
-memory, signals to others. `clone` is allowed for threads alone (seccomp.py).
+Not included: processes and programs (fork, execve), sockets, ptrace, mounts, keys, io_uring, shared
+memory, signals to other processes. `clone` is allowed only for threads (seccomp.py).
 """
 
 # fmt: off
@@ -59,7 +59,7 @@ ALLOWED: dict[str, dict[str, int]] = {
 """Machine → name → number, as in the kernel's unistd.h."""
 # fmt: on
 
-OWN: dict[str, dict[str, int]] = {
+SPECIAL: dict[str, dict[str, int]] = {
     "x86_64": {
         "clone": 56,
         "clone3": 435,
@@ -77,4 +77,4 @@ OWN: dict[str, dict[str, int]] = {
         "seccomp": 277,
     },
 }
-"""The calls with a rule of their own, and those that shut the cell."""
+"""System calls with special rules in the filter, and those that isolate the worker."""

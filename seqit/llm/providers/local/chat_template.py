@@ -1,4 +1,4 @@
-"""How a request is put to a model that runs in this process; vllm and transformers share it."""
+"""Chat templates and sampling settings of models in this process, for vLLM and transformers."""
 
 import hashlib
 import json
@@ -10,17 +10,17 @@ from seqit.errors import SeqitError, UsageError
 from seqit.llm.request import FailedRequest, ImagePart, Message, Sampling, TextPart
 
 TOP_K = 50
-"""Where the request leaves it open: as in the paper's own runs with vLLM (arXiv 2403.07794)."""
+"""The default of a request without top_k, as in the paper's runs with vLLM (arXiv 2403.07794)."""
 
-PROBE = "Zebra4711"
-"""A system message that no template holds by itself."""
+PROBE_TEXT = "Zebra4711"
+"""A system message that no template contains by itself."""
 
 Render = Callable[[list[Message]], str]
-"""Returns the whole prompt as text, or raises whatever the template raises."""
+"""Returns the rendered prompt as text; may raise anything that the template raises."""
 
 
 class ResolvedSampling(NamedTuple):
-    """How a token is drawn; temperature 0: greedy, top_k 0: among all."""
+    """Complete sampling settings; temperature 0: greedy, top_k 0: no limit."""
 
     temperature: float
     top_p: float
@@ -28,10 +28,9 @@ class ResolvedSampling(NamedTuple):
 
 
 def resolve_sampling(sampling: Sampling) -> ResolvedSampling:
-    """Return the settings, with what is left open filled in: 1, 1 and TOP_K.
+    """Return the settings with defaults for those that are None: 1, 1 and TOP_K.
 
-    What the model's generation_config.json says of sampling is never taken. Raises ValueError for
-    settings that nothing can be drawn with.
+    The model's generation_config.json is not used. Raises ValueError for invalid settings.
     """
     temperature = 1.0 if sampling.temperature is None else sampling.temperature
     top_p = 1.0 if sampling.top_p is None else sampling.top_p
@@ -44,54 +43,54 @@ def resolve_sampling(sampling: Sampling) -> ResolvedSampling:
 
 
 class ChatTemplate:
-    """A model's chat template, applied once; `options` are its own variables.
+    """A model's chat template; `options` are its variables.
 
-    text: the template's text where the user gave one; None: the model's own.
+    text: the template given by the user; None: the model's own.
     """
 
     def __init__(self, file: str | None, options: str | None) -> None:
-        """Read FILE and parse the options, a JSON object; raises UsageError."""
+        """Read the template's file and parse the options, a JSON object; raises UsageError."""
         try:
             self.text = Path(file).read_text(encoding="utf-8") if file else None
         except (OSError, UnicodeError) as error:
             raise UsageError(f"the chat template {file} cannot be read: {error}") from None
-        self.options = _object(options) if options else {}
-        self._folds = False
+        self.options = _parse_object(options) if options else {}
+        self._folds_system = False
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the prompt; the model's own template is part of its revision."""
+        """Return what decides the prompt; a template of the model is part of its revision."""
         text = None if self.text is None else hashlib.sha256(self.text.encode()).hexdigest()
         return {"chat_template": text, "chat_template_kwargs": self.options}
 
     def probe(self, render: Render, model: str) -> None:
-        """Find out what the template takes. Raises SeqitError where there is none that works."""
+        """Find out if the template takes system messages; raises SeqitError if it does not work."""
         try:
             render([{"role": "user", "content": "Hello."}])
         except Exception as error:
             raise SeqitError(
-                f"{model} has no chat template that works ({error}); take a model made for "
-                "instructions, or name a template: --engine chat_template=FILE"
+                f"{model} has no working chat template ({error}); use an instruction-tuned model, "
+                "or pass a template: --engine-arg chat_template=FILE"
             ) from error
         try:
-            shown = render(
-                [{"role": "system", "content": PROBE}, {"role": "user", "content": "Hello."}]
+            rendered = render(
+                [{"role": "system", "content": PROBE_TEXT}, {"role": "user", "content": "Hello."}]
             )
-        except Exception:  # whatever the template raises: it takes no system message
-            shown = ""
-        self._folds = PROBE not in shown
+        except Exception:  # the template rejects system messages
+            rendered = ""
+        self._folds_system = PROBE_TEXT not in rendered
 
-    def turns(self, messages: list[Message]) -> list[Message]:
-        """Return the messages as the template takes them.
+    def adapt_messages(self, messages: list[Message]) -> list[Message]:
+        """Return the messages in a form that the template supports.
 
-        No empty system message is sent. Where the template refuses or drops system messages, the
-        text opens the first user turn instead: it is never lost.
+        An empty system message is removed. If the template rejects or ignores system messages,
+        the text is put at the start of the first user turn.
         """
         if not messages or messages[0]["role"] != "system":
             return messages
         system, rest = plain_text(messages[0]["content"]), messages[1:]
         if not system.strip():
             return rest
-        if not self._folds:
+        if not self._folds_system:
             return [{"role": "system", "content": system}, *rest]
         if not rest or rest[0]["role"] != "user":
             return [{"role": "user", "content": system}, *rest]
@@ -102,7 +101,7 @@ class ChatTemplate:
 
 
 def plain_text(content: str | list[TextPart | ImagePart]) -> str:
-    """Return the text of a turn; raises ValueError where it holds an image."""
+    """Return the text of a turn; raises ValueError if it has an image."""
     if isinstance(content, str):
         return content
     texts = [part["text"] for part in content if part["type"] == "text"]
@@ -111,15 +110,15 @@ def plain_text(content: str | list[TextPart | ImagePart]) -> str:
     return "\n".join(texts)
 
 
-def too_long(prompt: int, new: int, limit: int) -> FailedRequest | None:
-    """Return the failure where prompt and answer do not fit into the model; counts of tokens."""
-    if prompt + new <= limit:
+def check_length(prompt: int, max_new_tokens: int, limit: int) -> FailedRequest | None:
+    """Return the failure if prompt and answer exceed the model's limit (in tokens), else None."""
+    if prompt + max_new_tokens <= limit:
         return None
     return FailedRequest(
         "too-long",
-        f"the prompt has {prompt} tokens and the answer may have {new}; the model takes {limit} "
-        "together",
-        evidence={"prompt_tokens": prompt, "max_new_tokens": new, "limit": limit},
+        f"the prompt has {prompt} tokens and the answer may have {max_new_tokens}; the model takes "
+        f"{limit} together",
+        evidence={"prompt_tokens": prompt, "max_new_tokens": max_new_tokens, "limit": limit},
     )
 
 
@@ -127,7 +126,7 @@ def _text(text: str) -> TextPart:
     return {"type": "text", "text": text}
 
 
-def _object(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError:

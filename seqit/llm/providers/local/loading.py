@@ -1,15 +1,15 @@
-"""Loads a causal or vision-language model with transformers, as the user wants it."""
+"""Loads a causal or vision-language model with transformers."""
 
 from typing import Any, NamedTuple
 
 from seqit.errors import SeqitError
-from seqit.llm.providers.local.model_files import installed_version
+from seqit.llm.providers.local.libraries import installed_version
 
 UNLIMITED = 1 << 30
 
 
-class Loading(NamedTuple):
-    """How a model is loaded; `bits`: 4 or 8 with bitsandbytes, None for whole numbers of dtype."""
+class LoadOptions(NamedTuple):
+    """Options of loading; `bits`: 4 or 8 for quantization with bitsandbytes, None for none."""
 
     dtype: str
     device_map: str
@@ -17,14 +17,14 @@ class Loading(NamedTuple):
     attention: str | None
 
 
-def load_model(folder: str, adapter: str | None, loading: Loading) -> Any:
-    """Return the model in a folder, with the adapter in another, ready to generate.
+def load_model(folder: str, adapter: str | None, load_options: LoadOptions) -> Any:
+    """Return the model in a folder, with the adapter in another folder if given, in eval mode.
 
-    Raises SeqitError with the library's own sentence where that fails.
+    Raises SeqitError with the library's message if that fails.
     """
     if adapter:
         installed_version("peft", "train")
-    if loading.bits:
+    if load_options.bits:
         installed_version("bitsandbytes", "train")
     import torch
     from transformers import (
@@ -36,22 +36,24 @@ def load_model(folder: str, adapter: str | None, loading: Loading) -> Any:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    options: dict[str, Any] = {"device_map": loading.device_map}
-    if loading.attention:
-        options["attn_implementation"] = loading.attention
-    if loading.bits:
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=loading.bits == 4,
-            load_in_8bit=loading.bits == 8,
+    kwargs: dict[str, Any] = {"device_map": load_options.device_map}
+    if load_options.attention:
+        kwargs["attn_implementation"] = load_options.attention
+    if load_options.bits:
+        kwargs["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=load_options.bits == 4,
+            load_in_8bit=load_options.bits == 8,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        options["dtype"] = _dtype(loading, config.dtype == torch.float32, torch.cuda.is_available())
-        sees = hasattr(config, "vision_config")
-        kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-        model = kind.from_pretrained(folder, trust_remote_code=False, **options)
+        kwargs["dtype"] = _dtype(
+            load_options, config.dtype == torch.float32, torch.cuda.is_available()
+        )
+        is_vision = hasattr(config, "vision_config")
+        kind = AutoModelForImageTextToText if is_vision else AutoModelForCausalLM
+        model = kind.from_pretrained(folder, trust_remote_code=False, **kwargs)
         if adapter:
             model.load_adapter(adapter)
     except Exception as error:
@@ -59,27 +61,27 @@ def load_model(folder: str, adapter: str | None, loading: Loading) -> Any:
     return model.eval()
 
 
-def take_settings(model: Any, tokenizer: Any) -> tuple[frozenset[int], int]:
-    """Return the tokens that end a turn, and how many tokens the model takes.
+def take_generation_settings(model: Any, tokenizer: Any) -> tuple[frozenset[int], int]:
+    """Return the tokens that end a turn, and the model's maximum length in tokens.
 
-    All else that the model's settings say of generating is put aside.
+    All other settings in the model's generation config are reset.
     """
     from transformers import GenerationConfig
 
-    ends = model.generation_config.eos_token_id
-    if ends is None:
-        ends = tokenizer.eos_token_id
+    end_tokens = model.generation_config.eos_token_id
+    if end_tokens is None:
+        end_tokens = tokenizer.eos_token_id
     model.generation_config = GenerationConfig()
-    if hasattr(model, "language_model"):  # InstructBLIP's, which it hands on to
+    if hasattr(model, "language_model"):  # InstructBLIP generates with this one
         model.language_model.generation_config = GenerationConfig()
     text = model.config.get_text_config()
-    longest = getattr(text, "max_position_embeddings", None) or UNLIMITED
-    return frozenset([ends] if isinstance(ends, int) else ends or ()), longest
+    max_length = getattr(text, "max_position_embeddings", None) or UNLIMITED
+    return frozenset([end_tokens] if isinstance(end_tokens, int) else end_tokens or ()), max_length
 
 
-def _dtype(loading: Loading, is_float32: bool, has_gpu: bool) -> str:
-    if loading.dtype != "auto":
-        return loading.dtype
-    if loading.bits:
-        return "float16" if loading.bits == 8 else "bfloat16"  # what bitsandbytes computes in
+def _dtype(load_options: LoadOptions, is_float32: bool, has_gpu: bool) -> str:
+    if load_options.dtype != "auto":
+        return load_options.dtype
+    if load_options.bits:
+        return "float16" if load_options.bits == 8 else "bfloat16"  # what bitsandbytes computes in
     return "bfloat16" if is_float32 and has_gpu else "auto"

@@ -1,4 +1,4 @@
-"""vLLM in this process: requests join the running batch as they come, and leave it when done."""
+"""The backend for vLLM in this process, with continuous batching."""
 
 import threading
 import time
@@ -7,7 +7,8 @@ from typing import Any
 
 from seqit.llm.backend import Deliver
 from seqit.llm.providers.local.chat_template import ChatTemplate
-from seqit.llm.providers.local.model_files import ModelSource, installed_version
+from seqit.llm.providers.local.libraries import installed_version
+from seqit.llm.providers.local.model_files import ModelSource
 from seqit.llm.providers.local.vllm_engine import VLLMEngine
 from seqit.llm.request import FailedRequest, Request, RequestOutcome
 
@@ -25,20 +26,20 @@ OPTIONS: dict[str, type] = {
     "chat_template": str,
     "chat_template_kwargs": str,
 }
-"""What the class takes beside the model."""
+"""The arguments of the class besides the model."""
 
-AHEAD = 4
-"""Requests to have for each that the engine computes at once, so that it never waits for us."""
-USUAL_SEQUENCES = 256
+PREFETCH = 4
+"""Requests to hold per sequence that the engine runs at once, so that it never runs out."""
+DEFAULT_MAX_NUM_SEQS = 256
 
 
 class VLLMBackend:
-    """Answers with a vLLM engine of its own; prefix caching is on.
+    """Completes requests with a vLLM engine; prefix caching is on.
 
-    model, lora: a folder or a hub name. chat_template: a file, in place of the model's own;
-    chat_template_kwargs: its variables, a JSON object. The other options are vLLM's, and None
-    leaves them to it. Each request draws with its own seed, so the batch that it falls into
-    decides nothing but the rounding of its numbers.
+    model, lora: a folder or a Hub name. chat_template: a file instead of the model's own;
+    chat_template_kwargs: its variables, a JSON object. The other options are vLLM's; None means
+    its default. Each request is sampled with its own seed, so the batch that it is in changes only
+    rounding.
     """
 
     structured = True
@@ -76,18 +77,18 @@ class VLLMBackend:
         self._settings = {name: value for name, value in settings.items() if value is not None}
         self._engine: VLLMEngine | None = None
         self._deliver: Deliver | None = None
-        self._arrived: deque[tuple[int, Request]] = deque()
-        self._woken = threading.Event()
-        self._dead: FailedRequest | None = None
+        self._incoming: deque[tuple[int, Request]] = deque()
+        self._wake_event = threading.Event()
+        self._engine_failure: FailedRequest | None = None
 
     @property
     def capacity(self) -> int:
-        """How many requests it can use at once; known exactly when it is open."""
-        at_once = self._settings.get("max_num_seqs", USUAL_SEQUENCES)
-        return AHEAD * (self._engine.at_once if self._engine else at_once)
+        """How many requests it can process at once; an estimate until it is open."""
+        max_num_seqs = self._settings.get("max_num_seqs", DEFAULT_MAX_NUM_SEQS)
+        return PREFETCH * (self._engine.max_num_seqs if self._engine else max_num_seqs)
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides an answer; raises SeqitError where vLLM or the model is missing."""
+        """Return what decides a completion; raises SeqitError if vLLM or the model is missing."""
         return {
             "kind": "vllm",
             "library": installed_version("vllm", "vllm"),
@@ -97,61 +98,61 @@ class VLLMBackend:
         }
 
     def open(self, deliver: Deliver) -> None:
-        """Load the model; raises SeqitError where that fails."""
+        """Load the model; raises SeqitError if that fails."""
         installed_version("vllm", "vllm")
-        self._deliver, self._dead = deliver, None
+        self._deliver, self._engine_failure = deliver, None
         self._engine = VLLMEngine(self._source, self._template, self._settings)
 
     def submit(self, batch: list[tuple[int, Request]]) -> None:
-        """Queue requests; the next `wait` gives them to the engine."""
-        self._arrived.extend(batch)
+        """Queue requests; the next `wait` adds them to the engine."""
+        self._incoming.extend(batch)
 
     def wait(self, timeout: float | None) -> None:
-        """Let the engine compute until something is done; see Backend.wait."""
+        """Step the engine until a request is finished; see Backend.wait."""
         end = None if timeout is None else time.monotonic() + timeout
-        if self._hand_over(self._admitted()):
+        if self._deliver_any(self._admit()):
             return
-        while self._engine and self._engine.inside:
-            if self._hand_over(self._stepped()) or self._woken.is_set():
-                self._woken.clear()
+        while self._engine and self._engine.running:
+            if self._deliver_any(self._step()) or self._wake_event.is_set():
+                self._wake_event.clear()
                 return
             if end is not None and time.monotonic() >= end:
                 return
-        self._woken.wait(None if end is None else max(end - time.monotonic(), 0))
-        self._woken.clear()
+        self._wake_event.wait(None if end is None else max(end - time.monotonic(), 0))
+        self._wake_event.clear()
 
     def wake(self) -> None:
-        """Make `wait` return after the engine's present step."""
-        self._woken.set()
+        """Make `wait` return after the engine's current step."""
+        self._wake_event.set()
 
     def close(self) -> None:
         """Drop what is in flight and end the engine's processes."""
-        self._arrived.clear()
+        self._incoming.clear()
         if self._engine:
             self._engine.close()
             self._engine = None
 
-    def _hand_over(self, answers: list[tuple[int, RequestOutcome]]) -> bool:
-        if answers and self._deliver:
-            self._deliver(answers)
-        return bool(answers)
+    def _deliver_any(self, outcomes: list[tuple[int, RequestOutcome]]) -> bool:
+        if outcomes and self._deliver:
+            self._deliver(outcomes)
+        return bool(outcomes)
 
-    def _admitted(self) -> list[tuple[int, RequestOutcome]]:
-        """Give all that has arrived to the engine; return what it cannot take."""
-        refused: list[tuple[int, RequestOutcome]] = []
-        while self._arrived:
-            ticket, request = self._arrived.popleft()
-            failed = self._dead or (self._engine and self._engine.add(ticket, request))
+    def _admit(self) -> list[tuple[int, RequestOutcome]]:
+        """Add the incoming requests to the engine; returns the failures of invalid ones."""
+        failures: list[tuple[int, RequestOutcome]] = []
+        while self._incoming:
+            ticket, request = self._incoming.popleft()
+            failed = self._engine_failure or (self._engine and self._engine.add(ticket, request))
             if failed:
-                refused.append((ticket, failed))
-        return refused
+                failures.append((ticket, failed))
+        return failures
 
-    def _stepped(self) -> list[tuple[int, RequestOutcome]]:
+    def _step(self) -> list[tuple[int, RequestOutcome]]:
         assert self._engine
         try:
             return self._engine.step()
-        except Exception as error:  # the engine is one for all: every request fails with it
-            self._dead = FailedRequest(
+        except Exception as error:  # the engine is shared: every request fails
+            self._engine_failure = FailedRequest(
                 "server-error", f"vLLM's engine broke down: {error}", fatal=True
             )
-            return [(ticket, self._dead) for ticket in self._engine.drop()]
+            return [(ticket, self._engine_failure) for ticket in self._engine.drop()]

@@ -1,4 +1,4 @@
-"""vLLM's own classes at work: requests and answers in seqit's types, token by token between."""
+"""Wraps vLLM's engine: takes requests and returns outcomes in seqit's types."""
 
 import json
 import os
@@ -9,21 +9,22 @@ from typing import Any
 
 from seqit.errors import SeqitError
 from seqit.llm.images import as_data_url
-from seqit.llm.providers.local.chat_template import ChatTemplate, resolve_sampling, too_long
-from seqit.llm.providers.local.model_files import ModelSource, silence_libraries
+from seqit.llm.providers.local.chat_template import ChatTemplate, check_length, resolve_sampling
+from seqit.llm.providers.local.libraries import silence_libraries
+from seqit.llm.providers.local.model_files import ModelSource
 from seqit.llm.providers.local.vllm_guard import start_guard
 from seqit.llm.request import Completion, FailedRequest, Message, Request, RequestOutcome
 
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The ranks that vLLM makes room for."""
-LONGEST_SIDE = 2048
-"""Pixels of a local picture; what a model takes of it is its own processor's business."""
+"""The values of max_lora_rank that vLLM supports."""
+MAX_IMAGE_SIDE = 2048
+"""Pixels to which local images are scaled down; the model's processor may scale further."""
 
 
 class VLLMEngine:
-    """A vLLM engine with one model; takes requests at any time.
+    """A vLLM engine with one model; requests can be added at any time.
 
-    at_once: how many it computes together. inside: the requests that it has, by ticket.
+    max_num_seqs: how many requests it runs at once. running: its requests by ticket.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class VLLMEngine:
     ) -> None:
         model, adapter = source.model, source.adapter
         silence_libraries()
-        # A copy of this process would hold its open files, and its pipes would never end.
+        # Not fork: a forked process would keep this one's files open, so pipes would never close.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         from vllm import LLM
         from vllm.lora.request import LoRARequest
@@ -42,7 +43,7 @@ class VLLMEngine:
         self._lora: LoRARequest | None = None
         if adapter:
             folder = Path(adapter.folder())
-            settings = settings | {"enable_lora": True, "max_lora_rank": _rank(folder)}
+            settings = settings | {"enable_lora": True, "max_lora_rank": _max_lora_rank(folder)}
             self._lora = LoRARequest("adapter", 1, str(folder))
         self._guard = start_guard()
         try:
@@ -55,11 +56,11 @@ class VLLMEngine:
         except Exception as error:
             self._guard.terminate()
             raise SeqitError(f"vLLM cannot load {model.model}: {error}") from error
-        self.inside: dict[int, Request] = {}
+        self.running: dict[int, Request] = {}
         self._label = model.label
         self._template = template
         self._limit: int = self._llm.model_config.max_model_len
-        self.at_once: int = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
+        self.max_num_seqs: int = self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
         try:
             template.probe(self._as_text, model.model)
         except SeqitError:
@@ -67,29 +68,29 @@ class VLLMEngine:
             raise
 
     def add(self, ticket: int, request: Request) -> FailedRequest | None:
-        """Take a request into the batch, or return why it cannot be taken."""
+        """Add a request to the engine; returns the failure if it is invalid."""
         try:
-            prompt = self._render(self._template.turns(request.messages))
-            new = request.sampling.max_new_tokens
-            if failed := too_long(len(prompt["prompt_token_ids"]), new, self._limit):
+            prompt = self._render(self._template.adapt_messages(request.messages))
+            max_new_tokens = request.sampling.max_new_tokens
+            if failed := check_length(len(prompt["prompt_token_ids"]), max_new_tokens, self._limit):
                 return failed
             self._llm.llm_engine.add_request(
                 str(ticket), prompt, _params(request), lora_request=self._lora
             )
-        except Exception as error:  # a template, a picture, a schema: whatever is wrong with one
+        except Exception as error:  # an invalid chat, image, schema or setting
             return FailedRequest("bad-request", f"vLLM cannot take the request: {error}")
-        self.inside[ticket] = request
+        self.running[ticket] = request
         return None
 
     def step(self) -> list[tuple[int, RequestOutcome]]:
-        """Compute one token for each in the batch; return those that are done."""
+        """Compute one token for each request; returns the outcomes of those that finished."""
         done = [output for output in self._llm.llm_engine.step() if output.finished]
-        return [(int(output.request_id), self._answer(output)) for output in done]
+        return [(int(output.request_id), self._parse_output(output)) for output in done]
 
     def drop(self) -> list[int]:
-        """Forget the requests in the batch, and return their tickets."""
-        tickets = list(self.inside)
-        self.inside.clear()
+        """Forget the running requests; returns their tickets."""
+        tickets = list(self.running)
+        self.running.clear()
         return tickets
 
     def close(self) -> None:
@@ -99,10 +100,10 @@ class VLLMEngine:
         self._guard.wait()
 
     def _render(self, turns: list[Message]) -> Any:
-        """Return the prompt's token ids, and its pictures where there are some.
+        """Return the prompt's token ids, with its images if any.
 
-        The template alone sets special tokens: the tokenizer adds no second BOS. No length is
-        refused here, so that the true one can be told.
+        Special tokens come only from the template: the tokenizer adds no second BOS. The length is
+        not limited here, so that the failure can report it.
         """
         from vllm.renderers import ChatParams
         from vllm.utils.mistral import is_mistral_tokenizer
@@ -125,20 +126,20 @@ class VLLMEngine:
         text: str = self._llm.get_tokenizer().decode(self._render(turns)["prompt_token_ids"])
         return text
 
-    def _answer(self, output: Any) -> RequestOutcome:
-        request = self.inside.pop(int(output.request_id))
-        (made,) = output.outputs
-        if made.finish_reason not in ("stop", "length"):
+    def _parse_output(self, output: Any) -> RequestOutcome:
+        request = self.running.pop(int(output.request_id))
+        (generated,) = output.outputs
+        if generated.finish_reason not in ("stop", "length"):
             return FailedRequest(
-                "server-error", f"vLLM gave up: {made.finish_reason}", retryable=True
+                "server-error", f"vLLM gave up: {generated.finish_reason}", retryable=True
             )
         return Completion(
-            made.text,
-            made.finish_reason,
+            generated.text,
+            generated.finish_reason,
             len(output.prompt_token_ids),
-            len(made.token_ids),
+            len(generated.token_ids),
             self._label,
-            _logprobs(made, request.logprobs),
+            _logprobs(generated, request.logprobs),
         )
 
 
@@ -161,38 +162,38 @@ def _params(request: Request) -> Any:
 
 
 def _content(turn: Message) -> str | list[dict[str, Any]]:
-    """Return a turn's content as vLLM takes it, with pictures by their URL."""
+    """Return a turn's content in vLLM's form, with images as URLs."""
     if isinstance(turn["content"], str):
         return turn["content"]
     return [
         dict(part)
         if part["type"] == "text"
-        else {"type": "image_url", "image_url": {"url": as_data_url(part["image"], LONGEST_SIDE)}}
+        else {"type": "image_url", "image_url": {"url": as_data_url(part["image"], MAX_IMAGE_SIDE)}}
         for part in turn["content"]
     ]
 
 
-def _logprobs(made: Any, most: int) -> list[dict[str, Any]]:
-    """Return each token with its log probability and those of the likeliest in its place."""
+def _logprobs(generated: Any, limit: int) -> list[dict[str, Any]]:
+    """Return each token with its log probability and those of the most likely alternatives."""
     return [
         {
-            "token": place[token].decoded_token,
-            "logprob": place[token].logprob,
-            # The likeliest last: where two tokens have one text, its number stays.
+            "token": alternatives[token].decoded_token,
+            "logprob": alternatives[token].logprob,
+            # The most likely last, so that it stays if two tokens have the same text.
             "top": {
                 each.decoded_token: each.logprob
-                for each in sorted(place.values(), key=lambda each: -each.rank)
-                if each.rank <= most
+                for each in sorted(alternatives.values(), key=lambda each: -each.rank)
+                if each.rank <= limit
             },
         }
-        for token, place in zip(made.token_ids, made.logprobs or (), strict=False)
+        for token, alternatives in zip(generated.token_ids, generated.logprobs or (), strict=False)
     ]
 
 
-def _rank(adapter: Path) -> int:
-    """Return the room that an adapter needs; raises SeqitError where vLLM has none so large."""
+def _max_lora_rank(adapter: Path) -> int:
+    """Return the smallest supported rank for an adapter; raises SeqitError if it is too large."""
     rank = json.loads((adapter / "adapter_config.json").read_text())["r"]
-    for room in LORA_RANKS:
-        if rank <= room:
-            return room
-    raise SeqitError(f"the adapter {adapter} has rank {rank}; vLLM takes at most {LORA_RANKS[-1]}")
+    for supported_rank in LORA_RANKS:
+        if rank <= supported_rank:
+            return supported_rank
+    raise SeqitError(f"the adapter {adapter} has rank {rank}; vLLM supports up to {LORA_RANKS[-1]}")

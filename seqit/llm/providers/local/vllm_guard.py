@@ -1,7 +1,7 @@
-"""A process that ends vLLM's processes when the one that started them was killed.
+"""A process that kills vLLM's processes if their parent is killed.
 
-vLLM's engine outlives a parent that had no time to end it (SIGKILL, out of memory) and holds on to
-the GPU's memory, so that the run that takes over would find none.
+vLLM's engine survives a parent that is killed (SIGKILL, out of memory) and keeps the GPU's memory,
+which the next run needs.
 """
 
 import contextlib
@@ -10,26 +10,26 @@ import subprocess
 import sys
 import time
 
-PERIOD = 1.0
-"""Seconds between two looks."""
+POLL_INTERVAL = 1.0
+"""Seconds between two checks of the parent."""
 
 
 def start_guard() -> subprocess.Popen[bytes]:
-    """Begin to watch over this process's children; terminate the guard when they have ended."""
+    """Start a guard for this process's children; terminate it once they have ended."""
     guard = subprocess.Popen(
         [sys.executable, "-m", __name__],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the others
+        start_new_session=True,  # so that Ctrl-C does not end it
     )
     assert guard.stdout
-    with guard.stdout as begun:
-        begun.readline()
+    with guard.stdout as ready:
+        ready.readline()
     return guard
 
 
-def _watch() -> None:
-    import psutil  # vLLM brings it
+def _guard_loop() -> None:
+    import psutil  # a dependency of vLLM
 
     me = psutil.Process()
     parent = me.parent()
@@ -38,13 +38,13 @@ def _watch() -> None:
         with contextlib.suppress(psutil.Error):
             children = set(parent.children(recursive=True)) - {me}
         if not sys.stdout.closed:
-            sys.stdout.write("begun\n")
+            sys.stdout.write("started\n")
             sys.stdout.close()
-        time.sleep(PERIOD)
+        time.sleep(POLL_INTERVAL)
     for child in children:
         with contextlib.suppress(psutil.Error):
-            child.kill()  # psutil makes sure that it is still the same process
+            child.kill()  # psutil checks that the pid was not reused
 
 
 if __name__ == "__main__":
-    _watch()
+    _guard_loop()

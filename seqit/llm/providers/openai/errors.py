@@ -1,7 +1,7 @@
-"""Why an OpenAI-compatible server gave no completion, in one vocabulary and in sentences.
+"""Translates the errors of OpenAI-compatible servers into FailedRequest.
 
-The body of an error is read in OpenAI's form {"error": {"message", "type", "param", "code"}} and
-in those of vLLM, FastAPI, Mistral, Ollama, Google and plain proxies.
+An error's body is parsed in OpenAI's form {"error": {"message", "type", "param", "code"}} and in
+those of vLLM, FastAPI, Mistral, Ollama, Google and plain proxies.
 """
 
 import math
@@ -18,7 +18,7 @@ from seqit.records.validation import shorten
 
 
 class ErrorBody(NamedTuple):
-    """What a server says of an error; empty where it says nothing."""
+    """The parts of an error's body; empty if missing."""
 
     message: str = ""
     kind: str = ""  # its `type`
@@ -29,9 +29,9 @@ class ErrorBody(NamedTuple):
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 _OVERLOADED = (503, 529)
 _CONTEXT = ("context_length_exceeded", "exceed_context_size_error")
-"""What a prompt that is too long is called; llama.cpp says so under status 500."""
+"""Codes of a prompt that is too long; llama.cpp sends them with status 500."""
 
-_WITHHELD = re.compile(
+_CONTENT_FILTER = re.compile(
     r"content[ _-]?(?:filter|policy|management|moderation)|moderation|safety (?:system|filter)"
     r"|flagged|responsible.?ai|data_inspection_failed",
     re.IGNORECASE,
@@ -47,7 +47,7 @@ _STRUCTURE = re.compile(
     r"|parse grammar|grammar error",
     re.IGNORECASE,
 )
-_COMPLAINT = re.compile(
+_REJECTION = re.compile(
     r"unsupported|not (?:be )?(?:supported|permitted|allowed|recognized|accepted)|unrecognized"
     r"|unknown|unexpected|extra (?:input|field)|does not support|deprecated|invalid"
     r"|only the default|at most|use '",
@@ -56,18 +56,18 @@ _COMPLAINT = re.compile(
 
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
-_OF_PROMPT = re.compile("context|input|prompt|messages", re.IGNORECASE)
-"""What a server speaks of where the prompt, too, is a reason why the limit is too large."""
+_ABOUT_PROMPT = re.compile("context|input|prompt|messages", re.IGNORECASE)
+"""Words in a complaint about the token limit that show that the prompt is too long as well."""
 
 
-def error_of(value: Any) -> ErrorBody:
-    """Return what a decoded body says of an error."""
+def parse_error_body(value: Any) -> ErrorBody:
+    """Return the error in a decoded body."""
     if isinstance(value, list):
         value = value[0] if value else None
     if not isinstance(value, dict):
         return ErrorBody(value if isinstance(value, str) else "")
     error = value.get("error")
-    if isinstance(error, str):  # Ollama's own form
+    if isinstance(error, str):  # Ollama's form
         return ErrorBody(error)
     if not isinstance(error, dict):
         error = value
@@ -78,83 +78,84 @@ def error_of(value: Any) -> ErrorBody:
     if isinstance(message, list) and message and isinstance(message[0], dict):  # FastAPI's
         location = message[0].get("loc")
         parts = location if isinstance(location, list) else [location]
-        place = ".".join(str(each) for each in parts if each not in ("body", None))
-        param = param or place
-        message = f"{place}: {message[0].get('msg', '')}"
+        path = ".".join(str(each) for each in parts if each not in ("body", None))
+        param = param or path
+        message = f"{path}: {message[0].get('msg', '')}"
     kind, code = str(error.get("type") or ""), error.get("code") or ""
     field = str(param or "").removeprefix("body.")  # as vLLM has it
     return ErrorBody(message if isinstance(message, str) else "", kind, field, code)
 
 
-def failure_of_status(
+def failure_from_status(
     status: int, headers: Mapping[str, str], raw: bytes, body: Mapping[str, Any], model: str
 ) -> FailedRequest:
-    """Return why a request failed that was answered with an error's status.
+    """Return the failure of a request whose response has an error status.
 
-    `raw` is the answer, `body` what was sent: a parameter that was not sent cannot be at fault.
+    `raw` is the response, `body` the request: a parameter that was not sent cannot be the cause.
     """
     try:
-        error = error_of(orjson.loads(raw))
+        error = parse_error_body(orjson.loads(raw))
     except orjson.JSONDecodeError:
         error = ErrorBody(_plain_text(raw))
     text = " ".join((error.message or _plain_text(raw)).split())
-    said = f"the server answered {status}"
+    summary = f"the server answered {status}"
     if text:
-        said += f": {shorten(text, 300).rstrip('.')}"
+        summary += f": {shorten(text, 300).rstrip('.')}"
     if error.code in _CONTEXT or error.kind in _CONTEXT:
-        return FailedRequest("too-long", said)
+        return FailedRequest("too-long", summary)
     if status == 429:
-        return _rate_limited(said, error, headers)
+        return _rate_limited(summary, error, headers)
     if status in (408, 409, 425) or status >= 500:
         overloaded = status in _OVERLOADED
         wait = _retry_after(headers)
-        return FailedRequest("server-error", said, True, overloaded=overloaded, retry_after=wait)
-    if failed := _rejected(status, said, text, error, body):
+        return FailedRequest("server-error", summary, True, overloaded=overloaded, retry_after=wait)
+    if failed := _content_failure(status, summary, text, error, body):
         return failed
-    if advice := _advice(status, headers, model):
-        return FailedRequest("config", f"{said}. {advice}", fatal=True)
-    return FailedRequest("bad-request", said)
+    if advice := _config_advice(status, headers, model):
+        return FailedRequest("config", f"{summary}. {advice}", fatal=True)
+    return FailedRequest("bad-request", summary)
 
 
-def _rate_limited(said: str, error: ErrorBody, headers: Mapping[str, str]) -> FailedRequest:
+def _rate_limited(summary: str, error: ErrorBody, headers: Mapping[str, str]) -> FailedRequest:
     if error.code in _QUOTA or error.kind in _QUOTA:
-        return FailedRequest("config", f"{said}. The account has no quota left", fatal=True)
+        return FailedRequest("config", f"{summary}. The account has no quota left", fatal=True)
     wait = _retry_after(headers)
-    return FailedRequest("rate-limited", said, retryable=True, overloaded=True, retry_after=wait)
+    return FailedRequest("rate-limited", summary, retryable=True, overloaded=True, retry_after=wait)
 
 
-def _rejected(
-    status: int, said: str, text: str, error: ErrorBody, body: Mapping[str, Any]
+def _content_failure(
+    status: int, summary: str, text: str, error: ErrorBody, body: Mapping[str, Any]
 ) -> FailedRequest | None:
-    """Return what a server has against the content of a request, if it says so."""
+    """Return the failure if the server rejects the content of the request; else None."""
     if status not in (400, 403, 413, 422):
         return None
-    if _WITHHELD.search(f"{error.code} {error.kind} {text}"):
-        return FailedRequest("refused", said)
-    limit_alone = error.param in _LIMITS and not _OF_PROMPT.search(text)
+    if _CONTENT_FILTER.search(f"{error.code} {error.kind} {text}"):
+        return FailedRequest("refused", summary)
+    limit_alone = error.param in _LIMITS and not _ABOUT_PROMPT.search(text)
     if status == 413 or (_TOO_LONG.search(f"{error.code} {text}") and not limit_alone):
-        return FailedRequest("too-long", said)
-    # A message may quote the prompt, which may speak of anything: only its start is read.
+        return FailedRequest("too-long", summary)
+    # A message may quote the prompt, which may contain any word: only its start is searched.
     start = error.message[:200]
     if "response_format" in body and _STRUCTURE.search(error.param or start):
-        return FailedRequest("config", f"{said}. Add --no-structured", fatal=True)
+        return FailedRequest("config", f"{summary}. Add --no-structured", fatal=True)
     for key in body:
-        if key not in ("model", "messages") and _is_about(key, error.param, start):
-            return FailedRequest("config", f"{said}. {_advice_on(key, body, text)}", fatal=True)
+        if key not in ("model", "messages") and _is_about_parameter(key, error.param, start):
+            advice = _parameter_advice(key, body, text)
+            return FailedRequest("config", f"{summary}. {advice}", fatal=True)
     return None
 
 
-def _is_about(key: str, param: str, message: str) -> bool:
+def _is_about_parameter(key: str, param: str, message: str) -> bool:
     if param:
         return param == key
-    # `seed` and `stop` are words too: without quotes they are the parameter only if called so.
+    # `seed` and `stop` are also words: unquoted, they count only after "parameter" or the like.
     before = r"\b" if "_" in key else r"['\"`]|(?i:argument|parameter|supplied)s?:? "
     named = re.search(rf"(?:{before}){re.escape(key)}(?!\w)", message)
-    return named is not None and _COMPLAINT.search(message) is not None
+    return named is not None and _REJECTION.search(message) is not None
 
 
-def _advice_on(key: str, body: Mapping[str, Any], text: str) -> str:
-    """Return what to do about a parameter; the limit of new tokens has two names."""
+def _parameter_advice(key: str, body: Mapping[str, Any], text: str) -> str:
+    """Return what to do about a rejected parameter; the limit of new tokens has two names."""
     extra: dict[str, Any] = {key: None}
     if key in _LIMITS:
         other = _LIMITS[key == _LIMITS[0]]
@@ -164,8 +165,8 @@ def _advice_on(key: str, body: Mapping[str, Any], text: str) -> str:
     return f"Change or leave out {key!r}, as in --extra-body '{orjson.dumps(extra).decode()}'"
 
 
-def _advice(status: int, headers: Mapping[str, str], model: str) -> str:
-    """Return what to do where every request would fail alike; empty where this one may be it."""
+def _config_advice(status: int, headers: Mapping[str, str], model: str) -> str:
+    """Return what to do if every request would fail; empty if it may be this one only."""
     if status in (401, 403):
         return "Set OPENAI_API_KEY to a key that may use this server and model"
     if status == 402:
@@ -174,12 +175,12 @@ def _advice(status: int, headers: Mapping[str, str], model: str) -> str:
         return f"Check OPENAI_BASE_URL, which mostly ends in /v1, and the model's name {model!r}"
     if 300 <= status < 400:
         to = (headers.get("location") or "another address").partition("?")[0].rpartition("@")[2]
-        return f"It sends us to {to}, which is not followed: set OPENAI_BASE_URL to the right one"
+        return f"It redirects to {to}, which is not followed: set OPENAI_BASE_URL to the right one"
     return ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait that a server asks for, at least 0."""
+    """Return the seconds that the server asks to wait, at least 0; None if it does not."""
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
             seconds = float(headers.get(name) or "none") / unit
@@ -195,12 +196,12 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _plain_text(raw: bytes) -> str:
-    """Return a proxy's page as text."""
+    """Return the text of a proxy's HTML page."""
     return re.sub(r"<(?:style|script).*?</|<[^>]*>", " ", raw[:4000].decode("utf-8", "replace"))
 
 
-def failure_of_exception(error: Exception, base_url: str, timeout: float) -> FailedRequest:
-    """Return why a request got no answer, or not a whole one."""
+def failure_from_exception(error: Exception, base_url: str, timeout: float) -> FailedRequest:
+    """Return the failure of a request with no response or an incomplete one."""
     import aiohttp
 
     if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -232,6 +233,6 @@ def failure_of_exception(error: Exception, base_url: str, timeout: float) -> Fai
 
 
 def _cause(error: Exception) -> str:
-    """Return the system's own words, which hold no address that could hold a password."""
+    """Return the system's message, without an address that could contain a password."""
     cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
     return str(getattr(cause, "strerror", None) or type(cause).__name__)

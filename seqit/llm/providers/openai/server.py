@@ -1,6 +1,6 @@
-"""Where an OpenAI-compatible server is and how it knows us: URL, key, headers, proxy.
+"""The connection settings of an OpenAI-compatible server: URL, key, headers, proxy.
 
-The environment is read as the official client reads it. The key stays in here and in the headers.
+The environment is read as by the official client. The key is only used in the headers.
 """
 
 import os
@@ -12,15 +12,15 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from seqit import __version__
 from seqit.errors import UsageError
 
-OPENAI = "https://api.openai.com/v1"
+OPENAI_URL = "https://api.openai.com/v1"
 
 _SECRET = re.compile("key|token|secret|sig|pass", re.IGNORECASE)
-"""Names of query parameters whose values are not shown."""
+"""Names of query parameters whose values are redacted."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server; `base_url` is as it may be shown: without password and query."""
+    """One server; `base_url` can be shown: it has neither password nor query."""
 
     base_url: str
     is_openai: bool
@@ -30,33 +30,33 @@ class Server:
     _secrets: tuple[bytes, ...] = field(repr=False)
 
     def url(self, path: str) -> str:
-        """Return the address of an endpoint, as in ``chat/completions``."""
+        """Return the URL of an endpoint, such as ``chat/completions``."""
         address = self._address
         return urlunsplit(address._replace(path=f"{address.path.rstrip('/')}/{path}"))
 
     def redact(self, text: bytes) -> bytes:
-        """Return what a server said without the secrets that it may have echoed."""
+        """Return a server's response without the secrets that it may have echoed."""
         for secret in self._secrets:
             text = text.replace(secret, b"[secret]")
         return text
 
     def check_key(self) -> None:
-        """Raise UsageError where the server is OpenAI's and there is no key."""
+        """Raise UsageError if the server is OpenAI's and there is no key."""
         if self.is_openai and "Authorization" not in self.headers:
             raise UsageError(
-                "OPENAI_API_KEY is not set: set it to your key, or OPENAI_BASE_URL to the address "
-                "of another server, as in http://localhost:8000/v1"
+                "OPENAI_API_KEY is not set: set it to your key, or OPENAI_BASE_URL to the URL of "
+                "another server, such as http://localhost:8000/v1"
             )
 
 
 def find_server(base_url: str | None = None, api_key: str | None = None) -> Server:
-    """Return the server that the arguments or else the environment name.
+    """Return the server given by the arguments, or else by the environment.
 
     Reads OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_ORG_ID, OPENAI_PROJECT_ID and the usual proxy
     variables. Raises UsageError for a URL, key or proxy that cannot be used.
     """
-    given = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
-    address = _split(given)
+    url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    address = _parse_url(url)
     host = _without_user(address)
     key = (os.environ.get("OPENAI_API_KEY", "") if api_key is None else api_key).strip()
     headers = {
@@ -72,7 +72,7 @@ def find_server(base_url: str | None = None, api_key: str | None = None) -> Serv
         ("OpenAI-Project", "OPENAI_PROJECT_ID"),
     ):
         if value := os.environ.get(variable, "").strip():
-            headers[header] = _plain(value, variable)
+            headers[header] = _header_value(value, variable)
     return Server(
         base_url=urlunsplit((address.scheme, host, address.path.rstrip("/"), "", "")),
         is_openai=f".{address.hostname}".endswith(".api.openai.com"),
@@ -83,17 +83,17 @@ def find_server(base_url: str | None = None, api_key: str | None = None) -> Serv
     )
 
 
-def _split(url: str) -> SplitResult:
+def _parse_url(url: str) -> SplitResult:
     try:
         address = urlsplit(url)
         usable = address.scheme in ("http", "https") and address.hostname
-        _ = address.port  # raises where it is no number
+        _ = address.port  # raises ValueError if it is not a number
     except ValueError:
         usable = None
     if not usable:
-        shown = url.rpartition("@")[2].partition("?")[0]
+        display = url.rpartition("@")[2].partition("?")[0]
         raise UsageError(
-            f"the base URL {shown!r} is not the address of a server: write it as in "
+            f"the base URL {display!r} is not the URL of a server; a valid one is "
             "http://localhost:8000/v1"
         )
     return address
@@ -104,24 +104,26 @@ def _without_user(address: SplitResult) -> str:
 
 
 def _authorization(address: SplitResult, key: str) -> str:
-    """Return the header's value: a user in the URL goes before the key, as in the official client.
+    """Return the Authorization header; a user in the URL precedes the key, as in OpenAI's client.
 
-    Empty where there is neither.
+    Empty if there is neither.
     """
     if address.username is not None:
         pair = f"{unquote(address.username)}:{unquote(address.password or '')}"
         return f"Basic {b64encode(pair.encode()).decode()}"
-    return f"Bearer {_plain(key, 'OPENAI_API_KEY')}" if key else ""
+    return f"Bearer {_header_value(key, 'OPENAI_API_KEY')}" if key else ""
 
 
-def _plain(value: str, variable: str) -> str:
+def _header_value(value: str, variable: str) -> str:
     if not (value.isascii() and value.isprintable()):
-        raise UsageError(f"{variable} holds a character that no header can hold: set it again")
+        raise UsageError(
+            f"{variable} has a character that is not allowed in a header: set it again"
+        )
     return value
 
 
 def _secrets(key: str, credentials: str, address: SplitResult) -> tuple[bytes, ...]:
-    """Return what must not be shown; a placeholder of a few letters is no secret."""
+    """Return the strings to redact; a placeholder of less than 4 characters is not a secret."""
     password = address.password or ""
     query = [part.partition("=") for part in address.query.split("&")]
     found = {key, credentials, password, unquote(password)}
@@ -131,10 +133,10 @@ def _secrets(key: str, credentials: str, address: SplitResult) -> tuple[bytes, .
 
 
 def _proxy(scheme: str, host: str) -> str | None:
-    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name.
+    """Return the proxy according to HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
 
-    It is found once: aiohttp's own `trust_env` asks again for every request, in a thread, and
-    takes a .netrc for a second authorization.
+    aiohttp's `trust_env` is not used: it looks the proxy up for every request, in a thread, and
+    reads .netrc for a second authorization.
     """
     from urllib.request import getproxies, proxy_bypass
 
@@ -146,7 +148,7 @@ def _proxy(scheme: str, host: str) -> str | None:
         proxy = f"http://{proxy}"
     if not proxy.startswith(("http://", "https://")):
         raise UsageError(
-            f"the proxy for {host} speaks {proxy.partition('://')[0]}, which is not supported: "
-            f"set {scheme.upper()}_PROXY to an HTTP proxy, or name the host in NO_PROXY"
+            f"the proxy for {host} uses {proxy.partition('://')[0]}, which is not supported: "
+            f"set {scheme.upper()}_PROXY to an HTTP proxy, or add the host to NO_PROXY"
         )
     return proxy

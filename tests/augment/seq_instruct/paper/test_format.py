@@ -1,4 +1,4 @@
-"""The reference implementation's answer format, its own reading of it, and what was published."""
+"""The reference implementation's answer format: our parser, its own rules, and its output."""
 
 import json
 import re
@@ -13,10 +13,10 @@ from support.paths import ROOT
 from seqit.augment.form import AnswerField, TaggedForm
 from seqit.augment.seq_instruct.paper.form import PaperForm, PaperParser
 from seqit.augment.seq_instruct.paper.format import (
-    read_explanation,
-    read_instruction,
-    read_option,
-    read_verdict,
+    parse_explanation,
+    parse_instruction,
+    parse_option,
+    parse_verdict,
 )
 from seqit.augment.seq_instruct.paper.reference import (
     instruction_difference,
@@ -40,9 +40,9 @@ EXAMPLE = (
 
 
 def compare(text, published):
-    """Return how our reading of a completion differs from the published one, if it does."""
+    """Return how our parser's result for a completion differs from the published one, or None."""
     try:
-        return reading_difference(read_instruction(text), published)
+        return reading_difference(parse_instruction(text), published)
     except ParseError as error:
         return reading_difference(None, published, str(error))
 
@@ -77,7 +77,7 @@ def test_every_recorded_completion_gives_what_was_published_but_for_the_listed(c
             assert (found.ours or "").startswith(ours) and bool(found.ours) == bool(ours)
 
 
-def test_the_import_command_tells_of_the_same(completions, data, seqit, tmp_path):
+def test_the_import_command_reports_the_same(completions, data, seqit, tmp_path):
     file = data / "seqeval" / "seqEval_iteration_1.json"
     manifest, rejects = tmp_path / "manifest.json", tmp_path / "rejects.jsonl"
     ran = seqit("import", file, "--manifest", manifest, "--rejects", rejects)
@@ -99,7 +99,7 @@ def test_the_import_command_tells_of_the_same(completions, data, seqit, tmp_path
 
 def test_the_listed_completions_are_as_the_list_says(completions):
     item = completions[221]
-    assert f'"{read_instruction(item["full_response"])}"' == item["seq_instruction"]
+    assert f'"{parse_instruction(item["full_response"])}"' == item["seq_instruction"]
     assert completions[336]["full_response"].endswith("the sound of")
     task, questions, rest = completions[564]["full_response"].split("###")
     assert task.endswith(completions[564]["seq_instruction"])
@@ -121,7 +121,7 @@ def test_text_after_the_end_is_no_part_of_it(completions):
 
 def test_the_recorded_explanations_are_whole(completions):
     for item in completions:
-        explanation = read_explanation(item["full_response"])
+        explanation = parse_explanation(item["full_response"])
         assert explanation and "#" not in explanation.replace("C#", "")
         assert explanation in item["full_response"]
 
@@ -247,7 +247,7 @@ READ = {
 def test_reads_the_marked_place(name):
     completion, instruction = READ[name]
     expected = completion.removeprefix(HEAD).removesuffix("###")
-    assert read_instruction(completion) == (expected if instruction is None else instruction)
+    assert parse_instruction(completion) == (expected if instruction is None else instruction)
 
 
 UNREADABLE = {
@@ -301,7 +301,7 @@ UNREADABLE = {
 def test_guesses_at_nothing(name):
     completion, problem = UNREADABLE[name]
     with pytest.raises(ParseError, match=problem):
-        read_instruction(completion)
+        parse_instruction(completion)
 
 
 PIECES = [*"abC .:?!\"'“”‘’()#*`~|-_>\\\r\t\u00a0é漢", "\n", "\n", "###", "```"]
@@ -327,7 +327,7 @@ def test_what_is_wrapped_is_read_back(text, head, end, chatter):
     assume(re.search(r"[^\W_]", text) and text[0] not in "\"'“‘")  # quotes around it are dropped
     assume(not re.search(r"###\s*(\n|\Z)", text))  # an end marker
     assume(not text.endswith("#") or (text.endswith("C#") and not text[:-2][-1:].isalnum()))
-    assert read_instruction(f"{head}{text}{end}{chatter}") == text
+    assert parse_instruction(f"{head}{text}{end}{chatter}") == text
 
 
 @given(TEXTS, TEXTS)
@@ -337,7 +337,7 @@ def test_code_may_hold_the_end_marker(before, code):
     assume(not before.strip() or before.strip()[0] not in "\"'“‘")
     assume(not re.search(r"###\s*(\n|\Z)", before.strip()))
     text = f"{before.strip()}\n```\n{code}\n###\n```".strip()
-    assert read_instruction(f"{HEAD}{text}###") == text
+    assert parse_instruction(f"{HEAD}{text}###") == text
 
 
 @given(
@@ -345,7 +345,7 @@ def test_code_may_hold_the_end_marker(before, code):
 )
 def test_any_text_is_read_or_refused(text, piece):
     completion = f"{text}{piece}{text}###"
-    for read in (read_instruction, read_option, read_verdict):
+    for read in (parse_instruction, parse_option, parse_verdict):
         try:
             read(completion)
         except ParseError as error:
@@ -355,16 +355,16 @@ def test_any_text_is_read_or_refused(text, piece):
 @pytest.mark.parametrize("piece", [" ", "#", "*", "`", '"', "```x\n", "\n1. "])
 def test_no_text_takes_its_length_squared(piece):
     long = piece * (300_000 // len(piece))  # squared, it would take longer than a test may
-    for read, begin in ((read_instruction, HEAD), (read_option, "So the option is: A")):
+    for read, begin in ((parse_instruction, HEAD), (parse_option, "So the option is: A")):
         with suppress(ParseError):
             read(f"{begin}{long}b###")
 
 
 def test_the_end_of_a_completion_that_is_finished_is_an_end():
-    assert paper_instruction.read_instruction(f"{HEAD}Do X.\n", finished=True) == "Do X."
-    assert paper_instruction.read_instruction(f"{HEAD}Do X.###\nYes?", finished=True) == "Do X."
+    assert paper_instruction.parse_instruction(f"{HEAD}Do X.\n", finished=True) == "Do X."
+    assert paper_instruction.parse_instruction(f"{HEAD}Do X.###\nYes?", finished=True) == "Do X."
     with pytest.raises(RowError, match="another part"):
-        paper_instruction.read_instruction(f"{HEAD}Do X.\n\n#Option#: A", finished=True)
+        paper_instruction.parse_instruction(f"{HEAD}Do X.\n\n#Option#: A", finished=True)
 
 
 @given(
@@ -375,7 +375,7 @@ def test_quotes_around_all_of_it_are_dropped(text, quotes):
     assume(re.search(r"[^\W_]", text))
     completion = f"{HEAD}{quotes[0]}{text.strip()}{quotes[1]}###"
     assume("###\n" not in text and "```" not in text and "~~~" not in text)
-    assert read_instruction(completion) == text.strip()
+    assert parse_instruction(completion) == text.strip()
 
 
 # --- options ---------------------------------------------------------------------------------
@@ -446,22 +446,22 @@ OPTIONS = {
 @pytest.mark.parametrize("text", OPTIONS)
 def test_reads_an_option_from_its_verdict_alone(text, echo):
     if OPTIONS[text]:
-        assert read_option(echo + text) == OPTIONS[text]
+        assert parse_option(echo + text) == OPTIONS[text]
     else:
         with pytest.raises(ParseError, match=r"the option is"):
-            read_option(echo + text)
+            parse_option(echo + text)
 
 
-def test_what_was_thought_before_the_answer_is_none():
-    assert read_option("<think>\nSo the option is: A.\n</think>\nSo the option is: B.") == "B"
-    assert read_verdict("\ufeff<think>Answer: no</think>\n\nAnswer: Yes") is True
+def test_reasoning_before_the_answer_is_not_the_answer():
+    assert parse_option("<think>\nSo the option is: A.\n</think>\nSo the option is: B.") == "B"
+    assert parse_verdict("\ufeff<think>Answer: no</think>\n\nAnswer: Yes") is True
 
 
 @given(st.lists(st.sampled_from([*"ABCD.:\n ()", "option ", "prefix task "])).map("".join))
 def test_no_verdict_is_no_option(text):
     assume(not re.search(r"(?m)^\s*option\s*:", text))
     with pytest.raises(ParseError):
-        read_option(text)
+        parse_option(text)
 
 
 VERDICTS = {
@@ -491,9 +491,9 @@ VERDICTS = {
 def test_reads_a_verdict_by_its_whole_word(text):
     if VERDICTS[text] is None:
         with pytest.raises(ParseError, match="verdict"):
-            read_verdict(text)
+            parse_verdict(text)
     else:
-        assert read_verdict(text) is VERDICTS[text]
+        assert parse_verdict(text) is VERDICTS[text]
 
 
 # --- what the reference implementation would have read ---------------------------------------
@@ -550,7 +550,7 @@ def test_where_the_reference_reads_another_refinement(completion, theirs, kind):
     assert (reading_difference and reading_difference.kind) == kind
 
 
-def test_a_difference_tells_both_readings():
+def test_a_difference_contains_both_results():
     assert compare(HEAD + "Do X.\n###", "Do  X.") == ReadingDifference("form", "Do X.", "Do  X.")
     assert compare("?", "Do X.") == ReadingDifference(
         "unreadable", None, "Do X.", "#New Instruction# is not given at the beginning of a line"
@@ -560,18 +560,18 @@ def test_a_difference_tells_both_readings():
 # --- the form --------------------------------------------------------------------------------
 
 REWRITE_FORM = TaggedForm(
-    (AnswerField("thought"), AnswerField("instruction"), AnswerField("steps", several=True))
+    (AnswerField("thought"), AnswerField("instruction"), AnswerField("steps", is_list=True))
 )
 CLASSIFY_FORM = TaggedForm((AnswerField("thought"), AnswerField("option", tuple("ABCD"))))
 REFINE_FORM = TaggedForm(
     (
         AnswerField("thought"),
         AnswerField("verdict", ("complete", "incomplete")),
-        AnswerField("instruction", empty=True),
-        AnswerField("steps", several=True, empty=True),
+        AnswerField("instruction", allow_empty=True),
+        AnswerField("steps", is_list=True, allow_empty=True),
     )
 )
-REWRITE, CLASSIFY, REFINE = map(PaperForm.of, (REWRITE_FORM, CLASSIFY_FORM, REFINE_FORM))
+REWRITE, CLASSIFY, REFINE = map(PaperForm.from_form, (REWRITE_FORM, CLASSIFY_FORM, REFINE_FORM))
 VALUES = [
     (REWRITE, {"thought": "It helps.", "instruction": "### Task\nDo X.\n\nThen Y."}),
     (CLASSIFY, {"thought": "It has two parts.", "option": "A"}),
@@ -583,16 +583,16 @@ VALUES = [
 
 @pytest.mark.parametrize(("form", "values"), VALUES)
 def test_an_answer_that_is_shown_is_read_back(form, values):
-    assert form.read(form.show(values)) == values
+    assert form.parse(form.render(values)) == values
     assert form.schema is None
 
 
 def test_a_verdict_stands_first_and_alone():
-    assert REFINE.show(VALUES[3][1]) == "Answer: Yes"
-    assert REFINE.show(VALUES[4][1]) == "Answer: No\n\n#New Instruction#:\nDo X. Do Y.###"
+    assert REFINE.render(VALUES[3][1]) == "Answer: Yes"
+    assert REFINE.render(VALUES[4][1]) == "Answer: No\n\n#New Instruction#:\nDo X. Do Y.###"
 
 
-def test_the_form_tells_how_to_answer_and_what_has_no_place():
+def test_the_guidance_names_the_format_and_the_omitted_fields():
     assert REWRITE.guidance().endswith(
         " Leave steps out.\n\n#Explanation#:\n(thought)\n\n#New Instruction#:\n(instruction)###"
     )
@@ -601,27 +601,27 @@ def test_the_form_tells_how_to_answer_and_what_has_no_place():
     assert "Leave thought and steps out." in REFINE.guidance()
 
 
-def test_a_complete_refinement_tells_of_the_instruction_that_it_gives():
-    values = REFINE.read("Answer: Yes\n#New Instruction#:\nDo Z.###")
-    assert values == {"verdict": "complete", "instruction": "Do Z."}  # for others to compare
+def test_a_complete_refinement_still_has_the_instruction_that_it_gives():
+    values = REFINE.parse("Answer: Yes\n#New Instruction#:\nDo Z.###")
+    assert values == {"verdict": "complete", "instruction": "Do Z."}  # the refine stage compares
 
 
 def test_an_incomplete_refinement_needs_its_instruction():
     with pytest.raises(ParseError, match="not given"):
-        REFINE.read("Answer: No")
+        REFINE.parse("Answer: No")
 
 
-def test_the_parser_counts_where_the_reference_reads_something_else():
+def test_the_parser_counts_what_the_reference_parses_differently():
     parser = PaperParser()
-    rewrite, classify, refine = map(parser.shape, (REWRITE_FORM, CLASSIFY_FORM, REFINE_FORM))
+    rewrite, classify, refine = map(parser.form_for, (REWRITE_FORM, CLASSIFY_FORM, REFINE_FORM))
     for number in (0, 1, 2, 2, 3, 4):
         form, values = VALUES[number]
-        shaped = {"instruction": rewrite, "option": classify, "refinement": refine}[form.reading]
-        assert shaped.read(form.show(values)) == values
+        counting = {"instruction": rewrite, "option": classify, "refinement": refine}[form.kind]
+        assert counting.parse(form.render(values)) == values
     with pytest.raises(ParseError):
-        classify.read("I cannot tell.")
-    differences = parser.counts.pop("differences")
-    assert parser.counts == {
+        classify.parse("I cannot tell.")
+    differences = parser.summary.pop("differences")
+    assert parser.summary == {
         "instruction": {"content": 1},
         "option": {"same": 1, "content": 2, "unreadable": 1},
         "refinement": {"same": 2},
@@ -638,9 +638,9 @@ def test_the_parser_counts_where_the_reference_reads_something_else():
 
 def test_the_parser_shows_the_first_differences_and_counts_all():
     parser = PaperParser()
-    form = parser.shape(CLASSIFY_FORM)
+    form = parser.form_for(CLASSIFY_FORM)
     for _ in range(50):
-        form.read("Choose A. or not.\nSo the option is: B")
-    assert parser.counts["option"] == {"content": 50}
-    assert len(parser.counts["differences"]) == 20
-    json.dumps(parser.counts)
+        form.parse("Choose A. or not.\nSo the option is: B")
+    assert parser.summary["option"] == {"content": 50}
+    assert len(parser.summary["differences"]) == 20
+    json.dumps(parser.summary)

@@ -1,4 +1,4 @@
-"""What the in-process backends do without their libraries: templates, models, options, errors."""
+"""The local backends without their libraries: templates, models, options, errors."""
 
 import inspect
 import json
@@ -6,16 +6,20 @@ import json
 import pytest
 
 from seqit.errors import SeqitError, UsageError
-from seqit.llm.providers.local import model_files as local_model
-from seqit.llm.providers.local import transformers, vllm
+from seqit.llm.providers.local import libraries, transformers, vllm
 from seqit.llm.providers.local.chat_template import (
     TOP_K,
     ChatTemplate,
+    check_length,
     plain_text,
     resolve_sampling,
-    too_long,
 )
-from seqit.llm.providers.local.model_files import SLICE, WHOLE, find_model, fingerprint
+from seqit.llm.providers.local.model_files import (
+    MAX_WHOLE_SIZE,
+    SLICE_SIZE,
+    find_model,
+    fingerprint,
+)
 from seqit.llm.request import Sampling
 
 BACKENDS = [
@@ -25,7 +29,7 @@ BACKENDS = [
 
 
 @pytest.mark.parametrize(("module", "backend", "extra"), BACKENDS)
-def test_the_table_of_options_is_what_the_class_takes(module, backend, extra):
+def test_options_are_the_arguments_of_the_class(module, backend, extra):
     parameters = dict(inspect.signature(backend).parameters)
     parameters.pop("model")
     assert set(module.OPTIONS) == set(parameters)
@@ -36,22 +40,22 @@ def test_the_table_of_options_is_what_the_class_takes(module, backend, extra):
 
 
 @pytest.mark.parametrize(("module", "backend", "extra"), BACKENDS)
-def test_a_missing_library_is_said_with_what_installs_it(
+def test_a_missing_library_is_reported_with_how_to_install_it(
     module, backend, extra, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(local_model, "packages_distributions", dict)
-    made = backend(str(tmp_path))
-    for act in (made.identity, lambda: made.open(print)):
+    monkeypatch.setattr(libraries, "packages_distributions", dict)
+    instance = backend(str(tmp_path))
+    for act in (instance.identity, lambda: instance.open(print)):
         with pytest.raises(SeqitError, match=rf"pip install 'seqit\[{extra}\]'"):
             act()
-    made.close()
+    instance.close()
 
 
-# --- templates -------------------------------------------------------------------------------
+# --- templates --------------------------------------------------------------------------------
 
 
 def strict(turns):
-    """Render as a template that takes system messages."""
+    """Render like a template that takes system messages."""
     return "".join(f"<{turn['role']}>{plain_text(turn['content'])}" for turn in turns)
 
 
@@ -69,36 +73,38 @@ def chat(system, user="Go."):
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
-def test_a_system_message_goes_as_it_is_where_the_template_shows_it():
+def test_a_system_message_is_unchanged_if_the_template_uses_it():
     template = ChatTemplate(None, None)
     template.probe(strict, "m")
-    assert template.turns(chat("Be brief.")) == chat("Be brief.")
-    assert template.turns(chat("")) == template.turns(chat("\n ")) == chat("")[1:]
-    assert template.turns(chat("x")[1:]) == chat("x")[1:]
+    assert template.adapt_messages(chat("Be brief.")) == chat("Be brief.")
+    assert template.adapt_messages(chat("")) == template.adapt_messages(chat("\n ")) == chat("")[1:]
+    assert template.adapt_messages(chat("x")[1:]) == chat("x")[1:]
 
 
 @pytest.mark.parametrize("render", [refusing, dropping])
-def test_a_system_message_opens_the_first_turn_where_the_template_loses_it(render):
+def test_a_system_message_starts_the_first_turn_if_the_template_drops_it(render):
     template = ChatTemplate(None, None)
     template.probe(render, "m")
-    assert template.turns(chat("Be brief.")) == [{"role": "user", "content": "Be brief.\n\nGo."}]
+    assert template.adapt_messages(chat("Be brief.")) == [
+        {"role": "user", "content": "Be brief.\n\nGo."}
+    ]
     image = {"type": "image", "image": "a.png"}
-    (turn,) = template.turns(chat("Be brief.", [image, {"type": "text", "text": "Go."}]))
+    (turn,) = template.adapt_messages(chat("Be brief.", [image, {"type": "text", "text": "Go."}]))
     words = [{"type": "text", "text": text} for text in ("Be brief.\n\n", "Go.")]
     assert turn["content"] == [words[0], image, words[1]]
-    only = template.turns(chat("Be brief.")[:1])
+    only = template.adapt_messages(chat("Be brief.")[:1])
     assert only == [{"role": "user", "content": "Be brief."}]
 
 
-def test_a_template_that_renders_nothing_is_refused():
+def test_a_template_that_does_not_work_is_refused():
     def broken(turns):
         raise ValueError("no chat template")
 
-    with pytest.raises(SeqitError, match=r"/models/base has no chat template that works \(no chat"):
+    with pytest.raises(SeqitError, match=r"/models/base has no working chat template \(no chat"):
         ChatTemplate(None, None).probe(broken, "/models/base")
 
 
-def test_the_options_of_a_template_are_an_object(tmp_path):
+def test_the_options_of_a_template_are_a_json_object(tmp_path):
     assert ChatTemplate(None, '{"enable_thinking": false}').options == {"enable_thinking": False}
     for text in ("[]", "{", "thinking"):
         with pytest.raises(UsageError, match="JSON object"):
@@ -107,7 +113,7 @@ def test_the_options_of_a_template_are_an_object(tmp_path):
         ChatTemplate(str(tmp_path / "absent.jinja"), None)
 
 
-def test_sampling_that_is_left_open_is_filled_in():
+def test_missing_sampling_settings_get_defaults():
     assert resolve_sampling(Sampling()) == (1.0, 0.9, TOP_K)
     assert resolve_sampling(Sampling(temperature=None, top_p=None)) == (1.0, 1.0, TOP_K)
     assert resolve_sampling(Sampling(temperature=0, top_k=0)) == (0, 0.9, 0)
@@ -117,14 +123,14 @@ def test_sampling_that_is_left_open_is_filled_in():
             resolve_sampling(Sampling(**wrong))
 
 
-def test_prompt_and_answer_must_fit_together():
-    assert too_long(100, 28, 128) is None
-    failed = too_long(101, 28, 128)
+def test_prompt_and_answer_must_fit_into_the_limit():
+    assert check_length(100, 28, 128) is None
+    failed = check_length(101, 28, 128)
     assert failed.reason == "too-long" and not failed.retryable and not failed.fatal
     assert "101" in failed.message and "28" in failed.message and "128" in failed.message
 
 
-# --- models ----------------------------------------------------------------------------------
+# --- models -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -134,11 +140,11 @@ def model(tmp_path):
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
     (folder / "tokenizer.json").write_text("{}")
     with (folder / "model.safetensors").open("wb") as file:
-        file.truncate(WHOLE + 5 * SLICE)  # a sparse file
+        file.truncate(MAX_WHOLE_SIZE + 5 * SLICE_SIZE)  # a sparse file
     return folder
 
 
-def test_the_same_content_elsewhere_is_the_same_model(model, tmp_path):
+def test_the_fingerprint_does_not_depend_on_the_path(model, tmp_path):
     before = fingerprint(model)
     moved = tmp_path / "elsewhere"
     model.rename(moved)
@@ -151,7 +157,7 @@ def test_the_same_content_elsewhere_is_the_same_model(model, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["settings", "tokenizer", "weights", "end", "size", "more"])
-def test_another_content_is_another_model(model, change):
+def test_the_fingerprint_changes_with_the_content(model, change):
     before = fingerprint(model)
     weights = model / "model.safetensors"
     if change == "settings":
@@ -168,13 +174,13 @@ def test_another_content_is_another_model(model, change):
             elif change == "end":
                 file.seek(-1, 2)
                 file.write(b"\1")
-            else:  # a run of numbers anywhere is found
+            else:  # a changed range anywhere is detected
                 file.seek(size // 3)
                 file.write(b"\1" * (size // 200))
     assert fingerprint(model) != before
 
 
-def test_a_folder_without_a_model_is_said(tmp_path):
+def test_a_folder_without_a_model_is_reported(tmp_path):
     with pytest.raises(SeqitError, match=r"without config\.json"):
         find_model(str(tmp_path), None)
     with pytest.raises(SeqitError, match=r"without adapter_config\.json"):

@@ -1,11 +1,18 @@
-"""The transformers backend with a tiny random model, for real, on the CPU."""
+"""The transformers backend with a tiny random model on the CPU."""
 
 from collections import Counter
 from importlib.util import find_spec
 
 import pytest
 from support.local_backend import Session, mixed_requests, request
-from support.tiny_model import BOS, END, NO_SYSTEM, TEMPLATE, make_model, say_greedily
+from support.tiny_model import (
+    BOS,
+    END,
+    TEMPLATE,
+    TEMPLATE_WITHOUT_SYSTEM,
+    generate_greedily,
+    make_model,
+)
 
 from seqit.errors import SeqitError, UsageError
 from seqit.llm.request import Completion, FailedRequest, Request, Sampling
@@ -16,10 +23,10 @@ if not all(map(find_spec, ("torch", "transformers", "accelerate", "peft", "bitsa
     )
 
 from seqit.llm.providers.local import transformers as backend_module
-from seqit.llm.providers.local.generation import Sampler, StopTracker, cut
+from seqit.llm.providers.local.generation import Sampler, StopTracker, cut_at_stop
 from seqit.llm.providers.local.transformers import TransformersBackend
 
-# The libraries' own deprecations are no fault of a test.
+# Ignore deprecations within the libraries.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
@@ -27,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 def folder(tmp_path_factory):
     import torch
 
-    torch.set_num_threads(1)  # so small a model gains nothing from more
+    torch.set_num_threads(1)  # more do not help a model this small
     return make_model(tmp_path_factory.mktemp("model"))
 
 
@@ -43,12 +50,10 @@ def session(folder):
     session = Session(TransformersBackend(str(folder), batch_size=8))
     yield session
     session.backend.close()
-    session.backend.close()  # harmless
+    session.backend.close()  # no error
 
 
-def test_the_template_is_applied_once_and_its_tokens_are_what_the_model_gets(
-    session, folder, tokenizer
-):
+def test_the_template_is_applied_once_and_its_tokens_are_the_prompt(session, folder, tokenizer):
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Nenne drei Städte."},
@@ -57,69 +62,69 @@ def test_the_template_is_applied_once_and_its_tokens_are_what_the_model_gets(
     ]
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     assert ids.count(tokenizer.bos_token_id) == 1
-    assert tokenizer(tokenizer.decode(ids)).input_ids.count(tokenizer.bos_token_id) == 2  # twice
-    (answer,) = session.ask([Request(messages, Sampling(temperature=0, max_new_tokens=16), 0)])
+    assert tokenizer(tokenizer.decode(ids)).input_ids.count(tokenizer.bos_token_id) == 2
+    (answer,) = session.complete([Request(messages, Sampling(temperature=0, max_new_tokens=16), 0)])
     assert answer.prompt_tokens == len(ids)
-    made = say_greedily(folder, ids, 16)
-    assert END not in tokenizer.decode(made)
-    assert answer.text == tokenizer.decode(made, skip_special_tokens=True)
+    generated = generate_greedily(folder, ids, 16)
+    assert END not in tokenizer.decode(generated)
+    assert answer.text == tokenizer.decode(generated, skip_special_tokens=True)
     assert answer.finish_reason == "length" and answer.completion_tokens == 16
 
 
-def test_answers_do_not_depend_on_the_batch_or_the_order(session, folder):
+def test_completions_do_not_depend_on_the_batch_or_the_order(session, folder):
     requests = mixed_requests(60)
-    together = session.ask(requests)
-    backwards = session.ask(requests[::-1])[::-1]
+    together = session.complete(requests)
+    backwards = session.complete(requests[::-1])[::-1]
     assert together == backwards
-    alone = Session(TransformersBackend(str(folder), batch_size=1)).ask(requests[:20])
+    alone = Session(TransformersBackend(str(folder), batch_size=1)).complete(requests[:20])
     assert alone == together[:20]
     assert len({answer.text for answer in together}) > 50
 
 
-def test_the_seed_decides_the_answer(session):
-    same = session.ask([request("Name a river.", seed=7) for _ in range(3)])
-    others = session.ask([request("Name a river.", seed=seed) for seed in range(20)])
+def test_the_seed_decides_the_completion(session):
+    same = session.complete([request("Name a river.", seed=7) for _ in range(3)])
+    others = session.complete([request("Name a river.", seed=seed) for seed in range(20)])
     assert len({answer.text for answer in same}) == 1
     assert len({answer.text for answer in others}) == 20
 
 
 def test_many_requests_with_slots_refilled(session):
     requests = mixed_requests(200)
-    answers = session.ask_refilled(requests, session.backend.capacity)
+    answers = session.complete_refilled(requests, session.backend.capacity)
     assert all(isinstance(answer, Completion) for answer in answers)
     reasons = Counter(answer.finish_reason for answer in answers)
     assert set(reasons) == {"stop", "length"} and min(reasons.values()) >= 5, reasons
-    for asked, answer in zip(requests, answers, strict=True):
-        most = asked.sampling.max_new_tokens
+    for sent, answer in zip(requests, answers, strict=True):
+        most = sent.sampling.max_new_tokens
         assert 1 <= answer.completion_tokens <= most
         assert answer.finish_reason == "stop" or answer.completion_tokens == most
         assert END not in answer.text and BOS not in answer.text
 
 
-def test_prompts_of_a_length_share_a_batch(folder):
+def test_prompts_of_similar_length_share_a_batch(folder):
     session = Session(TransformersBackend(str(folder), batch_size=4))
     short, long = [request("a", max_new_tokens=2)] * 4, [request("a" * 90, max_new_tokens=2)] * 4
     pairs = [each for pair in zip(short, long, strict=True) for each in pair]
-    session.ask(pairs)
+    session.complete(pairs)
     assert session.deliveries == [[0, 2, 4, 6], [1, 3, 5, 7]]
 
 
 def test_a_prompt_that_is_too_long_fails_alone(session):
     fine = request("List three rivers.")
-    before, failed, after = session.ask([fine, request("x " * 2_000), fine])
+    before, failed, after = session.complete([fine, request("x " * 2_000), fine])
     assert before == after and isinstance(before, Completion)
     assert (
         isinstance(failed, FailedRequest) and failed.reason == "too-long" and not failed.retryable
     )
     assert failed.evidence["limit"] == 512 and failed.evidence["prompt_tokens"] > 512
-    (failed,) = session.ask([request("short", max_new_tokens=512)])
+    (failed,) = session.complete([request("short", max_new_tokens=512)])
     assert failed.reason == "too-long"
-    (fits,) = session.ask([request("short", max_new_tokens=490, stop=("a", "e", "i"))])
+    (fits,) = session.complete([request("short", max_new_tokens=490, stop=("a", "e", "i"))])
     assert isinstance(fits, Completion)
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
         (Request([{"role": "tool", "content": "x"}], Sampling(), 0), "no such role"),
         (
@@ -132,40 +137,44 @@ def test_a_prompt_that_is_too_long_fails_alone(session):
         (request("x", top_p=0.0), "top_p"),
     ],
 )
-def test_a_bad_request_fails_alone(session, bad, said):
+def test_a_bad_request_fails_alone(session, bad, message):
     fine = request("List three rivers.")
-    before, failed, after = session.ask([fine, bad, fine])
+    before, failed, after = session.complete([fine, bad, fine])
     assert before == after and isinstance(before, Completion)
-    assert failed.reason == "bad-request" and said in failed.message
+    assert failed.reason == "bad-request" and message in failed.message
 
 
-def test_a_stop_string_ends_the_answer_before_it(session):
-    free = session.ask([request("Tell me.", seed=seed, max_new_tokens=40) for seed in range(8)])
+def test_a_stop_string_ends_the_completion_before_it(session):
+    free = session.complete(
+        [request("Tell me.", seed=seed, max_new_tokens=40) for seed in range(8)]
+    )
     for seed, answer in enumerate(free):
         stop = answer.text[10:12]
-        (ended,) = session.ask([request("Tell me.", seed=seed, max_new_tokens=40, stop=(stop,))])
+        (ended,) = session.complete(
+            [request("Tell me.", seed=seed, max_new_tokens=40, stop=(stop,))]
+        )
         assert ended.text == answer.text[: answer.text.index(stop)]
         assert ended.finish_reason == "stop"
         assert ended.completion_tokens < answer.completion_tokens
 
 
-def test_log_probabilities_are_those_of_the_model(session, folder, tokenizer):
+def test_log_probabilities_match_the_model(session, folder, tokenizer):
     import torch
     from transformers import AutoModelForCausalLM
 
     plain = request("List three rivers.", seed=3, max_new_tokens=6)
-    told = request("List three rivers.", seed=3, max_new_tokens=6, logprobs=5)
-    without, answer = session.ask([plain, told])
+    with_logprobs = request("List three rivers.", seed=3, max_new_tokens=6, logprobs=5)
+    without, answer = session.complete([plain, with_logprobs])
     assert without.logprobs == [] and without.text == answer.text
     assert len(answer.logprobs) == answer.completion_tokens
     ids = tokenizer.apply_chat_template(
-        told.messages, add_generation_prompt=True, return_dict=False
+        with_logprobs.messages, add_generation_prompt=True, return_dict=False
     )
     model = AutoModelForCausalLM.from_pretrained(folder)
     expected = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
     first = answer.logprobs[0]
     five = expected.topk(5).values.tolist()
-    values = sorted(first["top"].values(), reverse=True)  # fewer where two tokens have one text
+    values = sorted(first["top"].values(), reverse=True)  # fewer if two tokens have the same text
     assert 2 <= len(values) <= 5 and values[0] == pytest.approx(five[0])
     assert all(any(value == pytest.approx(each) for each in five) for value in values)
     likeliest = tokenizer.decode([int(expected.argmax())])
@@ -176,7 +185,7 @@ def test_log_probabilities_are_those_of_the_model(session, folder, tokenizer):
             assert place["top"][place["token"]] == place["logprob"]
 
 
-def test_memory_that_does_not_hold_a_batch_halves_it(folder, monkeypatch):
+def test_a_batch_that_does_not_fit_into_memory_is_halved(folder, monkeypatch):
     import torch
 
     generate, sizes = backend_module.generate, []
@@ -188,32 +197,32 @@ def test_memory_that_does_not_hold_a_batch_halves_it(folder, monkeypatch):
         return generate(model, tokenizer, ends, label, prompts)
 
     requests = mixed_requests(12)
-    expected = Session(TransformersBackend(str(folder), batch_size=8)).ask(requests)
+    expected = Session(TransformersBackend(str(folder), batch_size=8)).complete(requests)
     monkeypatch.setattr(backend_module, "generate", limited)
     session = Session(TransformersBackend(str(folder), batch_size=8))
-    assert session.ask(requests) == expected
+    assert session.complete(requests) == expected
     assert sizes[:3] == [8, 4, 2] and set(sizes[3:]) <= {1, 2, 4}
     assert session.backend.capacity == 8
-    fine, failed = session.ask([requests[0], request("y " * 220)])
+    fine, failed = session.complete([requests[0], request("y " * 220)])
     assert fine == expected[0]
     assert failed.reason == "too-long" and "2 GiB" in failed.message
 
 
-def test_a_model_that_breaks_down_fails_every_request_of_the_batch(folder, monkeypatch):
+def test_an_error_of_the_model_fails_every_request_of_the_batch(folder, monkeypatch):
     def broken(*_):
         raise RuntimeError("device-side assert")
 
     monkeypatch.setattr(backend_module, "generate", broken)
-    answers = Session(TransformersBackend(str(folder))).ask(mixed_requests(3))
+    answers = Session(TransformersBackend(str(folder))).complete(mixed_requests(3))
     assert [answer.reason for answer in answers] == ["server-error"] * 3
     assert all(answer.fatal and "device-side" in answer.message for answer in answers)
 
 
-# --- templates -------------------------------------------------------------------------------
+# --- templates --------------------------------------------------------------------------------
 
 
 def test_an_empty_system_message_is_not_sent(session):
-    without, empty, filled = session.ask(
+    without, empty, filled = session.complete(
         [request("Go.", system=system) for system in (None, " ", "Be brief.")]
     )
     assert without == empty
@@ -223,28 +232,28 @@ def test_an_empty_system_message_is_not_sent(session):
 def test_a_template_without_system_messages_gets_the_text_in_the_first_turn(folder, tmp_path):
     file = tmp_path / "template.jinja"
     dropping = TEMPLATE.replace("for message in messages", "for message in messages[-1:]")
-    for template in (NO_SYSTEM, dropping):
+    for template in (TEMPLATE_WITHOUT_SYSTEM, dropping):
         file.write_text(template)
         session = Session(TransformersBackend(str(folder), chat_template=str(file)))
-        folded, joined = session.ask(
+        folded, joined = session.complete(
             [request("Go.", system="Be brief."), request("Be brief.\n\nGo.")]
         )
         assert folded == joined and isinstance(folded, Completion)
 
 
-def test_a_model_without_template_is_refused_unless_one_is_named(folder, tmp_path):
+def test_a_model_without_template_is_refused_unless_one_is_given(folder, tmp_path):
     bare = make_model(tmp_path / "bare", template=None)
     with pytest.raises(SeqitError, match="chat_template=FILE"):
         Session(TransformersBackend(str(bare)))
     file = tmp_path / "template.jinja"
     file.write_text(TEMPLATE)
-    asked = [request("List three rivers.", seed=1)]
-    named = Session(TransformersBackend(str(bare), chat_template=str(file))).ask(asked)
-    own = Session(TransformersBackend(str(folder))).ask(asked)
+    requests = [request("List three rivers.", seed=1)]
+    named = Session(TransformersBackend(str(bare), chat_template=str(file))).complete(requests)
+    own = Session(TransformersBackend(str(folder))).complete(requests)
     assert [answer.text for answer in named] == [answer.text for answer in own]
 
 
-def test_variables_reach_the_template(folder, tmp_path):
+def test_variables_are_passed_to_the_template(folder, tmp_path):
     file = tmp_path / "template.jinja"
     file.write_text("{% if loud %}LOUD LOUD LOUD{% endif %}" + TEMPLATE)
     counts = []
@@ -252,15 +261,15 @@ def test_variables_reach_the_template(folder, tmp_path):
         backend = TransformersBackend(
             str(folder), chat_template=str(file), chat_template_kwargs=options
         )
-        (answer,) = Session(backend).ask([request("Go.")])
+        (answer,) = Session(backend).complete([request("Go.")])
         counts.append(answer.prompt_tokens)
     assert counts[1] > counts[0]
 
 
-# --- what decides an answer ------------------------------------------------------------------
+# --- identity ---------------------------------------------------------------------------------
 
 
-def test_identity_tells_every_setting_that_decides_an_answer(folder, tmp_path):
+def test_identity_contains_every_setting_that_decides_a_completion(folder, tmp_path):
     file = tmp_path / "template.jinja"
     file.write_text(TEMPLATE)
     other = make_model(tmp_path / "other")
@@ -286,11 +295,11 @@ def test_identity_tells_every_setting_that_decides_an_answer(folder, tmp_path):
         == identities[0]
         == TransformersBackend(str(folder), batch_size=2).identity()
     )
-    (answer,) = session.ask([request("Go.")])
+    (answer,) = session.complete([request("Go.")])
     assert answer.model == f"{folder}@{identities[0]['revision'][:12]}"
 
 
-def test_an_adapter_changes_the_answers(folder, tmp_path, session):
+def test_an_adapter_changes_the_completions(folder, tmp_path, session):
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -301,21 +310,21 @@ def test_an_adapter_changes_the_answers(folder, tmp_path, session):
     get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
     requests = mixed_requests(10)
     adapted = TransformersBackend(str(folder), lora=str(tmp_path / "adapter"))
-    texts = [answer.text for answer in Session(adapted).ask(requests)]
-    assert texts != [answer.text for answer in session.ask(requests)]
+    texts = [answer.text for answer in Session(adapted).complete(requests)]
+    assert texts != [answer.text for answer in session.complete(requests)]
     assert adapted.identity()["adapter"][0] == str(tmp_path / "adapter")
 
 
 @pytest.mark.parametrize("option", ["load_in_4bit", "load_in_8bit"])
-def test_quantised_weights_answer(folder, option):
+def test_quantized_weights_generate(folder, option):
     session = Session(TransformersBackend(str(folder), **{option: True}))
     linear = session.backend._model.model.layers[0].mlp.up_proj
     assert "bitsandbytes" in type(linear).__module__
-    answers = session.ask([request("List three rivers.", seed=seed) for seed in range(4)])
+    answers = session.complete([request("List three rivers.", seed=seed) for seed in range(4)])
     assert all(isinstance(answer, Completion) and answer.text for answer in answers)
 
 
-def test_what_cannot_be_loaded_is_said(tmp_path):
+def test_loading_errors_are_reported(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SeqitError, match=r"without config\.json"):
         TransformersBackend(str(tmp_path / "empty")).identity()
@@ -331,26 +340,26 @@ def test_what_cannot_be_loaded_is_said(tmp_path):
         TransformersBackend("m", chat_template=str(tmp_path / "absent"))
 
 
-def test_a_model_that_is_nowhere_is_said(monkeypatch):
+def test_a_missing_model_is_reported(monkeypatch):
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(SeqitError, match="no folder here"):
+    with pytest.raises(SeqitError, match="is not a folder"):
         TransformersBackend("seqit-nobody/no-such-model").identity()
 
 
-# --- drawing and stopping --------------------------------------------------------------------
+# --- sampling and stopping --------------------------------------------------------------------
 
 
-def drawn(logits, requests):
-    """Return the drawer's noisy logits for rows of the same logits."""
+def sampler_logits(logits, requests):
+    """Return the sampler's noisy logits for rows of the same logits."""
     import torch
 
     rows = torch.tensor([logits] * len(requests))
     return Sampler(requests, torch.device("cpu"))(None, rows)
 
 
-def test_tokens_are_drawn_with_the_softmax_probabilities():
+def test_tokens_are_sampled_with_the_softmax_probabilities():
     import torch
 
     logits = [2.0, 1.0, 0.0, -1.0]
@@ -358,16 +367,16 @@ def test_tokens_are_drawn_with_the_softmax_probabilities():
     requests = [
         request("", seed=seed, top_p=1.0, top_k=0, temperature=0.7) for seed in range(count)
     ]
-    tokens = Counter(drawn(logits, requests).argmax(-1).tolist())
-    chances = (torch.tensor(logits) / 0.7).softmax(-1).tolist()
-    for token, rng in enumerate(chances):
-        # Five standard deviations.
-        assert abs(tokens[token] / count - rng) < 5 * (rng * (1 - rng) / count) ** 0.5
+    tokens = Counter(sampler_logits(logits, requests).argmax(-1).tolist())
+    probabilities = (torch.tensor(logits) / 0.7).softmax(-1).tolist()
+    for token, probability in enumerate(probabilities):
+        sigma = (probability * (1 - probability) / count) ** 0.5
+        assert abs(tokens[token] / count - probability) < 5 * sigma
 
 
 @pytest.mark.parametrize("top_k", [0, 1, 3, 50, 1_000])
 @pytest.mark.parametrize("top_p", [0.01, 0.5, 0.9, 1.0])
-def test_the_tokens_to_draw_from_are_those_of_the_library(top_k, top_p):
+def test_top_k_and_top_p_keep_the_same_tokens_as_the_library(top_k, top_p):
     import torch
     from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
@@ -378,36 +387,36 @@ def test_the_tokens_to_draw_from_are_those_of_the_library(top_k, top_p):
         expected = TopKLogitsWarper(top_k)(None, expected)
     if top_p < 1:
         expected = TopPLogitsWarper(top_p)(None, expected)
-    asked = request("", temperature=0.8, top_k=top_k, top_p=top_p)
+    first = request("", temperature=0.8, top_k=top_k, top_p=top_p)
     others = [request("", top_k=7, top_p=0.3), request("", temperature=0)]
-    made = drawn(logits, [asked, *others])[0]
-    assert (made > -float("inf")).tolist() == (expected[0] > -float("inf")).tolist()
+    noisy = sampler_logits(logits, [first, *others])[0]
+    assert (noisy > -float("inf")).tolist() == (expected[0] > -float("inf")).tolist()
 
 
-def test_what_a_row_draws_does_not_depend_on_the_rows_beside_it():
+def test_a_row_s_sample_does_not_depend_on_other_rows():
     import torch
 
     torch.manual_seed(0)
     logits = torch.randn(400).tolist()
-    asked = [request("", seed=seed, temperature=0.3 * seed) for seed in range(5)]
-    together = drawn(logits, asked)
-    for row, each in enumerate(asked):
-        assert torch.equal(drawn(logits, [each])[0], together[row])
+    requests = [request("", seed=seed, temperature=0.3 * seed) for seed in range(5)]
+    together = sampler_logits(logits, requests)
+    for row, each in enumerate(requests):
+        assert torch.equal(sampler_logits(logits, [each])[0], together[row])
     assert int(together[0].argmax()) == int(torch.tensor(logits).argmax())  # greedy: no noise
 
 
-def test_a_stop_string_is_seen_across_tokens_and_characters(tokenizer):
+def test_a_stop_string_is_found_across_tokens_and_characters(tokenizer):
     import torch
 
     text = "Städte: 三条河流 und 🏙️ so"
     tokens = tokenizer(text, add_special_tokens=False).input_ids
     for stop in ("ä", "条河", "🏙️", ": 三", "so", "Städte: 三条河流"):
-        stopper = StopTracker(
+        stop_tracker = StopTracker(
             [request("", stop=(stop,), max_new_tokens=99)], tokenizer, frozenset()
         )
         for length in range(1, len(tokens) + 1):
-            if bool(stopper(torch.tensor([tokens[:length]]), None)[0]):
+            if bool(stop_tracker(torch.tensor([tokens[:length]]), None)[0]):
                 break
-        said = tokenizer.decode(stopper.made[0])
-        assert stop in said and stop not in tokenizer.decode(stopper.made[0][:-1])
-        assert cut(said, (stop,)) == text[: text.index(stop)]
+        output = tokenizer.decode(stop_tracker.tokens[0])
+        assert stop in output and stop not in tokenizer.decode(stop_tracker.tokens[0][:-1])
+        assert cut_at_stop(output, (stop,)) == text[: text.index(stop)]

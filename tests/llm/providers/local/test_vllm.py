@@ -1,4 +1,4 @@
-"""The vllm backend with a tiny random model, for real, on the CPU; one engine for all tests."""
+"""The vllm backend with a tiny random model on the CPU; one engine for all tests."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 from support.local_backend import Session, mixed_requests, request
 from support.paths import ROOT
-from support.tiny_model import BOS, END, make_model, say_greedily
+from support.tiny_model import BOS, END, generate_greedily, make_model
 
 from seqit.errors import SeqitError
 from seqit.llm.providers.local.vllm import VLLMBackend
@@ -21,7 +21,7 @@ if not find_spec("vllm"):
         "seqit[vllm] is not installed; bin/test runs this in .venv-vllm", allow_module_level=True
     )
 
-# The library's own deprecations are no fault of a test. The engine takes half a minute to start.
+# Ignore deprecations within the library. The engine takes half a minute to start.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
     pytest.mark.timeout(600),
@@ -59,12 +59,10 @@ def session(folder):
         session = Session(backend)
         yield session
         backend.close()
-        backend.close()  # harmless
+        backend.close()  # no error
 
 
-def test_the_template_is_applied_once_and_its_tokens_are_what_the_model_gets(
-    session, folder, tokenizer
-):
+def test_the_template_is_applied_once_and_its_tokens_are_the_prompt(session, folder, tokenizer):
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Nenne drei Städte."},
@@ -73,65 +71,65 @@ def test_the_template_is_applied_once_and_its_tokens_are_what_the_model_gets(
     ]
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     assert ids.count(tokenizer.bos_token_id) == 1
-    (answer,) = session.ask([Request(messages, Sampling(temperature=0, max_new_tokens=16), 0)])
+    (answer,) = session.complete([Request(messages, Sampling(temperature=0, max_new_tokens=16), 0)])
     assert answer.prompt_tokens == len(ids)
-    made = say_greedily(folder, ids, 16)
-    assert END not in tokenizer.decode(made)
-    assert answer.text == tokenizer.decode(made, skip_special_tokens=True)
+    generated = generate_greedily(folder, ids, 16)
+    assert END not in tokenizer.decode(generated)
+    assert answer.text == tokenizer.decode(generated, skip_special_tokens=True)
     assert answer.finish_reason == "length" and answer.completion_tokens == 16
     assert answer.model == f"{folder}@{session.backend.identity()['revision'][:12]}"
 
 
-def test_answers_do_not_depend_on_the_batch_or_the_order(session):
+def test_completions_do_not_depend_on_the_batch_or_the_order(session):
     requests = mixed_requests(60)
-    together = session.ask(requests)
-    assert together == session.ask(requests[::-1])[::-1]
-    alone = [session.ask([each])[0] for each in requests[:10]]
+    together = session.complete(requests)
+    assert together == session.complete(requests[::-1])[::-1]
+    alone = [session.complete([each])[0] for each in requests[:10]]
     assert alone == together[:10]
     assert len({answer.text for answer in together}) > 50
 
 
-def test_the_seed_decides_the_answer(session):
-    same = session.ask([request("Name a river.", seed=7) for _ in range(3)])
-    others = session.ask([request("Name a river.", seed=seed) for seed in range(20)])
+def test_the_seed_decides_the_completion(session):
+    same = session.complete([request("Name a river.", seed=7) for _ in range(3)])
+    others = session.complete([request("Name a river.", seed=seed) for seed in range(20)])
     assert len({answer.text for answer in same}) == 1
     assert len({answer.text for answer in others}) == 20
 
 
-def test_slots_are_refilled_while_others_are_still_computed(session):
+def test_slots_are_refilled_while_other_requests_are_running(session):
     requests = mixed_requests(300)
-    answers = session.ask_refilled(requests, session.backend.capacity)
+    answers = session.complete_refilled(requests, session.backend.capacity)
     assert session.backend.capacity == 4 * 16
     assert all(isinstance(answer, Completion) for answer in answers)
     reasons = Counter(answer.finish_reason for answer in answers)
     assert set(reasons) == {"stop", "length"} and min(reasons.values()) >= 5, reasons
-    for asked, answer in zip(requests, answers, strict=True):
-        assert 1 <= answer.completion_tokens <= asked.sampling.max_new_tokens
+    for sent, answer in zip(requests, answers, strict=True):
+        assert 1 <= answer.completion_tokens <= sent.sampling.max_new_tokens
         assert END not in answer.text and BOS not in answer.text
-    # A short one that is asked later is there before a long one that was asked first.
+    # A short request submitted later finishes before a long one submitted first.
     long, short = request("a", max_new_tokens=400, stop=()), request("b", max_new_tokens=1)
     first = session.submit([long] * 4)
     session.backend.wait(0)
     second = session.submit([short])
-    session.collect([*first, *second])
+    session.wait_for([*first, *second])
     order = [ticket for delivery in session.deliveries for ticket in delivery]
     assert order.index(second[0]) < max(map(order.index, first))
 
 
 def test_a_prompt_that_is_too_long_fails_alone(session):
     fine = request("List three rivers.")
-    before, failed, after = session.ask([fine, request("x " * 2_000), fine])
+    before, failed, after = session.complete([fine, request("x " * 2_000), fine])
     assert before == after and isinstance(before, Completion)
     assert (
         isinstance(failed, FailedRequest) and failed.reason == "too-long" and not failed.retryable
     )
     assert failed.evidence["limit"] == 512 and failed.evidence["prompt_tokens"] > 2_000
-    (failed,) = session.ask([request("short", max_new_tokens=512)])
+    (failed,) = session.complete([request("short", max_new_tokens=512)])
     assert failed.reason == "too-long"
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
         (Request([{"role": "tool", "content": "x"}], Sampling(max_new_tokens=8), 0), "role"),
         (request("x", temperature=-1.0), "temperature"),
@@ -139,31 +137,31 @@ def test_a_prompt_that_is_too_long_fails_alone(session):
         (request("x", logprobs=999), "logprobs"),
     ],
 )
-def test_a_bad_request_fails_alone(session, bad, said):
+def test_a_bad_request_fails_alone(session, bad, message):
     fine = request("List three rivers.")
-    before, failed, after = session.ask([fine, bad, fine])
+    before, failed, after = session.complete([fine, bad, fine])
     assert before == after and isinstance(before, Completion)
-    assert failed.reason == "bad-request" and said in failed.message.lower()
+    assert failed.reason == "bad-request" and message in failed.message.lower()
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [(str(ROOT / "examples/images/house.png"), "multimodal"), ("absent.png", "not there")],
 )
-def test_a_text_model_takes_no_images(session, image, said):
+def test_a_text_model_takes_no_images(session, image, message):
     content = [{"type": "image", "image": image}, {"type": "text", "text": "What is this?"}]
     messages = [{"role": "user", "content": content}]
-    (failed,) = session.ask([Request(messages, Sampling(max_new_tokens=8), 0)])
-    assert failed.reason == "bad-request" and said in failed.message
+    (failed,) = session.complete([Request(messages, Sampling(max_new_tokens=8), 0)])
+    assert failed.reason == "bad-request" and message in failed.message
 
 
 def test_structured_answers_match_their_schema(session):
-    asked = [
+    structured = [
         request("Which option?", seed=seed, schema=SCHEMA, max_new_tokens=120) for seed in range(12)
     ]
     free = request("Which option?", seed=0, max_new_tokens=120)
-    *answers, unbound = session.ask([*asked, free])
-    # A random model may fill the limit with blanks between the tokens that matter.
+    *answers, unbound = session.complete([*structured, free])
+    # A random model may reach the limit with whitespace between the tokens.
     whole = [answer for answer in answers if answer.finish_reason == "stop"]
     assert len(whole) >= 6
     options = set()
@@ -176,60 +174,60 @@ def test_structured_answers_match_their_schema(session):
         json.loads(unbound.text)
 
 
-def test_a_stop_string_ends_the_answer_before_it(session):
-    (free,) = session.ask([request("Tell me.", seed=1, max_new_tokens=40)])
+def test_a_stop_string_ends_the_completion_before_it(session):
+    (free,) = session.complete([request("Tell me.", seed=1, max_new_tokens=40)])
     stop = free.text[10:12]
-    (ended,) = session.ask([request("Tell me.", seed=1, max_new_tokens=40, stop=(stop,))])
+    (ended,) = session.complete([request("Tell me.", seed=1, max_new_tokens=40, stop=(stop,))])
     assert ended.text == free.text[: free.text.index(stop)]
     assert ended.finish_reason == "stop"
     assert ended.completion_tokens < free.completion_tokens
 
 
-def test_log_probabilities_are_those_of_the_model(session, folder, tokenizer):
+def test_log_probabilities_match_the_model(session, folder, tokenizer):
     import torch
     from transformers import AutoModelForCausalLM
 
     plain = request("List three rivers.", seed=3, max_new_tokens=6)
-    told = request("List three rivers.", seed=3, max_new_tokens=6, logprobs=5)
-    without, answer = session.ask([plain, told])
+    with_logprobs = request("List three rivers.", seed=3, max_new_tokens=6, logprobs=5)
+    without, answer = session.complete([plain, with_logprobs])
     assert without.logprobs == [] and without.text == answer.text
     assert len(answer.logprobs) == answer.completion_tokens
     ids = tokenizer.apply_chat_template(
-        told.messages, add_generation_prompt=True, return_dict=False
+        with_logprobs.messages, add_generation_prompt=True, return_dict=False
     )
     model = AutoModelForCausalLM.from_pretrained(folder)
     expected = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
     five = expected.topk(5).values.tolist()
     first = answer.logprobs[0]
-    values = sorted(first["top"].values(), reverse=True)  # fewer where two tokens have one text
+    values = sorted(first["top"].values(), reverse=True)  # fewer if two tokens have the same text
     assert 2 <= len(values) <= 5 and values[0] == pytest.approx(five[0], abs=1e-4)
     assert all(any(value == pytest.approx(each, abs=1e-4) for each in five) for value in values)
     assert first["logprob"] <= values[0] + 1e-6
 
 
 def test_an_empty_system_message_is_not_sent(session):
-    without, empty, filled = session.ask(
+    without, empty, filled = session.complete(
         [request("Go.", system=system) for system in (None, " ", "Be brief.")]
     )
     assert without == empty
     assert filled.prompt_tokens > empty.prompt_tokens
 
 
-def test_wait_returns_when_it_is_woken_or_the_time_is_over(session):
+def test_wait_returns_on_wake_or_timeout(session):
     session.backend.wake()
     session.backend.wait(None)
     session.backend.wait(0.01)
     (ticket,) = session.submit([request("a", max_new_tokens=300)])
     session.backend.wake()
     session.backend.wait(None)
-    session.collect([ticket])
+    session.wait_for([ticket])
 
 
-def test_nothing_is_sent_home(session):
+def test_telemetry_is_off(session):
     assert os.environ["VLLM_NO_USAGE_STATS"] == os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
 
 
-def test_identity_tells_every_setting_that_decides_an_answer(session, folder, tmp_path):
+def test_identity_contains_every_setting_that_decides_a_completion(session, folder, tmp_path):
     file = tmp_path / "template.jinja"
     file.write_text("{{ messages[0].content }}")
     identities = [
@@ -255,7 +253,7 @@ time.sleep(300)
 """
 
 
-def test_no_process_outlives_one_that_is_killed():
+def test_no_process_outlives_a_killed_parent():
     import psutil
 
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
@@ -268,15 +266,15 @@ def test_no_process_outlives_one_that_is_killed():
     assert not alive
 
 
-def test_an_engine_that_breaks_down_fails_all_that_it_has(session, monkeypatch):
-    """The last test: the engine is not asked again."""
+def test_an_error_of_the_engine_fails_all_its_requests(session, monkeypatch):
+    """Must be the last test: the engine is unusable afterwards."""
 
     def broken():
         raise RuntimeError("EngineCore died")
 
     monkeypatch.setattr(session.backend._engine._llm.llm_engine, "step", broken)
-    answers = session.ask(mixed_requests(3))
+    answers = session.complete(mixed_requests(3))
     assert [answer.reason for answer in answers] == ["server-error"] * 3
     assert all(answer.fatal and "EngineCore died" in answer.message for answer in answers)
-    (later,) = session.ask([request("Still there?")])
+    (later,) = session.complete([request("Still there?")])
     assert later.fatal

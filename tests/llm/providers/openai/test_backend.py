@@ -1,4 +1,4 @@
-"""The openai backend alone, against a real server on loopback whose faults are known."""
+"""The openai backend by itself, against a real server on loopback with known faults."""
 
 import gc
 import re
@@ -12,12 +12,12 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.answering_server import Answering
+from support.answering_server import AnsweringServer
 
 from seqit.errors import UsageError
 from seqit.llm.providers.openai.backend import OpenAIBackend
-from seqit.llm.providers.openai.chat import read_completion, same_model
-from seqit.llm.providers.openai.errors import failure_of_status
+from seqit.llm.providers.openai.chat import parse_completion, same_model
+from seqit.llm.providers.openai.errors import failure_from_status
 from seqit.llm.registry import make_backend
 from seqit.llm.request import Completion, FailedRequest, Request, Sampling
 
@@ -27,7 +27,7 @@ SCHEMA = {"type": "object", "properties": {"option": {"type": "string"}}, "requi
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """No variable of the machine's own decides a test."""
+    """Remove environment variables that could change a test."""
     for name in ("API_KEY", "BASE_URL", "ORG_ID", "PROJECT_ID"):
         monkeypatch.delenv(f"OPENAI_{name}", raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
@@ -37,7 +37,7 @@ def environment(monkeypatch):
 
 @pytest.fixture(scope="module")
 def server():
-    with Answering() as answering:
+    with AnsweringServer() as answering:
         yield answering
 
 
@@ -45,8 +45,8 @@ def request(prompt, seed=1, sampling=None, **fields):
     return Request([{"role": "user", "content": prompt}], sampling or Sampling(), seed, **fields)
 
 
-class Collector:
-    """Opens a backend and gathers what it delivers: what a dispatcher does, and no more."""
+class Driver:
+    """Opens a backend and collects what it delivers, like a minimal scheduler."""
 
     def __init__(self, backend):
         self.backend = backend
@@ -59,33 +59,33 @@ class Collector:
     def __exit__(self, *error):
         self.backend.close()
 
-    def ask(self, requests, at_once=64):
-        """Return the answers in the requests' order, with at most so many in flight."""
+    def complete(self, requests, max_in_flight=64):
+        """Return the outcomes in the requests' order, with at most `max_in_flight` at once."""
         waiting = list(enumerate(requests))[::-1]
         answers = {}
-        flying = 0
-        while waiting or flying:
-            batch = [waiting.pop() for _ in range(min(at_once - flying, len(waiting)))]
+        in_flight = 0
+        while waiting or in_flight:
+            batch = [waiting.pop() for _ in range(min(max_in_flight - in_flight, len(waiting)))]
             if batch:
                 self.backend.submit(batch)
-            flying += len(batch)
+            in_flight += len(batch)
             self.backend.wait(30)
             done, self.inbox[:] = self.inbox[:], []
-            flying -= len(done)
+            in_flight -= len(done)
             for ticket, answer in done:
-                assert ticket not in answers, "answered twice"
+                assert ticket not in answers, "delivered twice"
                 answers[ticket] = answer
         return [answers[n] for n in range(len(requests))]
 
 
-def ask(server, *prompts, **options):
+def complete(server, *prompts, **options):
     options.setdefault("timeout", 20.0)
-    with Collector(OpenAIBackend("a-model", base_url=server.url, **options)) as collector:
-        return collector.ask([request(prompt) for prompt in prompts])
+    with Driver(OpenAIBackend("a-model", base_url=server.url, **options)) as driver:
+        return driver.complete([request(prompt) for prompt in prompts])
 
 
-def ask_one(server, prompt, **options):
-    return ask(server, prompt, **options)[0]
+def complete_one(server, prompt, **options):
+    return complete(server, prompt, **options)[0]
 
 
 # Requests
@@ -95,15 +95,15 @@ def test_the_body_of_a_request(server):
     sampling = Sampling(
         temperature=0.5, top_p=None, top_k=50, max_new_tokens=99, stop=("##", "END")
     )
-    asked = Request(
+    sent = Request(
         [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüße"}],
         sampling,
         seed=11,
         schema=SCHEMA,
         logprobs=2,
     )
-    with Collector(OpenAIBackend("a-model", base_url=server.url)) as collector:
-        (answer,) = collector.ask([asked])
+    with Driver(OpenAIBackend("a-model", base_url=server.url)) as driver:
+        (answer,) = driver.complete([sent])
     headers, body = server.last()
     assert body == {
         "model": "a-model",
@@ -132,36 +132,36 @@ def test_the_body_of_a_request(server):
     }
 
 
-def test_what_is_not_set_is_left_to_the_server(server):
+def test_missing_settings_are_left_to_the_server(server):
     sampling = Sampling(temperature=None, top_p=None)
-    with Collector(OpenAIBackend("a-model", base_url=server.url, structured=False)) as collector:
-        collector.ask([request("Hello", 0, sampling, schema=SCHEMA)])
+    with Driver(OpenAIBackend("a-model", base_url=server.url, structured=False)) as driver:
+        driver.complete([request("Hello", 0, sampling, schema=SCHEMA)])
     _, body = server.last()
     assert sorted(body) == ["max_tokens", "messages", "model", "seed"]
 
 
-def test_extra_body_comes_last_and_null_leaves_out(server):
+def test_extra_body_is_merged_last_and_null_removes_a_key(server):
     extra = {"seed": None, "max_tokens": None, "max_completion_tokens": 7, "top_p": 0.1, "min_p": 0}
-    ask(server, "Hello", extra_body=extra)
+    complete(server, "Hello", extra_body=extra)
     _, body = server.last()
     assert (body["max_completion_tokens"], body["top_p"], body["min_p"]) == (7, 0.1, 0)
     assert not {"seed", "max_tokens"} & set(body)
 
 
 @pytest.mark.parametrize("key", ["messages", "model", "stream", "n"])
-def test_extra_body_cannot_set_what_seqit_decides(key):
+def test_extra_body_cannot_set_what_seqit_sets(key):
     with pytest.raises(UsageError, match=key):
         OpenAIBackend("a-model", extra_body={key: 1})
 
 
-def test_the_environment_is_that_of_the_official_client(server, monkeypatch):
+def test_the_environment_is_read_like_the_official_client(server, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/")
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
     backend = make_backend("openai:a-model", {})
-    with Collector(backend) as collector:
-        (answer,) = collector.ask([request("Hello")])
+    with Driver(backend) as driver:
+        (answer,) = driver.complete([request("Hello")])
     assert answer.text == "seed 1 answers: Hello"
     headers, _ = server.last()
     assert headers["authorization"] == f"Bearer {KEY}"
@@ -176,37 +176,37 @@ def test_the_environment_is_that_of_the_official_client(server, monkeypatch):
     }
 
 
-def test_openai_itself_needs_a_key_and_names_its_limit_otherwise():
+def test_openai_needs_a_key_and_another_name_of_the_token_limit():
     with pytest.raises(UsageError, match="OPENAI_API_KEY"):
         OpenAIBackend("gpt-4o").open(print)
     backend = OpenAIBackend("gpt-4o", api_key=KEY)
     assert backend.identity()["base_url"] == "https://api.openai.com/v1"
-    assert backend.body_of(request("Hello"))["max_completion_tokens"] == 2048
+    assert backend.build_body(request("Hello"))["max_completion_tokens"] == 2048
 
 
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://a.b", "http://", "http://a:b/v1"])
-def test_a_base_url_that_is_none_gets_a_sentence(url):
+def test_an_invalid_base_url_is_reported(url):
     with pytest.raises(UsageError, match="the base URL"):
         OpenAIBackend("a-model", base_url=url)
 
 
-def test_a_key_that_no_header_can_hold_gets_a_sentence_without_it():
+def test_a_key_that_is_invalid_in_a_header_is_reported_without_it():
     with pytest.raises(UsageError, match="OPENAI_API_KEY") as raised:
         OpenAIBackend("a-model", api_key="sk-\nsecret")
     assert "secret" not in str(raised.value)
 
 
-def test_images_go_as_urls_beside_the_text(server):
+def test_images_are_sent_as_urls(server):
     parts = [
         {"type": "image", "image": "data:image/png;base64,AA=="},
         {"type": "text", "text": "?"},
     ]
-    asked = Request([{"role": "user", "content": parts}], Sampling(), 1)
+    sent = Request([{"role": "user", "content": parts}], Sampling(), 1)
     lost = Request(
         [{"role": "user", "content": [{"type": "image", "image": "no.png"}]}], Sampling(), 1
     )
-    with Collector(OpenAIBackend("a-model", base_url=server.url)) as collector:
-        answer, failed = collector.ask([asked, lost])
+    with Driver(OpenAIBackend("a-model", base_url=server.url)) as driver:
+        answer, failed = driver.complete([sent, lost])
     _, body = server.last()
     assert body["messages"][0]["content"] == [
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
@@ -216,17 +216,17 @@ def test_images_go_as_urls_beside_the_text(server):
     assert (failed.reason, failed.retryable, failed.fatal) == ("bad-image", False, False)
 
 
-def test_a_request_of_megabytes_and_one_that_is_no_text(server):
-    large, broken = ask(server, "Word " * 400_000, "a lone surrogate: \ud800")
+def test_a_request_of_megabytes_and_one_that_is_not_valid_text(server):
+    large, broken = complete(server, "Word " * 400_000, "a lone surrogate: \ud800")
     assert large.prompt_tokens == 400_000
     assert (broken.reason, broken.fatal) == ("bad-request", False)
 
 
-# Answers
+# Responses
 
 
 def test_a_completion(server):
-    assert ask_one(server, "Say hello") == Completion(
+    assert complete_one(server, "Say hello") == Completion(
         "seed 1 answers: Say hello", "stop", 2, 5, "a-model"
     )
 
@@ -241,18 +241,18 @@ def test_a_completion(server):
         ("refusal", "I will not.", "content_filter"),
     ],
 )
-def test_a_completion_that_is_no_whole_text_says_so(server, fault, text, finish):
-    answer = ask_one(server, f"[fault:{fault}]")
+def test_the_finish_reason_of_an_incomplete_text(server, fault, text, finish):
+    answer = complete_one(server, f"[fault:{fault}]")
     assert (answer.text[: len(text)], answer.finish_reason) == (text, finish)
 
 
 def test_a_revision_of_the_model_or_no_name_is_accepted(server):
-    revision, unnamed = ask(server, "[fault:revision]", "[fault:no-model]")
+    revision, unnamed = complete(server, "[fault:revision]", "[fault:no-model]")
     assert (revision.model, unnamed.model) == ("a-model-2024-08-06", "")
 
 
 @pytest.mark.parametrize(
-    ("asked", "served", "same"),
+    ("requested", "served", "same"),
     [
         ("gpt-4o", "gpt-4o-2024-08-06", True),
         ("gpt-4o", "gpt-4o-mini", False),
@@ -269,11 +269,11 @@ def test_a_revision_of_the_model_or_no_name_is_accepted(server):
         ("a-model", "a", False),
     ],
 )
-def test_which_names_are_one_model(asked, served, same):
-    assert same_model(asked, served) is same
+def test_which_names_are_the_same_model(requested, served, same):
+    assert same_model(requested, served) is same
 
 
-# Faults: what the fault does → reason, and the flags that are set
+# Faults: fault → reason and flags
 
 
 FAULTS = {
@@ -310,9 +310,9 @@ FAULTS = {
 }
 
 
-def test_each_fault_becomes_a_failure_of_its_own(server):
+def test_each_fault_has_its_reason_and_flags(server):
     prompts = [f"[fault:{fault}]" for fault in FAULTS]
-    answers = ask(server, *prompts, "and this", timeout=1.0)
+    answers = complete(server, *prompts, "and this", timeout=1.0)
     found = {}
     for fault, answer in zip(FAULTS, answers[:-1], strict=True):
         flags = [name for name in ("retryable", "overloaded", "fatal") if getattr(answer, name)]
@@ -336,51 +336,53 @@ def test_each_fault_becomes_a_failure_of_its_own(server):
         ("wrong-shape", "'message' is missing"),
     ],
 )
-def test_a_failure_is_a_sentence_that_says_what_to_do(server, fault, sentence):
-    failed = ask_one(server, f"[fault:{fault}]")
+def test_a_failure_s_message_says_what_to_do(server, fault, sentence):
+    failed = complete_one(server, f"[fault:{fault}]")
     assert sentence in failed.message
     assert "key=1" not in repr(failed)
 
 
-def test_a_failure_keeps_what_the_server_said(server):
-    failed = ask_one(server, "[fault:invalid-json]")
+def test_a_failure_s_evidence_has_the_response(server):
+    failed = complete_one(server, "[fault:invalid-json]")
     assert failed.evidence == {"status": 200, "response": "upstream connect error"}
 
 
-def test_a_server_without_structured_output_is_named_only_where_it_was_asked(server):
-    with Collector(OpenAIBackend("a-model", base_url=server.url)) as collector:
-        with_schema, without = collector.ask(
+def test_missing_structured_output_is_reported_only_if_it_was_requested(server):
+    with Driver(OpenAIBackend("a-model", base_url=server.url)) as driver:
+        with_schema, without = driver.complete(
             [request("[fault:no-schema]", schema=SCHEMA), request("[fault:no-schema]")]
         )
     assert with_schema.fatal and "--no-structured" in with_schema.message
     assert (without.reason, without.fatal) == ("bad-request", False)
 
 
-def test_the_servers_wish_to_wait_is_handed_on(server):
+def test_retry_after_is_returned(server):
     faults = ("429", "429-seconds", "429-ms", "429-date", "503", "529")
-    waits = [answer.retry_after for answer in ask(server, *[f"[fault:{name}]" for name in faults])]
+    waits = [
+        answer.retry_after for answer in complete(server, *[f"[fault:{name}]" for name in faults])
+    ]
     assert waits[:3] == [0.0, 7.0, 0.25]
     assert 30 < waits[3] <= 60
     assert waits[4:] == [0.0, None]
 
 
-def test_nobody_there_is_a_connection_that_failed():
-    with Answering() as gone:
+def test_without_a_server_the_connection_fails():
+    with AnsweringServer() as gone:
         url = gone.url
-    with Collector(OpenAIBackend("a-model", base_url=url)) as collector:
-        (failed,) = collector.ask([request("Hello")])
+    with Driver(OpenAIBackend("a-model", base_url=url)) as driver:
+        (failed,) = driver.complete([request("Hello")])
     assert (failed.reason, failed.retryable) == ("connection", True)
     assert "Connection refused" in failed.message or "Connect call failed" in failed.message
 
 
-# What servers are known to say, in their own shapes
+# Known error responses of servers
 
 
 def error(message, **fields):
     return {"error": {"message": message, "type": "invalid_request_error", **fields}}
 
 
-SAID = [
+ERROR_RESPONSES = [
     (400, error("This model's maximum context length is 4097 tokens"), "too-long"),
     (500, error("the request is large", type="exceed_context_size_error"), "too-long"),
     (400, {"object": "error", "message": "please reduce the length of the messages"}, "too-long"),
@@ -405,7 +407,7 @@ SAID = [
         "too-long",
     ),
     (400, error("Input should be a number", param="body.temperature"), "config"),
-    # The words of a prompt that a server quotes are no complaint about a parameter.
+    # Words of a quoted prompt are not a complaint about a parameter.
     (400, error("Invalid content: please stop at the seed"), "bad-request"),
     (400, error("Unknown role 'seed'", param="messages[0].role"), "bad-request"),
     (
@@ -422,8 +424,8 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("status", "said", "reason"), SAID)
-def test_what_servers_say(status, said, reason):
+@pytest.mark.parametrize(("status", "response", "reason"), ERROR_RESPONSES)
+def test_known_error_responses(status, response, reason):
     sent = {
         "seed": 1,
         "top_k": 5,
@@ -433,15 +435,15 @@ def test_what_servers_say(status, said, reason):
         "messages": [],
         "model": "m",
     }
-    failed = failure_of_status(status, {}, orjson.dumps(said), sent, "m")
+    failed = failure_from_status(status, {}, orjson.dumps(response), sent, "m")
     assert (failed.reason, failed.fatal) == (reason, reason == "config")
 
 
-def test_an_error_under_the_status_of_success_is_one():
-    failed = read_completion(b'{"error": "the model is loading"}', "m")
+def test_an_error_with_a_successful_status_is_a_failure():
+    failed = parse_completion(b'{"error": "the model is loading"}', "m")
     assert (failed.reason, failed.retryable) == ("server-error", True)
     assert "the model is loading" in failed.message
-    failed = read_completion(b'{"error": {"message": "too many", "code": 429}}', "m")
+    failed = parse_completion(b'{"error": {"message": "too many", "code": 429}}', "m")
     assert (failed.reason, failed.overloaded) == ("rate-limited", True)
 
 
@@ -466,29 +468,29 @@ JSON = st.recursive(
 @given(
     JSON | st.fixed_dictionaries({"choices": st.lists(st.fixed_dictionaries({"message": JSON}))})
 )
-def test_no_answer_of_a_server_is_more_than_a_failure(value):
+def test_no_json_response_raises(value):
     raw = orjson.dumps(value)
-    answer = read_completion(raw, "m")
-    if isinstance(answer, Completion):  # only a refusal can come of such parts
+    answer = parse_completion(raw, "m")
+    if isinstance(answer, Completion):  # only a refusal is possible with these keys
         assert answer.finish_reason == "content_filter"
     for status in (302, 400, 422, 429, 500):
-        assert failure_of_status(status, {}, raw, {"seed": 1}, "m").message
+        assert failure_from_status(status, {}, raw, {"seed": 1}, "m").message
 
 
 @given(st.binary(max_size=60), st.integers(300, 599), st.text(max_size=9))
-def test_no_bytes_and_no_header_are_more_than_a_failure(raw, status, wait):
-    assert isinstance(read_completion(raw, "m"), FailedRequest)
-    failed = failure_of_status(status, {"retry-after": wait}, raw, {}, "m")
+def test_no_bytes_and_no_header_raise(raw, status, wait):
+    assert isinstance(parse_completion(raw, "m"), FailedRequest)
+    failed = failure_from_status(status, {"retry-after": wait}, raw, {}, "m")
     assert failed.retry_after is None or failed.retry_after >= 0
 
 
 # Secrets
 
 
-def test_the_key_is_nowhere_but_in_its_header(server):
+def test_the_key_is_only_in_its_header(server):
     backend = OpenAIBackend("a-model", base_url=server.url, api_key=KEY)
-    with Collector(backend) as collector:
-        (failed,) = collector.ask([request("[fault:401]")])
+    with Driver(backend) as driver:
+        (failed,) = driver.complete([request("[fault:401]")])
     headers, _ = server.last()
     assert headers["authorization"] == f"Bearer {KEY}"
     assert "Incorrect API key provided: [secret]" in failed.message
@@ -496,11 +498,11 @@ def test_the_key_is_nowhere_but_in_its_header(server):
     assert KEY not in shown
 
 
-def test_what_a_url_hides_is_sent_and_not_shown(server):
+def test_secrets_in_a_url_are_sent_but_not_shown(server):
     url = server.url.replace("://", "://me:pass%2Fword@") + "?api-key=hidden-key&version=3"
     backend = OpenAIBackend("a-model", base_url=url, api_key=KEY)
-    with Collector(backend) as collector:
-        (failed,) = collector.ask([request("[fault:401]")])
+    with Driver(backend) as driver:
+        (failed,) = driver.complete([request("[fault:401]")])
     headers, _ = server.last()
     assert headers["authorization"] == "Basic bWU6cGFzcy93b3Jk"
     assert backend.identity()["base_url"] == server.url
@@ -512,19 +514,19 @@ def test_what_a_url_hides_is_sent_and_not_shown(server):
 # Proxies
 
 
-def test_a_proxy_is_used_but_for_hosts_that_need_none(server, monkeypatch):
+def test_a_proxy_is_used_except_for_no_proxy_hosts(server, monkeypatch):
     proxy = server.url.replace("://", "://me:word@").removesuffix("/v1")
     monkeypatch.setenv("HTTP_PROXY", proxy)
-    with Collector(OpenAIBackend("a-model", base_url="http://model.invalid/v1")) as collector:
-        (answer,) = collector.ask([request("Hello")])
+    with Driver(OpenAIBackend("a-model", base_url="http://model.invalid/v1")) as driver:
+        (answer,) = driver.complete([request("Hello")])
     assert answer.text == "seed 1 answers: Hello"
     assert server.last()[0]["host"] == "model.invalid"
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    ask_one(server, "Hello")
+    complete_one(server, "Hello")
     assert server.last()[0]["host"].startswith("127.0.0.1:")
 
 
-def test_a_proxy_that_is_not_spoken_gets_a_sentence(monkeypatch):
+def test_an_unsupported_proxy_is_reported(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://localhost:1080")
     with pytest.raises(UsageError, match=r"socks5.*NO_PROXY"):
         OpenAIBackend("a-model", base_url="http://model.invalid/v1")
@@ -535,22 +537,24 @@ def test_a_proxy_that_is_not_spoken_gets_a_sentence(monkeypatch):
 
 def test_every_ticket_gets_its_own_answer_over_few_connections():
     requests = [request(f"Prompt {n % 20}", seed=n % 7) for n in range(3000)]
-    with Answering("--jitter", "0.02") as answering:
+    with AnsweringServer("--jitter", "0.02") as answering:
         backend = OpenAIBackend("a-model", base_url=answering.url)
-        with Collector(backend) as collector:
-            answers = collector.ask(requests, at_once=128)
+        with Driver(backend) as driver:
+            answers = driver.complete(requests, max_in_flight=128)
         stats = answering.stats()
     expected = [f"seed {n % 7} answers: Prompt {n % 20}" for n in range(3000)]
     assert [answer.text for answer in answers] == expected
     assert stats["completions"] == 3000
-    assert stats["connections"] <= 128 + 1  # the one that asks for the statistics
+    assert stats["connections"] <= 128 + 1  # one for the statistics
 
 
 def test_bad_requests_fail_alone_among_many():
     requests = [request(f"Prompt {n}") for n in range(2000)]
-    with Answering("--faults", "0.3", "--fault-kinds", "500,cut-body,too-long,429") as answering:
-        with Collector(OpenAIBackend("a-model", base_url=answering.url)) as collector:
-            answers = collector.ask(requests)
+    with AnsweringServer(
+        "--faults", "0.3", "--fault-kinds", "500,cut-body,too-long,429"
+    ) as answering:
+        with Driver(OpenAIBackend("a-model", base_url=answering.url)) as driver:
+            answers = driver.complete(requests)
         faults = answering.stats()["faults"]
     reasons = Counter(a.reason for a in answers if isinstance(a, FailedRequest))
     assert reasons == {
@@ -564,24 +568,24 @@ def test_bad_requests_fail_alone_among_many():
             assert answer.text == f"seed 1 answers: Prompt {n}"
 
 
-def test_answers_are_delivered_while_nobody_waits(server):
+def test_outcomes_are_delivered_without_a_wait(server):
     delivered = threading.Event()
     backend = OpenAIBackend("a-model", base_url=server.url)
     backend.open(lambda answers: delivered.set())
     try:
         backend.submit([(7, request("Hello"))])
         assert delivered.wait(30)
-        backend.wait(None)  # returns: what came before it is not forgotten
+        backend.wait(None)  # returns for the earlier delivery
     finally:
         backend.close()
 
 
-def test_wake_ends_a_wait_that_has_begun_or_is_to_come(server):
+def test_wake_ends_the_current_or_next_wait(server):
     backend = OpenAIBackend("a-model", base_url=server.url)
-    with Collector(backend):
+    with Driver(backend):
         backend.wake()
         backend.wait(None)
-        backend.wait(0.01)  # nothing new: returns by itself
+        backend.wait(0.01)  # times out
         waiting = threading.Thread(target=backend.wait, args=(None,))
         waiting.start()
         backend.wake()
@@ -589,7 +593,7 @@ def test_wake_ends_a_wait_that_has_begun_or_is_to_come(server):
         assert not waiting.is_alive()
 
 
-def test_what_breaks_the_delivery_reaches_who_waits(server):
+def test_an_error_in_deliver_is_raised_by_wait(server):
     def full(answers):
         raise OSError(28, "No space left on device")
 
@@ -603,9 +607,9 @@ def test_what_breaks_the_delivery_reaches_who_waits(server):
         backend.close()
 
 
-def test_close_drops_what_is_in_flight_and_may_be_repeated():
+def test_close_drops_what_is_in_flight_and_may_be_called_twice():
     delivered = []
-    with Answering() as answering:
+    with AnsweringServer() as answering:
         backend = OpenAIBackend("a-model", base_url=answering.url)
         backend.open(delivered.extend)
         backend.submit([(n, request(f"[fault:hang] {n}")) for n in range(20)])
@@ -613,22 +617,22 @@ def test_close_drops_what_is_in_flight_and_may_be_repeated():
             time.sleep(0.01)
         backend.close()
         backend.close()
-        while answering.stats()["in_flight"]:  # the server sees the connections go
+        while answering.stats()["in_flight"]:  # until the server sees the connections close
             time.sleep(0.01)
-    gc.collect()  # what was left open warns, and a warning is an error here
+    gc.collect()  # an unclosed resource warns, and a warning is an error
     assert delivered == []
     assert "openai" not in {thread.name for thread in threading.enumerate()}
 
 
-QUIET = """
+SCRIPT = """
 import sys
 from seqit.llm.providers.openai.backend import OpenAIBackend
 from seqit.llm.request import Request, Sampling
 
-backend = OpenAI("m", base_url=sys.argv[1])
+backend = OpenAIBackend("m", base_url=sys.argv[1])
 backend.open(print)
-asked = Request([{"role": "user", "content": "[fault:hang]"}], Sampling(), 1)
-backend.submit([(n, asked) for n in range(9)])
+request = Request([{"role": "user", "content": "[fault:hang]"}], Sampling(), 1)
+backend.submit([(n, request) for n in range(9)])
 backend.wait(0.2)
 if sys.argv[2] == "close":
     backend.close()
@@ -636,9 +640,9 @@ if sys.argv[2] == "close":
 
 
 @pytest.mark.parametrize("end", ["close", "leave"])
-def test_a_process_ends_without_noise(server, end):
+def test_a_process_exits_without_output(server, end):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", QUIET, server.url, end],
+        [sys.executable, "-W", "error", "-c", SCRIPT, server.url, end],
         capture_output=True,
         text=True,
         timeout=60,

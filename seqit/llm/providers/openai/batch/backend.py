@@ -1,8 +1,8 @@
-"""The provider's Batch API: submit, leave, come back, collect; at half the price.
+"""The backend for a provider's Batch API: half the price, with results within 24 hours.
 
-Each wave of requests (what all rows ask before any can go on) becomes one or several batches.
-Which request lies in which batch is kept in the cache's file, so that the same command, run again,
-collects what is finished and submits the next wave.
+Each wave of requests (those that all rows make before any can continue) becomes one or more
+batches. Which request is in which batch is stored in the cache's file, so that the same command,
+run again, collects what is finished and submits the next wave.
 """
 
 import tempfile
@@ -17,37 +17,38 @@ from seqit.errors import SeqitError
 from seqit.llm.backend import Deliver
 from seqit.llm.cache.cache import Cache
 from seqit.llm.providers.openai.backend import OpenAIBackend
-from seqit.llm.providers.openai.batch.answers import has_ended, status_of
-from seqit.llm.providers.openai.batch.api import PAUSES, BatchAPI, NotFound, UnknownResult
-from seqit.llm.providers.openai.batch.collecting import Collector, SubmittedBatch
-from seqit.llm.providers.openai.batch.posting import Submitter
-from seqit.llm.providers.openai.batch.requests import Delivery, PendingRequests
+from seqit.llm.providers.openai.batch.api import RETRY_PAUSES, BatchAPI, NotFound, UnknownResult
+from seqit.llm.providers.openai.batch.collector import Collector, SubmittedBatch
+from seqit.llm.providers.openai.batch.pending import Delivery, PendingRequests
+from seqit.llm.providers.openai.batch.request_file import MAX_REQUESTS, write_batch
+from seqit.llm.providers.openai.batch.results import has_ended, status_of
 from seqit.llm.providers.openai.batch.store import BatchStore
-from seqit.llm.providers.openai.batch.writing import MOST_REQUESTS, write_batch
+from seqit.llm.providers.openai.batch.submitter import Submitter
 from seqit.llm.request import Request
 
-FIRST_LOOK, LAST_LOOK = 5.0, 60.0
-"""Seconds between two looks at the batches when waiting, growing from the one to the other."""
+FIRST_INTERVAL, LAST_INTERVAL = 5.0, 60.0
+"""Seconds between two polls of the batches, growing from the first to the second."""
 
 
 class BatchPending(SeqitError):
-    """All that is asked lies with the provider: nothing is lost, the same command collects it."""
+    """All requests are in batches at the provider; the same command, run again, collects them."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
 class OpenAIBatchBackend:
-    """Asks a model by batches; see Backend for the methods, OpenAIBackend for the other options.
+    """Uses a model by batches; see Backend for the methods, OpenAIBackend for the other options.
 
-    `wait` closes the wave: what was submitted until then goes into batches, so the dispatcher is
-    to gather all the rows that its window holds first. Where no batch has ended `wait` raises
-    Pending, or stays until one has if `stay` is set. What may succeed later is submitted again, a
-    few times; a failure that is delivered is final. Where a completion lies is forgotten once it
-    is in the cache, where a failure lies when the run has come to its end.
+    `wait` ends the wave: what was submitted until then is put into batches, so the scheduler should
+    first fill its window. If no batch has ended, `wait` raises BatchPending, or blocks until one
+    has if `block` is set. Retryable failures are submitted again up to MAX_SUBMISSIONS times; a
+    delivered failure is final. A request's position is removed once its completion is cached, or,
+    if it failed, when the run is complete.
 
-    cache: the file of the completion cache. tell: gets a sentence for each batch submitted.
-    most_requests: in one batch. settle: seconds after which a batch that was sent off without an
-    answer, and is not listed, was never received. pauses: seconds before further tries of a call.
+    cache: the file of the completion cache. notify: called with a sentence for each batch
+    submitted. max_requests: in one batch. listing_delay: seconds after which a batch whose
+    submission got no response, and which is not listed, is taken as not received. pauses: seconds
+    before each retry of a call.
     """
 
     def __init__(
@@ -55,188 +56,195 @@ class OpenAIBatchBackend:
         model: str,
         *,
         cache: Path,
-        stay: bool = False,
-        tell: Callable[[str], None] | None = None,
-        most_requests: int = MOST_REQUESTS,
-        settle: float = 30.0,
-        pauses: tuple[float, ...] = PAUSES,
+        block: bool = False,
+        notify: Callable[[str], None] | None = None,
+        max_requests: int = MAX_REQUESTS,
+        listing_delay: float = 30.0,
+        pauses: tuple[float, ...] = RETRY_PAUSES,
         **options: Any,
     ) -> None:
-        self._asks = OpenAIBackend(model, **options)
-        self.name, self.structured = self._asks.name, self._asks.structured
+        self._chat = OpenAIBackend(model, **options)
+        self.name, self.structured = self._chat.name, self._chat.structured
         self.capacity = 0
-        self._cache = cache
-        self._stay = stay
-        self._tell = tell or (lambda message: None)
-        self._most_requests = most_requests
-        self._settle = settle
-        self._api = BatchAPI(self._asks.server, model, pauses=pauses)
+        self._cache_path = cache
+        self._block = block
+        self._notify = notify or (lambda message: None)
+        self._max_requests = max_requests
+        self._listing_delay = listing_delay
+        self._api = BatchAPI(self._chat.server, model, pauses=pauses)
         self._requests = PendingRequests()
-        self._lying: dict[int, SubmittedBatch] = {}
-        self._ended: deque[SubmittedBatch] = deque()
-        self._incoming: Iterator[Delivery] = iter(())
-        self._at_hand: Delivery = []  # answers that come from no batch
-        self._interval, self._next_look = FIRST_LOOK, 0.0
-        self._woken = threading.Event()
+        self._submitted: dict[int, SubmittedBatch] = {}
+        self._ended_batches: deque[SubmittedBatch] = deque()
+        self._chunks: Iterator[Delivery] = iter(())
+        self._ready: Delivery = []  # outcomes without a batch
+        self._interval, self._next_poll = FIRST_INTERVAL, 0.0
+        self._wake_event = threading.Event()
         self._is_open = False
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides an answer, as OpenAIBackend has it: a completion is the same to both."""
-        return self._asks.identity()
+        """Return the identity of OpenAIBackend, so that both share their cached completions."""
+        return self._chat.identity()
 
     def open(self, deliver: Deliver) -> None:
-        """Open the ledger; raises UsageError without a key, SeqitError without a cache's file."""
-        self._asks.server.check_key()
+        """Open the store; raises UsageError without a key, SeqitError if the file is unusable."""
+        self._chat.server.check_key()
         self._deliver = deliver
-        self._ledger = BatchStore(self._cache, self._asks.server.base_url, self._asks.model)
-        self._known = Cache(self._cache, self.identity())
+        self._store = BatchStore(self._cache_path, self._chat.server.base_url, self._chat.model)
+        self._completion_cache = Cache(self._cache_path, self.identity())
         self._is_open = True
-        self._poster = Submitter(self._api, self._ledger, self._cache, self._settle, self._tell)
-        self._collector = Collector(self._requests, self._ledger, self._api, self._asks)
+        self._submitter = Submitter(
+            self._api, self._store, self._cache_path, self._listing_delay, self._notify
+        )
+        self._collector = Collector(self._requests, self._store, self._api, self._chat)
 
     def submit(self, batch: list[tuple[int, Request]]) -> None:
-        """Take requests, each with its ticket; nothing is sent before `wait`."""
+        """Queue requests, each with its ticket; nothing is sent before `wait`."""
         for ticket, request in batch:
-            self._requests.ask(self._known.key(request), request, ticket)
+            self._requests.add(self._completion_cache.key(request), request, ticket)
 
     def wait(self, timeout: float | None) -> None:
-        """Deliver a part of what has ended; before that, submit what is new and look.
+        """Deliver outcomes of ended batches; before that, submit new requests and poll.
 
-        Raises BatchPending where nothing has ended and it is not to stay; SeqitError where the
+        Raises BatchPending if no batch has ended and `block` is not set, SeqitError if the
         provider cannot be reached or refuses a batch.
         """
-        while not self._hand_over():
-            if self._requests.new or (self._requests.fresh and self._has_room()):
-                self._close_wave()
-            elif self._lying and time.monotonic() >= self._next_look:
-                self._look()
-            elif self._requests.open and not self._stay:
-                raise BatchPending(self._stats())
+        while not self._deliver_some():
+            if self._requests.new or (self._requests.unsubmitted and self._has_room()):
+                self._submit_wave()
+            elif self._submitted and time.monotonic() >= self._next_poll:
+                self._poll()
+            elif self._requests.open and not self._block:
+                raise BatchPending(self._pending_message())
             else:
-                self._rest(timeout)
+                self._sleep(timeout)
                 return
 
     def wake(self) -> None:
         """Make a `wait` in another thread return."""
-        self._woken.set()
+        self._wake_event.set()
 
     def close(self) -> None:
-        """Close the ledger; where nothing is open, it forgets what failed."""
+        """Close the store; if no request is open, it forgets the failed ones."""
         if not self._is_open:
             return
         self._is_open = False
         try:
-            if not self._requests.open:  # the end: the next run asks anew for what failed
-                self._ledger.forget(self._requests.failed)
-                self._ledger.forget_refusals()
+            if not self._requests.open:  # the run is complete: the next one retries what failed
+                self._store.forget(self._requests.failed)
+                self._store.forget_refusals()
         finally:
-            self._ledger.close()
-            self._known.close()
+            self._store.close()
+            self._completion_cache.close()
 
-    def _hand_over(self) -> bool:
-        """Deliver a chunk of what is there; say whether anything was."""
-        chunk, self._at_hand = self._at_hand, []
-        chunk = chunk or next(filter(None, self._incoming), [])
+    def _deliver_some(self) -> bool:
+        """Deliver the next chunk of outcomes; returns whether there was one."""
+        chunk, self._ready = self._ready, []
+        chunk = chunk or next(filter(None, self._chunks), [])
         if not chunk:
             return False
         self._deliver(chunk)
-        self._ledger.forget_kept(self._requests.completed)
+        self._store.forget_cached(self._requests.completed)
         self._requests.completed.clear()
         return True
 
-    def _rest(self, timeout: float | None) -> None:
-        """Wait for `wake`, so many seconds, or the next look."""
-        left = max(0.0, self._next_look - time.monotonic()) if self._lying else None
-        bounds = [each for each in (timeout, left) if each is not None]
-        self._woken.wait(min(bounds, default=None))
-        self._woken.clear()
+    def _sleep(self, timeout: float | None) -> None:
+        """Wait for `wake`, `timeout` seconds, or the next poll."""
+        remaining = max(0.0, self._next_poll - time.monotonic()) if self._submitted else None
+        bounds = [each for each in (timeout, remaining) if each is not None]
+        self._wake_event.wait(min(bounds, default=None))
+        self._wake_event.clear()
 
-    def _close_wave(self) -> None:
-        """See that every request lies in a batch, as far as the provider has room."""
-        with self._poster.alone():
-            self._poster.recover()
+    def _submit_wave(self) -> None:
+        """Submit every request that is not in a batch, as far as the provider has room."""
+        with self._submitter.lock():
+            self._submitter.recover()
             for key in self._requests.new:
-                self._find_place(key)
+                self._restore(key)
             self._requests.new.clear()
-            while self._requests.fresh and self._has_room():
+            while self._requests.unsubmitted and self._has_room():
                 self._submit_one()
 
-    def _find_place(self, key: bytes) -> None:
-        """Find the batch into which an earlier run has put a request."""
-        place = self._ledger.place(key)
-        if place is None and self._ledger.is_kept(key) and (known := self._known.get(key)):
-            # A run beside this one has collected it since the dispatcher has looked.
-            self._at_hand += self._requests.finish(key, known)
+    def _restore(self, key: bytes) -> None:
+        """Restore the batch in which an earlier run submitted a request, if any."""
+        position = self._store.position(key)
+        if (
+            position is None
+            and self._store.is_cached(key)
+            and (cached := self._completion_cache.get(key))
+        ):
+            # Another run has collected it since the sender looked it up.
+            self._ready += self._requests.finish(key, cached)
             return
-        if place is None:
-            self._requests.fresh.append(key)
+        if position is None:
+            self._requests.unsubmitted.append(key)
             return
-        if place.number not in self._lying:
-            self._lying[place.number] = SubmittedBatch(self._ledger.batch(place.number))
-            self._next_look = 0.0
-        self._lying[place.number].keys.add(key)
-        asked = self._requests.open[key]
-        asked.line, asked.tries = place.line, place.tries
+        if position.number not in self._submitted:
+            self._submitted[position.number] = SubmittedBatch(self._store.batch(position.number))
+            self._next_poll = 0.0
+        self._submitted[position.number].keys.add(key)
+        pending = self._requests.open[key]
+        pending.line, pending.tries = position.line, position.tries
 
     def _has_room(self) -> bool:
-        """Say whether a batch may be submitted; where one was too large, only by itself."""
-        return not self._lying or self._ledger.too_many() is None
+        """Return whether a batch may be submitted; one at a time once a batch was too large."""
+        return not self._submitted or self._store.smallest_refused() is None
 
     def _submit_one(self) -> None:
-        """Put the first fresh requests into a batch, as many as it takes."""
-        refused = self._ledger.too_many() or 2 * self._most_requests
-        most = max(1, min(self._most_requests, refused // 2))
+        """Submit a batch of the first unsubmitted requests, as many as fit."""
+        smallest_refused = self._store.smallest_refused() or 2 * self._max_requests
+        max_requests = max(1, min(self._max_requests, smallest_refused // 2))
         with tempfile.TemporaryFile() as file:
-            keys, self._at_hand[len(self._at_hand) :] = write_batch(
-                self._requests, self._asks, file, most
+            keys, self._ready[len(self._ready) :] = write_batch(
+                self._requests, self._chat, file, max_requests
             )
             if not keys:
                 return
             tries = [(key, self._requests.open[key].tries + 1) for key in keys]
-            batch = self._poster.post(tries, file)
-        self._requests.submitted(keys)
-        self._lying[batch.number] = SubmittedBatch(batch, set(keys))
-        self._interval = FIRST_LOOK
+            batch = self._submitter.submit(tries, file)
+        self._requests.mark_submitted(keys)
+        self._submitted[batch.number] = SubmittedBatch(batch, set(keys))
+        self._interval = FIRST_INTERVAL
 
-    def _look(self) -> None:
-        """Ask how the batches stand; what has ended is delivered next."""
-        for number, lying in list(self._lying.items()):
+    def _poll(self) -> None:
+        """Update the status of the batches; the outcomes of ended ones are delivered next."""
+        for number, submitted in list(self._submitted.items()):
             try:
-                lying.seen = self._api.batch(lying.batch.id or "")
-            except NotFound:  # deleted, and its files too
-                lying.seen = {"status": "cancelled"}
+                submitted.latest = self._api.batch(submitted.batch.id or "")
+            except NotFound:  # deleted, as are its files
+                submitted.latest = {"status": "cancelled"}
             except UnknownResult as error:
-                if not self._stay:
+                if not self._block:
                     raise
-                self._tell(f"{error}; the batches go on, and are looked at again")
-            if has_ended(lying.seen):
-                self._ended.append(self._lying.pop(number))
-        if self._ended:
-            self._incoming, self._interval = self._collect(), FIRST_LOOK
-        self._next_look = time.monotonic() + self._interval
-        self._interval = min(LAST_LOOK, self._interval * 1.5)
+                self._notify(f"{error}; the batches continue and are polled again")
+            if has_ended(submitted.latest):
+                self._ended_batches.append(self._submitted.pop(number))
+        if self._ended_batches:
+            self._chunks, self._interval = self._collect(), FIRST_INTERVAL
+        self._next_poll = time.monotonic() + self._interval
+        self._interval = min(LAST_INTERVAL, self._interval * 1.5)
 
     def _collect(self) -> Iterator[Delivery]:
-        while self._ended:
-            yield from self._collector.collect(self._ended.popleft())
+        while self._ended_batches:
+            yield from self._collector.collect(self._ended_batches.popleft())
 
-    def _stats(self) -> str:
-        """Return where everything is, and what to do."""
-        count = sum(len(lying.keys) for lying in self._lying.values())
-        batches = ", ".join(map(_standing, self._lying.values()))
-        said = f"{count:,} requests lie with {self._asks.server.base_url} in batches: {batches}."
-        if self._requests.fresh:
-            said += f" {len(self._requests.fresh):,} more wait for room in its queue."
+    def _pending_message(self) -> str:
+        """Return the message of BatchPending: the state of the batches, and what to do."""
+        count = sum(len(submitted.keys) for submitted in self._submitted.values())
+        batches = ", ".join(map(_describe_batch, self._submitted.values()))
+        url = self._chat.server.base_url
+        message = f"{count:,} requests are in batches at {url}: {batches}."
+        if self._requests.unsubmitted:
+            message += f" {len(self._requests.unsubmitted):,} more wait for room in its queue."
         return (
-            f"{said} Nothing is lost: run the same command again to collect them and go on, or "
-            "add --wait to stay until they are done"
+            f"{message} Nothing is lost: run the same command again to collect them and continue, "
+            "or add --wait to wait until they are done"
         )
 
 
-def _standing(lying: SubmittedBatch) -> str:
-    """Return a batch's id and how it stands, as in ``batch_1 (in progress, 20 of 50)``."""
-    said = status_of(lying.seen).replace("_", " ") if lying.seen else "submitted"
-    counts = lying.seen.get("request_counts") or {}
+def _describe_batch(submitted: SubmittedBatch) -> str:
+    """Return a batch's id and status, such as ``batch_1 (in progress, 20 of 50)``."""
+    status = status_of(submitted.latest).replace("_", " ") if submitted.latest else "submitted"
+    counts = submitted.latest.get("request_counts") or {}
     if counts.get("total"):
-        said += f", {counts.get('completed', 0):,} of {counts['total']:,}"
-    return f"{lying.batch.id} ({said})"
+        status += f", {counts.get('completed', 0):,} of {counts['total']:,}"
+    return f"{submitted.batch.id} ({status})"

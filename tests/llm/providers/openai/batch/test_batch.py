@@ -1,4 +1,4 @@
-"""The Batch API: submit, leave, come back, collect; against a real server on loopback."""
+"""The Batch API: submit, exit, run again, collect; against a real server on loopback."""
 
 import json
 import os
@@ -14,15 +14,15 @@ from seqit.errors import SeqitError
 from seqit.llm.cache.cache import Cache
 from seqit.llm.providers.openai.backend import OpenAIBackend
 from seqit.llm.providers.openai.batch.backend import BatchPending, OpenAIBatchBackend
-from seqit.llm.providers.openai.batch.requests import PendingRequests
+from seqit.llm.providers.openai.batch.pending import PendingRequests
+from seqit.llm.providers.openai.batch.request_file import write_batch
 from seqit.llm.providers.openai.batch.store import BatchPosition, BatchStore
-from seqit.llm.providers.openai.batch.writing import write_batch
 from seqit.llm.request import Completion, FailedRequest, Request, Sampling
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """No variable of the machine's own decides a test."""
+    """Remove environment variables that could change a test."""
     for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
@@ -31,41 +31,41 @@ def environment(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "key-of-a-test")
 
 
-def question(prompt, seed=1):
+def make_request(prompt, seed=1):
     return Request([{"role": "user", "content": prompt}], Sampling(max_new_tokens=9), seed)
 
 
 def two_stages(prompt):
-    """Ask, then ask about the answer."""
-    first = yield question(prompt)
+    """Make a request, then one about its completion."""
+    first = yield make_request(prompt)
     if isinstance(first, FailedRequest):
         return first
-    return (yield question(f"twice: {first.text}"))
+    return (yield make_request(f"twice: {first.text}"))
 
 
-def visit(backend, cache, works):
-    """Run works as far as they come, as a dispatcher does; returns their results.
+def run_calls(backend, cache, calls):
+    """Run calls as far as possible, as a scheduler does; returns their results.
 
-    Raises BatchPending where all that is left lies with the provider.
+    Raises BatchPending if all open requests are in batches at the provider.
     """
     tickets, sent, inbox, results = count(), {}, [], {}
 
-    def deliver(answers):
+    def deliver(outcomes):
         cache.put(
             [
-                (cache.key(sent[ticket][1]), sent[ticket][1], answer)
-                for ticket, answer in answers
-                if isinstance(answer, Completion)
+                (cache.key(sent[ticket][1]), sent[ticket][1], outcome)
+                for ticket, outcome in outcomes
+                if isinstance(outcome, Completion)
             ]
         )
-        inbox.extend(answers)
+        inbox.extend(outcomes)
 
-    def go_on(number, answer):
+    def advance(number, outcome):
         try:
             while True:
-                request = works[number].send(answer)
-                answer = cache.get(cache.key(request))
-                if answer is None:
+                request = calls[number].send(outcome)
+                outcome = cache.get(cache.key(request))
+                if outcome is None:
                     ticket = next(tickets)
                     sent[ticket] = number, request
                     backend.submit([(ticket, request)])
@@ -75,45 +75,45 @@ def visit(backend, cache, works):
 
     backend.open(deliver)
     try:
-        for number in range(len(works)):
-            go_on(number, None)
-        while len(results) < len(works):
+        for number in range(len(calls)):
+            advance(number, None)
+        while len(results) < len(calls):
             backend.wait(None)
-            answers, inbox[:] = inbox[:], []
-            for ticket, answer in answers:
-                go_on(sent.pop(ticket)[0], answer)
-        return [results[number] for number in range(len(works))]
+            outcomes, inbox[:] = inbox[:], []
+            for ticket, outcome in outcomes:
+                advance(sent.pop(ticket)[0], outcome)
+        return [results[number] for number in range(len(calls))]
     finally:
         backend.close()
         cache.close()
 
 
 def one_stage(prompt):
-    return (yield question(prompt))
+    return (yield make_request(prompt))
 
 
-class Visitor:
-    """Somebody who runs the same command again and again."""
+class BatchCommand:
+    """A command with its cache, which can be run repeatedly."""
 
     def __init__(self, server, path, **options):
         self.server = server
         self.path = path
-        self.options = {"settle": 0.0, "pauses": (0.01,), "base_url": server.url} | options
-        self.told = []
+        self.options = {"listing_delay": 0.0, "pauses": (0.01,), "base_url": server.url} | options
+        self.messages = []
 
-    def come(self, prompts, work=one_stage, **options):
-        options = self.options | {"tell": self.told.append} | options
+    def run(self, prompts, make_call=one_stage, **options):
+        options = self.options | {"notify": self.messages.append} | options
         backend = OpenAIBatchBackend("a-model", cache=self.path, **options)
-        works = [work(prompt) for prompt in prompts]
-        return visit(backend, Cache(self.path, backend.identity()), works)
+        calls = [make_call(prompt) for prompt in prompts]
+        return run_calls(backend, Cache(self.path, backend.identity()), calls)
 
-    def come_until_done(self, prompts, work=one_stage, most=12, **options):
-        for _ in range(most):
+    def run_until_done(self, prompts, make_call=one_stage, max_runs=12, **options):
+        for _ in range(max_runs):
             try:
-                return self.come(prompts, work, **options)
+                return self.run(prompts, make_call, **options)
             except BatchPending:
                 pass
-        raise AssertionError(f"still pending after {most} visits")
+        raise AssertionError(f"still pending after {max_runs} runs")
 
     def rows(self, table):
         with sqlite3.connect(self.path) as db:
@@ -135,41 +135,41 @@ def server(process):
 
 
 @pytest.fixture
-def visitor(server, tmp_path):
-    return Visitor(server, tmp_path / "cache.sqlite")
+def command(server, tmp_path):
+    return BatchCommand(server, tmp_path / "cache.sqlite")
 
 
-def texts(answers):
-    return [answer.text for answer in answers]
+def texts(outcomes):
+    return [outcome.text for outcome in outcomes]
 
 
 def expected(prompts):
     return [f"seed 1 answers: {prompt}" for prompt in prompts]
 
 
-def test_submit_leave_come_back_collect(server, visitor):
+def test_submit_exit_and_collect_in_later_runs(server, command):
     prompts = [f"row {number}" for number in range(30)]
     with pytest.raises(BatchPending, match=r"30 requests .* batch_1 .*run the same command again"):
-        visitor.come(prompts, two_stages)
+        command.run(prompts, two_stages)
     with pytest.raises(BatchPending, match=r"30 requests .* batch_2 \(submitted\)"):
-        visitor.come(prompts, two_stages)
+        command.run(prompts, two_stages)
     with pytest.raises(BatchPending, match=r"batch_2 \(in progress, 0 of 30\)"):
-        visitor.come(prompts, two_stages)
-    answers = visitor.come(prompts, two_stages)
-    assert texts(answers) == expected(f"twice: {text}" for text in expected(prompts))
+        command.run(prompts, two_stages)
+    outcomes = command.run(prompts, two_stages)
+    assert texts(outcomes) == expected(f"twice: {text}" for text in expected(prompts))
     assert [batch["requests"] for batch in server.stats()["batches"]] == [30, 30]
-    assert not server.twice()
-    assert visitor.rows("batch_requests") == visitor.rows("batches") == 0
-    assert "submitted batch batch_1 with 30 requests" in visitor.told
+    assert not server.submitted_twice()
+    assert command.rows("batch_requests") == command.rows("batches") == 0
+    assert "submitted batch batch_1 with 30 requests" in command.messages
 
 
-def test_the_command_leaves_and_collects(server, tmp_path, seqit):
+def test_the_command_exits_and_collects_when_run_again(server, tmp_path, seqit):
     seeds, out = tmp_path / "seeds.jsonl", tmp_path / "out.jsonl"
     rows = [{"instruction": f"Name river {n}.", "input": "", "output": "?"} for n in range(100)]
     seeds.write_text("".join(json.dumps(row) + "\n" for row in rows))
     records = tmp_path / "records.jsonl"
     assert seqit("import", "--format", "alpaca", seeds, "-o", records).code == 0
-    command = ("augment", "--method", "regenerate", "--teacher", "openai:a-model", "--batch")
+    command = ("augment", "--method", "regenerate", "--teacher", "openai:a-model", "--batch-api")
     env = {
         "OPENAI_API_KEY": "key-of-a-test",
         "OPENAI_BASE_URL": server.url,
@@ -177,7 +177,7 @@ def test_the_command_leaves_and_collects(server, tmp_path, seqit):
     }
     left = seqit(*command, records, "-o", out, **env)
     assert left.code not in (0, 3)
-    assert "100 requests lie with" in left.err
+    assert "100 requests are in batches at" in left.err
     assert "batch_1 (in progress, 0 of 100)" in left.err
     assert not out.exists()
     collected = seqit(*command, records, "-o", out, **env)
@@ -185,158 +185,158 @@ def test_the_command_leaves_and_collects(server, tmp_path, seqit):
     assert len(server.stats()["batches"]) == 1
 
 
-def test_waiting_needs_one_visit(server, visitor, monkeypatch):
-    monkeypatch.setattr("seqit.llm.providers.openai.batch.backend.FIRST_LOOK", 0.01)
-    answers = visitor.come(["a", "b"], two_stages, stay=True)
-    assert texts(answers) == expected(["twice: seed 1 answers: a", "twice: seed 1 answers: b"])
+def test_blocking_needs_one_run(server, command, monkeypatch):
+    monkeypatch.setattr("seqit.llm.providers.openai.batch.backend.FIRST_INTERVAL", 0.01)
+    outcomes = command.run(["a", "b"], two_stages, block=True)
+    assert texts(outcomes) == expected(["twice: seed 1 answers: a", "twice: seed 1 answers: b"])
     assert len(server.stats()["batches"]) == 2
 
 
-def test_alike_requests_are_one_line(server, visitor):
-    backend = OpenAIBatchBackend("a-model", cache=visitor.path, base_url=server.url)
+def test_equal_requests_are_one_line(server, command):
+    backend = OpenAIBatchBackend("a-model", cache=command.path, base_url=server.url)
     inbox = []
     for _ in range(2):
         backend.open(inbox.extend)
-        backend.submit([(0, question("same")), (1, question("other"))])
-        backend.submit([(2, question("same"))])
+        backend.submit([(0, make_request("same")), (1, make_request("other"))])
+        backend.submit([(2, make_request("same"))])
         try:
             while len(inbox) < 3:
                 backend.wait(None)
         except BatchPending:
             backend.close()
-            backend = OpenAIBatchBackend("a-model", cache=visitor.path, base_url=server.url)
+            backend = OpenAIBatchBackend("a-model", cache=command.path, base_url=server.url)
     backend.close()
-    assert {ticket: answer.text for ticket, answer in inbox} == dict(
+    assert {ticket: outcome.text for ticket, outcome in inbox} == dict(
         enumerate(expected(["same", "other", "same"]))
     )
     assert server.stats()["batches"][0]["requests"] == 2
 
 
-def test_a_batch_holds_so_many_requests_and_bytes(server, visitor):
+def test_the_number_of_requests_in_a_batch_is_limited(server, command):
     with pytest.raises(BatchPending, match=r"batch_1.*batch_2.*batch_3"):
-        visitor.come([f"row {n}" for n in range(10)], most_requests=4)
+        command.run([f"row {n}" for n in range(10)], max_requests=4)
     assert [batch["requests"] for batch in server.stats()["batches"]] == [4, 4, 2]
 
 
-def test_a_batch_is_written_up_to_its_bytes(tmp_path):
+def test_the_bytes_of_a_batch_are_limited(tmp_path):
     requests = PendingRequests()
     for number, prompt in enumerate(["short", "x" * 900, "short too", "x" * 200, "y" * 200]):
-        requests.ask(b"%d" % number, question(prompt), number)
-    requests.fresh.extend(requests.new)
-    asks = OpenAIBackend("a-model")
+        requests.add(b"%d" % number, make_request(prompt), number)
+    requests.unsubmitted.extend(requests.new)
+    backend = OpenAIBackend("a-model")
     written = []
-    while requests.fresh:
+    while requests.unsubmitted:
         with (tmp_path / "batch.jsonl").open("w+b") as file:
-            keys, failures = write_batch(requests, asks, file, most=9, most_bytes=900)
-            written.append((keys, [(ticket, answer.reason) for ticket, answer in failures]))
+            keys, failures = write_batch(requests, backend, file, max_requests=9, max_bytes=900)
+            written.append((keys, [(ticket, outcome.reason) for ticket, outcome in failures]))
             assert file.tell() <= 900
     assert written == [([b"0", b"2", b"3"], [(1, "too-long")]), ([b"4"], [])]
 
 
-def test_a_bad_row_fails_alone_and_with_its_reason(server, visitor):
+def test_a_bad_row_fails_alone_and_with_its_reason(server, command):
     prompts = ["fine", "bad [line:400]", "fine too", "ill [line:500]", "gone [line:missing]"]
-    answers = visitor.come_until_done(prompts)
-    assert texts([answers[0], answers[2]]) == expected(["fine", "fine too"])
-    assert [(answers[n].reason, answers[n].retryable) for n in (1, 3, 4)] == [
+    outcomes = command.run_until_done(prompts)
+    assert texts([outcomes[0], outcomes[2]]) == expected(["fine", "fine too"])
+    assert [(outcomes[n].reason, outcomes[n].retryable) for n in (1, 3, 4)] == [
         ("bad-request", False),
         ("server-error", False),
         ("server-error", False),
     ]
-    assert "not to my liking" in answers[1].message
-    assert answers[1].evidence["batch"] == "batch_1"
-    assert "submitted 3 times" in answers[3].message
+    assert "not to my liking" in outcomes[1].message
+    assert outcomes[1].evidence["batch"] == "batch_1"
+    assert "submitted 3 times" in outcomes[3].message
     assert sorted(server.stats()["lines"].values()) == [1, 1, 1, 3, 3]
 
 
-def test_a_failure_is_remembered_to_the_end_of_the_run_and_no_longer(server, visitor):
+def test_a_failure_is_remembered_to_the_end_of_the_run_and_no_longer(server, command):
     prompts = ["fine", "bad [line:400]"]
     for _ in range(3):
         with pytest.raises(BatchPending):
-            visitor.come(prompts, two_stages)
-    assert visitor.come(prompts, two_stages)[1].reason == "bad-request"
-    assert set(server.stats()["lines"].values()) == {1}  # not asked again on each visit
+            command.run(prompts, two_stages)
+    assert command.run(prompts, two_stages)[1].reason == "bad-request"
+    assert set(server.stats()["lines"].values()) == {1}  # not submitted again in each run
     with pytest.raises(BatchPending, match="1 requests"):
-        visitor.come(prompts, two_stages)  # another run: asked anew
+        command.run(prompts, two_stages)  # another run: submitted again
 
 
-def test_expired_requests_go_into_the_next_batch_and_done_ones_are_used(server, visitor):
+def test_expired_requests_are_submitted_again_and_finished_ones_are_used(server, command):
     prompts = ["in time", "late [line:expired*1]", "later [line:expired*2]"]
-    answers = visitor.come_until_done(prompts)
-    assert texts(answers) == expected(prompts)
+    outcomes = command.run_until_done(prompts)
+    assert texts(outcomes) == expected(prompts)
     assert [batch["requests"] for batch in server.stats()["batches"]] == [3, 2, 1]
 
 
-def test_what_always_expires_fails_in_the_end(server, visitor):
-    (answer,) = visitor.come_until_done(["late [line:expired]"])
-    assert (answer.reason, answer.retryable) == ("timeout", False)
+def test_a_request_that_always_expires_fails_in_the_end(server, command):
+    (outcome,) = command.run_until_done(["late [line:expired]"])
+    assert (outcome.reason, outcome.retryable) == ("timeout", False)
     assert len(server.stats()["batches"]) == 3
 
 
-def test_an_invalid_line_does_not_take_the_batch_with_it(server, visitor):
+def test_an_invalid_line_does_not_fail_the_batch(server, command):
     prompts = ["one", "two [line:invalid]", "three", "four"]
-    answers = visitor.come_until_done(prompts)
-    assert answers[1].reason == "bad-request"
-    assert "The line is invalid" in answers[1].message
-    del answers[1]
-    assert texts(answers) == expected(["one", "three", "four"])
-    assert not server.twice()
+    outcomes = command.run_until_done(prompts)
+    assert outcomes[1].reason == "bad-request"
+    assert "The line is invalid" in outcomes[1].message
+    del outcomes[1]
+    assert texts(outcomes) == expected(["one", "three", "four"])
+    assert not server.submitted_twice()
 
 
-def test_a_cut_completion_is_delivered_as_such(visitor):
-    (answer,) = visitor.come_until_done(["long [line:length]"])
-    assert answer.finish_reason == "length"
-    assert (answer.prompt_tokens, answer.completion_tokens) == (7, 5)
+def test_a_truncated_completion_is_delivered_as_such(command):
+    (outcome,) = command.run_until_done(["long [line:length]"])
+    assert outcome.finish_reason == "length"
+    assert (outcome.prompt_tokens, outcome.completion_tokens) == (7, 5)
 
 
-def test_smaller_batches_one_by_one_where_the_queue_is_full(visitor):
-    visitor.server.call("/options", {"queue": 3})
+def test_smaller_batches_one_by_one_if_the_queue_is_full(command):
+    command.server.call("/options", {"queue": 3})
     prompts = [f"row {number}" for number in range(8)]
-    answers = visitor.come_until_done(prompts, most=20)
-    assert texts(answers) == expected(prompts)
-    stats = visitor.server.stats()
+    outcomes = command.run_until_done(prompts, max_runs=20)
+    assert texts(outcomes) == expected(prompts)
+    stats = command.server.stats()
     assert [b["requests"] for b in stats["batches"] if b["status"] == "failed"] == [8, 4]
     assert [b["requests"] for b in stats["batches"] if b["status"] == "completed"] == [2, 2, 2, 2]
-    assert visitor.rows("batches") == 0  # another run may find more room
+    assert command.rows("batches") == 0  # another run may find more room
 
 
-def test_one_request_that_finds_no_room_fails(visitor):
-    visitor.server.call("/options", {"queue": 1})
+def test_one_request_without_room_in_the_queue_fails(command):
+    command.server.call("/options", {"queue": 1})
     with pytest.raises(BatchPending):
-        visitor.come(["a"])
+        command.run(["a"])
     with pytest.raises(BatchPending):
-        Visitor(visitor.server, visitor.path.with_name("other.sqlite")).come(["b"])
-    other = Visitor(visitor.server, visitor.path.with_name("other.sqlite"))
-    (answer,) = other.come(["b"])
-    assert answer.reason == "rate-limited"
-    assert "Enqueued token limit" in answer.message
+        BatchCommand(command.server, command.path.with_name("other.sqlite")).run(["b"])
+    other = BatchCommand(command.server, command.path.with_name("other.sqlite"))
+    (outcome,) = other.run(["b"])
+    assert outcome.reason == "rate-limited"
+    assert "Enqueued token limit" in outcome.message
 
 
-def test_a_batch_refused_as_a_whole_ends_the_run_until_it_is_mended(visitor):
-    visitor.server.call("/options", {"refuse": "The model does not exist"})
+def test_a_refused_batch_ends_the_run_until_the_cause_is_fixed(command):
+    command.server.call("/options", {"refuse": "The model does not exist"})
     with pytest.raises(BatchPending):
-        visitor.come(["a", "b"])
-    answers = visitor.come(["a", "b"])
-    assert {(answer.reason, answer.fatal) for answer in answers} == {("config", True)}
-    assert "The model does not exist" in answers[0].message
-    visitor.server.call("/options", {"refuse": ""})
-    assert texts(visitor.come_until_done(["a", "b"])) == expected(["a", "b"])
+        command.run(["a", "b"])
+    outcomes = command.run(["a", "b"])
+    assert {(outcome.reason, outcome.fatal) for outcome in outcomes} == {("config", True)}
+    assert "The model does not exist" in outcomes[0].message
+    command.server.call("/options", {"refuse": ""})
+    assert texts(command.run_until_done(["a", "b"])) == expected(["a", "b"])
 
 
-def test_lines_refused_for_the_key_end_the_run_until_it_is_mended(visitor):
+def test_lines_refused_for_the_key_end_the_run_until_it_is_fixed(command):
     prompts = ["fine", "no key [line:401*1]", "fine too"]
     with pytest.raises(BatchPending):
-        visitor.come(prompts)
-    answers = visitor.come(prompts)
-    assert [isinstance(answer, Completion) for answer in answers] == [True, False, True]
-    assert answers[1].fatal
-    assert texts(visitor.come_until_done(prompts)) == expected(prompts)
+        command.run(prompts)
+    outcomes = command.run(prompts)
+    assert [isinstance(outcome, Completion) for outcome in outcomes] == [True, False, True]
+    assert outcomes[1].fatal
+    assert texts(command.run_until_done(prompts)) == expected(prompts)
 
 
-def test_deleted_batches_and_files_are_asked_anew(server, visitor):
+def test_requests_of_deleted_batches_are_submitted_again(server, command):
     with pytest.raises(BatchPending):
-        visitor.come(["a"])
+        command.run(["a"])
     server.call("/forget", {})
-    assert texts(visitor.come_until_done(["a"])) == expected(["a"])
+    assert texts(command.run_until_done(["a"])) == expected(["a"])
     assert [batch["id"] for batch in server.stats()["batches"]] == ["batch_2"]
 
 
@@ -344,64 +344,64 @@ def test_deleted_batches_and_files_are_asked_anew(server, visitor):
     "fault",
     [
         *("upload-503-before", "upload-503-after", "create-503-before", "create-503-after"),
-        *("create-cut", "list-503-before", "look-503-before", "content-503-before", "content-cut"),
+        *("create-cut", "list-503-before", "poll-503-before", "content-503-before", "content-cut"),
     ],
 )
-def test_troubles_of_the_connection_submit_nothing_twice(server, visitor, fault):
+def test_connection_errors_submit_nothing_twice(server, command, fault):
     server.reset(faults=[fault, "create-503-after"])
     prompts = [f"row {number}" for number in range(50)]
-    assert texts(visitor.come_until_done(prompts, two_stages)) == expected(
+    assert texts(command.run_until_done(prompts, two_stages)) == expected(
         f"twice: {text}" for text in expected(prompts)
     )
-    assert not server.twice()
+    assert not server.submitted_twice()
     assert len(server.stats()["batches"]) == 2
 
 
 @pytest.mark.parametrize("metadata", [True, False])
-def test_a_batch_is_found_among_others_by_metadata_or_file(server, visitor, metadata):
+def test_a_batch_is_found_among_others_by_metadata_or_file(server, command, metadata):
     server.reset(page=2, metadata=metadata, faults=["create-503-after"])
     with pytest.raises(BatchPending):
-        visitor.come(["a", "b", "c", "d", "e"], most_requests=1)
-    assert texts(visitor.come_until_done(["a", "b", "c", "d", "e"])) == expected("abcde")
-    assert not server.twice()
+        command.run(["a", "b", "c", "d", "e"], max_requests=1)
+    assert texts(command.run_until_done(["a", "b", "c", "d", "e"])) == expected("abcde")
+    assert not server.submitted_twice()
     assert len(server.stats()["batches"]) == 5
 
 
-def test_a_provider_that_does_not_answer_is_an_error_and_loses_nothing(visitor):
+def test_a_provider_that_does_not_respond_is_an_error_and_loses_nothing(command):
     with pytest.raises(BatchPending):
-        visitor.come(["a"])
-    down = Visitor(visitor.server, visitor.path, pauses=())
-    visitor.server.call("/options", {"faults": ["look-503-before"]})
+        command.run(["a"])
+    down = BatchCommand(command.server, command.path, pauses=())
+    command.server.call("/options", {"faults": ["poll-503-before"]})
     with pytest.raises(SeqitError, match=r"/batches/batch_1: the server answered 503: Busy"):
-        down.come(["a"])
-    assert texts(visitor.come_until_done(["a"])) == expected(["a"])
-    assert not visitor.server.twice()
+        down.run(["a"])
+    assert texts(command.run_until_done(["a"])) == expected(["a"])
+    assert not command.server.submitted_twice()
 
 
-def test_a_wrong_key_is_said_and_leaves_nothing_behind(visitor, monkeypatch):
+def test_a_wrong_key_is_reported_and_leaves_nothing_behind(command, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "another-key")
     with pytest.raises(SeqitError, match=r"a batch of 1 requests was refused.*OPENAI_API_KEY"):
-        visitor.come(["a"])
-    assert visitor.rows("batch_requests") == visitor.rows("batches") == 0
+        command.run(["a"])
+    assert command.rows("batch_requests") == command.rows("batches") == 0
 
 
-def test_what_is_kept_lies_nowhere_also_after_a_kill(visitor):
-    ledger = BatchStore(visitor.path, "a-url", "a-model")
-    cache = Cache(visitor.path, {})
-    asked = question("kept"), question("not kept")
-    kept, other = map(cache.key, asked)
-    ledger.plan([(kept, 1), (other, 1)])
-    cache.put([(kept, asked[0], Completion("yes", "stop"))])
+def test_cached_requests_have_no_position_also_after_a_kill(command):
+    store = BatchStore(command.path, "a-url", "a-model")
+    cache = Cache(command.path, {})
+    requests = make_request("kept"), make_request("not kept")
+    kept, other = map(cache.key, requests)
+    store.plan([(kept, 1), (other, 1)])
+    cache.put([(kept, requests[0], Completion("yes", "stop"))])
     cache.close()
-    again = BatchStore(visitor.path, "a-url", "a-model")  # the first was never closed
-    assert again.place(kept) is None
-    assert again.place(other) == BatchPosition(1, 2, 1)
+    again = BatchStore(command.path, "a-url", "a-model")  # the first was never closed
+    assert again.position(kept) is None
+    assert again.position(other) == BatchPosition(1, 2, 1)
     again.close()
-    ledger.close()
+    store.close()
 
 
-def forked(act):
-    """Run something in a process of its own; returns its id."""
+def fork(act):
+    """Run `act` in a forked process; returns its id."""
     process = os.fork()
     if process == 0:
         try:
@@ -415,67 +415,67 @@ def forked(act):
     return process
 
 
-def killed_while_held(server, visitor, prompts):
-    """Begin a visit, and kill it once the server holds up one of its calls."""
-    process = forked(lambda: visitor.come(prompts, two_stages))
+def kill_while_held(server, command, prompts):
+    """Start a run, and kill it once the server holds one of its calls."""
+    process = fork(lambda: command.run(prompts, two_stages))
     assert server.call("/held") == {"held": True}
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("at", ["upload", "create", "list", "look", "content"])
-def test_killed_at_any_moment_no_request_is_submitted_twice(server, visitor, at, when):
-    """The call is under way, or done and not answered, when the visitor is killed."""
-    server.reset(looks=1, faults=["create-503-before"] if at == "list" else [])
-    visitor.options["settle"] = 0.5
+@pytest.mark.parametrize("at", ["upload", "create", "list", "poll", "content"])
+def test_killed_at_any_moment_no_request_is_submitted_twice(server, command, at, when):
+    """The kill comes during the call, or after it and before the response."""
+    server.reset(polls=1, faults=["create-503-before"] if at == "list" else [])
+    command.options["listing_delay"] = 0.5
     prompts = [f"row {row}" for row in range(20)]
     server.call("/hold", {"at": at, "when": when})
-    killed_while_held(server, visitor, prompts)
+    kill_while_held(server, command, prompts)
     server.call("/release", {})
-    answers = visitor.come_until_done(prompts, two_stages)
-    assert texts(answers) == expected(f"twice: {text}" for text in expected(prompts))
-    assert not server.twice()
+    outcomes = command.run_until_done(prompts, two_stages)
+    assert texts(outcomes) == expected(f"twice: {text}" for text in expected(prompts))
+    assert not server.submitted_twice()
     assert len(server.stats()["lines"]) == 40
 
 
-def test_a_batch_that_arrives_after_the_kill_is_found(server, visitor):
-    """The visitor dies while the provider is still about to create the batch."""
+def test_a_batch_that_arrives_after_the_kill_is_found(server, command):
+    """The run is killed before the provider creates the batch."""
     server.reset(page=1)
-    visitor.options["settle"] = 30
+    command.options["listing_delay"] = 30
     server.call("/hold", {"at": "create", "when": "before"})
-    killed_while_held(server, visitor, ["a", "b"])
-    process = forked(lambda: visitor.come(["a", "b"], two_stages))
+    kill_while_held(server, command, ["a", "b"])
+    process = fork(lambda: command.run(["a", "b"], two_stages))
     while not server.stats()["calls"].get("list"):
         assert os.waitpid(process, os.WNOHANG) == (0, 0)
     server.call("/release", {})
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 75
-    assert visitor.come_until_done(["a", "b"], two_stages)
-    assert not server.twice()
+    assert command.run_until_done(["a", "b"], two_stages)
+    assert not server.submitted_twice()
 
 
-def test_what_another_run_has_collected_meanwhile_is_not_submitted(server, visitor):
+def test_requests_collected_by_another_run_are_not_submitted(server, command):
     with pytest.raises(BatchPending):
-        visitor.come(["a"])
+        command.run(["a"])
     inbox = []
-    late = OpenAIBatchBackend("a-model", cache=visitor.path, base_url=server.url)
+    late = OpenAIBatchBackend("a-model", cache=command.path, base_url=server.url)
     late.open(inbox.extend)
-    late.submit([(7, question("a"))])
-    visitor.come(["a"])
+    late.submit([(7, make_request("a"))])
+    command.run(["a"])
     late.wait(None)
     late.close()
-    assert [(ticket, answer.text) for ticket, answer in inbox] == [(7, "seed 1 answers: a")]
-    assert not server.twice()
+    assert [(ticket, outcome.text) for ticket, outcome in inbox] == [(7, "seed 1 answers: a")]
+    assert not server.submitted_twice()
 
 
-def test_runs_side_by_side_share_the_batches(server, visitor):
-    server.reset(looks=1)
+def test_concurrent_runs_share_the_batches(server, command):
+    server.reset(polls=1)
     prompts = [f"row {row}" for row in range(20)]
     server.call("/hold", {"at": "upload", "when": "before"})
-    runs = [forked(lambda: visitor.come(prompts, two_stages)) for _ in range(2)]
+    runs = [fork(lambda: command.run(prompts, two_stages)) for _ in range(2)]
     server.call("/held")
     server.call("/release", {})
     codes = {os.waitstatus_to_exitcode(os.waitpid(run, 0)[1]) for run in runs}
     assert codes <= {0, 75}
-    assert visitor.come_until_done(prompts, two_stages)
-    assert not server.twice()
+    assert command.run_until_done(prompts, two_stages)
+    assert not server.submitted_twice()

@@ -1,14 +1,17 @@
-"""What can be measured in a text: the one definition that solvers and checkers share."""
+"""Split a text into words, sentences, lines, items and numbers, and count them.
+
+The steps of augment/builtin and the checks that verify them share these definitions.
+"""
 
 import re
 from collections.abc import Callable
 from decimal import Decimal
 
-# A word runs from its first to its last letter or digit: outer punctuation does not belong to it,
-# an apostrophe, a hyphen or a decimal point inside does.
+# A word runs from its first to its last letter or digit: surrounding punctuation does not belong to
+# it, an apostrophe, a hyphen or a decimal point inside does.
 _WORD = re.compile(r"[^\W_](?:[^\s—]*[^\W_])?")
 
-# Scripts that do not put spaces between words: a word there is no matter of regular expressions.
+# Scripts without spaces between words, which regular expressions cannot split into words.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff]")
 
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]*_]*(?=\s|$)|[。！？]+[”’」』）]*|\n+")
@@ -23,8 +26,8 @@ _NUMBER = re.compile(
     rf"((?<![{_LETTER}\d_])(?<!\d\.)(?:\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+)(?:\.\d+)?"
     rf"|(?<![\w.])\.\d+)"
 )
-# Digits whose reading depends on the country, or that are no number of their own: 80.000, 80 000,
-# 3/4, 10:30, 2-5, x², 5kg, 1st, A4, COVID-19.
+# Digits whose value depends on the locale, or that are not a separate number: 80.000, 80 000, 3/4,
+# 10:30, 2-5, x², 5kg, 1st, A4, COVID-19.
 _UNCLEAR_DIGITS = re.compile(
     r"\d{1,3}\.\d{3}(?!\d)|\d[ \u00a0\u202f]\d{3}(?!\d)|\d,\d(?!\d{2}(?!\d))|\d[-−–/:^*=.+×]\d"
     rf"(?<!\d\.\d)|\d[{_LETTER}²³°'′″]|[{_LETTER}]-?\d|[²³√^_\\]|\d\.\d+\.\d"
@@ -34,27 +37,27 @@ _BULLET = re.compile(r"\s*(?:[-*•‣–]|\(?\d{1,3}[.)]|\(?[A-Za-z][.)])\s+(?=
 
 
 def words(text: str) -> list[str]:
-    """Return the words in order: what spaces and long dashes separate, outer punctuation off."""
+    """Return the words in order, split at white space and em dashes, without outer punctuation."""
     return _WORD.findall(text)
 
 
-def spaced(text: str) -> bool:
-    """Say whether the text separates its words by spaces, so that words can be counted."""
+def is_space_separated(text: str) -> bool:
+    """Return whether the script puts spaces between words, so that words can be counted."""
     return text.isascii() or not _UNSPACED.search(text)
 
 
-def letters(text: str) -> int:
-    """Return how many letters the text has, in any script."""
+def count_letters(text: str) -> int:
+    """Return the number of letters of any script."""
     return sum(map(str.isalpha, text))
 
 
 def lines(text: str) -> list[str]:
-    """Return the lines that are not blank, without surrounding space."""
+    """Return the lines that are not blank, without surrounding white space."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def paragraphs(text: str) -> list[str]:
-    """Return the blocks of text between blank lines."""
+    """Return the blocks of text between blank lines, without surrounding white space."""
     return [block.strip() for block in re.split(r"\n[ \t]*\n", text) if block.strip()]
 
 
@@ -62,7 +65,7 @@ def sentences(text: str) -> list[str]:
     """Return the sentences in order; a line break ends one, a common abbreviation does not."""
     found, start = [], 0
     for end in _SENTENCE_END.finditer(text):
-        if end[0].startswith(".") and not _ends_here(text, start, end):
+        if end[0].startswith(".") and not _is_sentence_end(text, start, end):
             continue
         if sentence := text[start : end.end()].strip():
             found.append(sentence)
@@ -72,7 +75,7 @@ def sentences(text: str) -> list[str]:
     return found
 
 
-def _ends_here(text: str, start: int, end: re.Match[str]) -> bool:
+def _is_sentence_end(text: str, start: int, end: re.Match[str]) -> bool:
     following = text[end.end() :].lstrip()[:1]
     if following.islower():
         return False
@@ -80,10 +83,10 @@ def _ends_here(text: str, start: int, end: re.Match[str]) -> bool:
 
 
 def clear_sentences(text: str) -> list[str]:
-    """Return the sentences, or nothing where a reader could draw a border elsewhere.
+    """Return the sentences, or [] if the text could also be split in other ways.
 
-    Left out are texts of several lines, with quotes, ellipses, or parts that do not begin and end
-    as sentences do.
+    That is the case for texts of several lines, with quotes or ellipses, or with parts that do not
+    begin and end like sentences.
     """
     if "\n" in text.strip() or any(sign in text for sign in '"“”„…') or ".." in text:
         return []
@@ -93,7 +96,7 @@ def clear_sentences(text: str) -> list[str]:
 
 
 def items(text: str) -> list[str]:
-    """Return what the text lists: its marked lines, else its lines, sentences or comma parts."""
+    """Return the items of a list: its marked lines, or else lines, sentences or comma parts."""
     rows = lines(text)
     marked = [row[mark.end() :].strip() for row in rows if (mark := _BULLET.match(row))]
     if len(marked) > 1:
@@ -108,7 +111,7 @@ def items(text: str) -> list[str]:
 
 
 def marked_lines(text: str) -> list[tuple[str, str]]:
-    """Return (marker, content) of every line that is not blank; the marker is "" without one."""
+    """Return (bullet or number, content) of every line that is not blank; "" for no marker."""
     pairs = []
     for row in lines(text):
         mark = _BULLET.match(row)
@@ -116,21 +119,21 @@ def marked_lines(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def number(text: str) -> Decimal | None:
-    """Read one number as it is written in English: sign, thousands separators, decimal point."""
+def parse_number(text: str) -> Decimal | None:
+    """Parse one number as written in English: sign, thousands separators, decimal point."""
     match = _NUMBER.fullmatch(text.strip())
-    return _value(match) if match else None
+    return _decimal_value(match) if match else None
 
 
 def numbers(text: str) -> list[Decimal]:
     """Return every number written in digits, in order."""
-    return [_value(match) for match in _NUMBER.finditer(text)]
+    return [_decimal_value(match) for match in _NUMBER.finditer(text)]
 
 
 def clear_numbers(text: str) -> list[str]:
-    """Return the numbers as they are written, or nothing where a reader could disagree on one.
+    """Return the numbers as they are written, or [] if one of them is ambiguous.
 
-    Left out are texts with digits in fractions, times, ranges, names, units, or with a separator
+    That is the case for digits in fractions, times, ranges, names and units, and for a separator
     that means a decimal point in one country and thousands in another.
     """
     if _UNCLEAR_DIGITS.search(text):
@@ -138,24 +141,24 @@ def clear_numbers(text: str) -> list[str]:
     return [(match[1] or "") + match[2] for match in _NUMBER.finditer(text)]
 
 
-def _value(match: re.Match[str]) -> Decimal:
+def _decimal_value(match: re.Match[str]) -> Decimal:
     value = Decimal(match[2].replace(",", ""))
     return -value if match[1] else value
 
 
-def plain_number(value: Decimal) -> str:
-    """Return the shortest usual way to write a number: 12, -0.5, 1500."""
+def format_number(value: Decimal) -> str:
+    """Return a number without exponent, separators and trailing zeros: 12, -0.5, 1500."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 UNITS: dict[str, Callable[[str], int]] = {
     "words": lambda text: len(words(text)),
-    "letters": letters,
+    "letters": count_letters,
     "sentences": lambda text: len(sentences(text)),
     "paragraphs": lambda text: len(paragraphs(text)),
     "lines": lambda text: len(lines(text)),
     "items": lambda text: len(items(text)),
     "numbers": lambda text: len(numbers(text)),
 }
-"""What can be counted in a text, by the name that a check calls it."""
+"""Counting functions by the names that checks use as `unit`."""

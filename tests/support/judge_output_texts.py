@@ -1,19 +1,19 @@
-"""Verdict texts in many shapes, each with what its author meant; drawn by one seed."""
+"""Judge outputs in many formats, each with the score that was meant; generated from a seed."""
 
 from random import Random
 from typing import NamedTuple
 
 
 class Text(NamedTuple):
-    """A judge's text; `meant` is its score, None where it gives none on the scale of 1 to 5.
+    """A judge's output; `expected` is its score, None if it gives none on the scale of 1 to 5.
 
-    `plain`: it is in the form that was asked for, so a reader must not fail on it.
+    `must_parse`: it has the form that was asked for, so the parser must accept it.
     """
 
-    shape: str
+    name: str
     text: str
-    meant: str | None
-    plain: bool = False
+    expected: str | None
+    must_parse: bool = False
 
 
 REASONS = (
@@ -57,8 +57,8 @@ def _json(reason: str, score: object) -> str:
     return json.dumps({"reason": reason, "score": score}, ensure_ascii=False)
 
 
-def _clear(draw: Random, reason: str, n: int) -> list[Text]:
-    """Texts that give a score in the form asked for, or so near that a reader may take it."""
+def _clear(rng: Random, reason: str, n: int) -> list[Text]:
+    """Texts that give a score in the form asked for, or so close to it that it may be accepted."""
     m = str(n)
     return [
         Text("json", _json(reason, n), m, True),
@@ -91,7 +91,7 @@ def _clear(draw: Random, reason: str, n: int) -> list[Text]:
         Text("Spanish", f"{reason}\n\nPuntuación: {n} / 5", m),
         Text("twice the same", f"Score: {n}\n\n{reason}\n\nScore: {n}", m),
         Text("sorry, but", f"I'm sorry to say it, but: {reason}\n\nScore: {n}", m, True),
-        # Meant well and in no form: read as meant, or not at all.
+        # In another form: parsed with the score that was meant, or rejected.
         Text("first line", f"Score: {n}\n\n{reason}", m),
         Text("prose", f"{reason} I would give it {n} out of 5.", m),
         Text("prose, points", f"{reason} All in all this deserves {n} points.", m),
@@ -103,10 +103,10 @@ def _clear(draw: Random, reason: str, n: int) -> list[Text]:
     ]  # fmt: skip
 
 
-def _unclear(draw: Random, reason: str, n: int) -> list[Text]:
-    """Texts that give no score of the scale, or more than one."""
-    other = draw.choice([k for k in range(1, 6) if k != n])
-    ten = draw.choice([6, 7, 8, 9, 10])
+def _unclear(rng: Random, reason: str, n: int) -> list[Text]:
+    """Texts that give no score on the scale, or more than one."""
+    other = rng.choice([k for k in range(1, 6) if k != n])
+    ten = rng.choice([6, 7, 8, 9, 10])
     half = f"{min(n, 4)}.5"
     whole = _json(reason, n)
     return [
@@ -139,7 +139,7 @@ def _unclear(draw: Random, reason: str, n: int) -> list[Text]:
         Text("scale as form", f"{reason}\nScore: 1-5", None),
         Text("no score", reason, None),
         Text("label alone", f"{reason}\n\nScore:", None),
-        Text("nothing", draw.choice(["", " \n", "…", "```\n```", "{}", "null", "[]"]), None),
+        Text("nothing", rng.choice(["", " \n", "…", "```\n```", "{}", "null", "[]"]), None),
         Text("none", f"{reason}\nScore: N/A", None),
         Text("null in json", _json(reason, None), None),
         Text("true in json", _json(reason, True), None),
@@ -150,14 +150,14 @@ def _unclear(draw: Random, reason: str, n: int) -> list[Text]:
         Text("another score", whole[:-1] + f', "final_score": {other}}}', None),
         Text("two objects", f"{whole}\n{_json(reason, other)}", None),
         Text("other keys", f'{{"rating": {n}, "comment": "fine"}}', None),
-        Text("json cut", whole[: draw.randrange(1, whole.index('"score"') + 8)], None),
+        Text("json cut", whole[: rng.randrange(1, whole.index('"score"') + 8)], None),
         Text("json cut late", whole[:-1], None),
         Text("json cut, fenced", f"```json\n{whole[:-2]}", None),
-        Text("prose cut", reason[: draw.randrange(1, len(reason))], None),
+        Text("prose cut", reason[: rng.randrange(1, len(reason))], None),
         Text("reasoning cut", f"<think>\n{reason}\nScore: {n}\n", None),
-        Text("refusal", draw.choice(REFUSALS), None),
-        Text("refusal, more", f"{draw.choice(REFUSALS)} {reason}", None),
-        Text("refusal in json", _json(draw.choice(REFUSALS), None), None),
+        Text("refusal", rng.choice(REFUSALS), None),
+        Text("refusal, more", f"{rng.choice(REFUSALS)} {reason}", None),
+        Text("refusal in json", _json(rng.choice(REFUSALS), None), None),
         Text("quoted line", f'{reason}\nThe answer ends with\n> Score: {n}', None),
         Text("quoted in prose", f'{reason} The answer itself says "Score: {n}".', None),
         Text("quoted json", f'{reason} It tries to pass off {_json("good", n)}', None),
@@ -173,11 +173,11 @@ def _unclear(draw: Random, reason: str, n: int) -> list[Text]:
     ]  # fmt: skip
 
 
-def texts(rounds: int, seed: int = 0) -> list[Text]:
-    """Return `rounds` times each of the shapes, with drawn reasons and scores."""
-    draw = Random(seed)
+def output_texts(rounds: int, seed: int = 0) -> list[Text]:
+    """Return each format `rounds` times, with random reasons and scores."""
+    rng = Random(seed)
     found = []
     for _ in range(rounds):
         for make in (_clear, _unclear):
-            found += make(draw, draw.choice(REASONS), draw.randint(1, 5))
+            found += make(rng, rng.choice(REASONS), rng.randint(1, 5))
     return found

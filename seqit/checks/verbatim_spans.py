@@ -1,12 +1,16 @@
-"""The passages of an instruction that are material, not wording: they come back as they are."""
+"""Find the passages of an instruction that a rewrite must copy verbatim: code, tables, links, …"""
 
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 
-class Piece(NamedTuple):
-    """A passage with its place in the text; kinds: code, table, option, link, quote."""
+class VerbatimSpan(NamedTuple):
+    """A passage and its position in the text; kinds: code, table, option, link, quote.
+
+    `text` is the content without delimiters such as fences and bullets; `start` and `end` include
+    them.
+    """
 
     start: int
     end: int
@@ -14,7 +18,7 @@ class Piece(NamedTuple):
     text: str
 
 
-# A fence that is not closed goes to the end.
+# A fence that is not closed extends to the end of the text.
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.M | re.S)
 _INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]+)\1(?!`)")
 _CODE_LINE = re.compile(
@@ -37,91 +41,93 @@ _QUOTE = re.compile(
 )
 
 
-def pieces(text: str) -> tuple[list[Piece], str]:
-    """Return the pieces in order, and the text with blanks in their place.
+def find_verbatim_spans(text: str) -> tuple[list[VerbatimSpan], str]:
+    """Return the spans in order, and the text with spaces in place of them.
 
-    A passage is a piece of one kind: a number in code is code. The one exception are short ones
-    within a line of a table or of options, which are found with their line too.
+    A passage has one kind, that of the first pattern that matches: a link in code is code. Inline
+    code in a table row or in a list item is returned by itself and as part of its row or item.
     """
-    found: list[Piece] = []
+    found: list[VerbatimSpan] = []
     rest = text
     for kind, find in _FINDERS:
         spans = list(find(rest))
         found += (
-            Piece(start, end, kind, text[slice(*sought)])
-            for start, end, sought in spans
+            VerbatimSpan(start, end, kind, text[slice(*content_span)])
+            for start, end, content_span in spans
             if any(map(str.isalnum, rest[start:end]))
         )
-        rest = _blanked(rest, [(start, end) for start, end, _ in spans])
+        rest = _blank_out(rest, [(start, end) for start, end, _ in spans])
     return sorted(found), rest
 
 
-def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
-    """Return the text with blanks for all but the line breaks of the spans."""
-    parts, place = [], 0
+def _blank_out(text: str, spans: list[tuple[int, int]]) -> str:
+    """Return the text with the spans replaced by spaces; line breaks are kept."""
+    parts, position = [], 0
     for start, end in spans:
-        parts += [text[place:start], _NO_BREAK.sub(" ", text[start:end])]
-        place = end
-    return "".join([*parts, text[place:]])
+        parts += [text[position:start], _NO_BREAK.sub(" ", text[start:end])]
+        position = end
+    return "".join([*parts, text[position:]])
 
 
 _NO_BREAK = re.compile(r"[^\n]")
-Found = Iterator[tuple[int, int, tuple[int, int]]]
+_Spans = Iterator[tuple[int, int, tuple[int, int]]]
+"""(start, end, (start, end) of the content)"""
 
 
-def _matches(pattern: re.Pattern[str], group: int = 0) -> Callable[[str], Found]:
-    def find(text: str) -> Found:
+def _matches(pattern: re.Pattern[str], group: int = 0) -> Callable[[str], _Spans]:
+    def find(text: str) -> _Spans:
         for match in pattern.finditer(text):
             yield match.start(), match.end(), match.span(group)
 
     return find
 
 
-def _rows(text: str) -> Found:
-    """Find lines of cells between bars or tabs."""
-    place = 0
+def _table_rows(text: str) -> _Spans:
+    """Find lines with several cells, separated by bars or tabs."""
+    position = 0
     for line in text.splitlines(keepends=True):
         cells = [cell for cell in line.split("\t") if cell.strip()]
         if len(cells) > 1 or len(_BAR.findall(line)) > 1:
-            span = place, place + len(line.rstrip("\r\n"))
+            span = position, position + len(line.rstrip("\r\n"))
             yield *span, span
-        place += len(line)
+        position += len(line)
 
 
-def _options_in_a_line(text: str) -> Found:
-    """Find (A) … (B) …, where the labels begin with A and go on by one."""
-    place = 0
+def _options_in_a_line(text: str) -> _Spans:
+    """Find (A) … (B) … in a line whose labels are A, B, C, … without a gap."""
+    position = 0
     for line in text.splitlines(keepends=True):
         labels = list(_LABEL.finditer(line))
         names = [(label[1] or label[2]).upper() for label in labels]
         if len(names) > 1 and names == [*"ABCDEFGH"[: len(names)]]:
             ends = [*(label.start() for label in labels[1:]), len(line)]
             for label, end in zip(labels, ends, strict=True):
-                yield place + label.start(), place + end, (place + label.end(), place + end)
-        place += len(line)
+                content_span = position + label.end(), position + end
+                yield position + label.start(), position + end, content_span
+        position += len(line)
 
 
-def _links(text: str) -> Found:
+def _links(text: str) -> _Spans:
     for match in _LINK.finditer(text):
         end = match.start() + len(match[0].rstrip(".,;:!?)]}"))
         yield match.start(), end, (match.start(), end)
 
 
-def _quotes(text: str) -> Found:
-    """Find quoted text, line by line; quotation marks around everything quote nothing."""
+def _quotes(text: str) -> _Spans:
+    """Find quoted text, line by line; quotation marks around the whole text are ignored."""
     for match in _QUOTE.finditer(text):
         if match[0] == text.strip():
             continue
-        place = match.start()
+        position = match.start()
         for line in match[0].splitlines(keepends=True):
-            yield place, place + len(line), (place, place + len(line))
-            place += len(line)
+            yield position, position + len(line), (position, position + len(line))
+            position += len(line)
 
 
-_FINDERS: tuple[tuple[str, Callable[[str], Found]], ...] = (
+_FINDERS: tuple[tuple[str, Callable[[str], _Spans]], ...] = (
     ("code", _matches(_FENCED, 2)),
     ("code", _matches(_INLINE_CODE, 2)),
-    ("table", _rows),
+    ("table", _table_rows),
     ("code", _matches(_CODE_LINE)),
     ("option", _matches(_OPTION_LINE, 1)),
     ("option", _options_in_a_line),
