@@ -24,7 +24,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def seqit() -> Callable[..., CommandResult]:
     """Run an installed command as a process: seqit("filter", "a.jsonl", stdin=b"…")."""
 
-    def run(*args: object, stdin: bytes = b"", cwd: Path | None = None, **env: str) -> CommandResult:
+    def run(
+        *args: object, stdin: bytes = b"", cwd: Path | None = None, **env: str
+    ) -> CommandResult:
         done = subprocess.run(
             [BIN / "seqit", *map(str, args)],
             input=stdin,

@@ -86,8 +86,8 @@ def test_two_iterations_are_two_commands_in_a_pipe(seqit, rows):
 
 def test_the_stages_one_by_one_are_the_whole_way(seqit, rows):
     whole = seqit(*SEQ_INSTRUCT, rows)
-    classified = seqit(*SEQ_INSTRUCT, rows, "--until", "classify")
-    rewritten = seqit(*SEQ_INSTRUCT, "--until", "rewrite", stdin=classified.out)
+    classified = seqit(*SEQ_INSTRUCT, rows, "--stop-after", "classify")
+    rewritten = seqit(*SEQ_INSTRUCT, "--stop-after", "rewrite", stdin=classified.out)
     chains = {row["lineage"]["root"]: row for row in rewritten.rows}
     assert len(chains) >= len(whole.rows) > ROWS / 2
     for row in whole.rows:
@@ -114,7 +114,7 @@ def test_a_recording_answers_as_the_model_did(seqit, rows, tmp_path, server):
 
 
 @pytest.mark.parametrize(
-    ("limit", "more"), [(("--max-tokens", 100_000), 10_000_000), (("--max-cost", 0.1), 10)]
+    ("limit", "more"), [(("--max-total-tokens", 100_000), 10_000_000), (("--max-cost", 0.1), 10)]
 )
 def test_a_limit_stops_the_run_and_a_higher_one_goes_on(limit, more, seqit, rows, tmp_path, server):
     prices = tmp_path / "prices.json"
@@ -241,8 +241,8 @@ def test_why_names_the_part_that_differs(option, part, seqit, rows, server):
 
 
 def test_why_says_that_the_prompt_differs(seqit, rows):
-    seqit(*SEQ_INSTRUCT, rows, "--until", "classify")
-    seqit(*SEQ_INSTRUCT, rows, "--until", "classify", "--no-structured")
+    seqit(*SEQ_INSTRUCT, rows, "--stop-after", "classify")
+    seqit(*SEQ_INSTRUCT, rows, "--stop-after", "classify", "--no-structured")
     first = json.loads(rows.read_bytes().splitlines()[0])["id"]
     assert "messages: the text differs" in seqit("cache", "why", first).out.decode()
 

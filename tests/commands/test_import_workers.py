@@ -112,7 +112,10 @@ def test_strict_stops_at_the_same_row(tmp_path):
     path.write_bytes(b"\n".join([*[good] * 500, b"{oops", *[good] * 500, b"{oops again"]))
     with pytest.raises(StrictError) as alone:
         imported(path, "alpaca", 1, strict=True)
-    with mock.patch.object(processes, "MIN_PARALLEL_BYTES", 2000), pytest.raises(StrictError) as shared:
+    with (
+        mock.patch.object(processes, "MIN_PARALLEL_BYTES", 2000),
+        pytest.raises(StrictError) as shared,
+    ):
         imported(path, "alpaca", 2, strict=True)
     assert ":501:" in str(alone.value)
     assert str(shared.value) == str(alone.value)

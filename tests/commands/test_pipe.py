@@ -37,11 +37,11 @@ PIPES = [
     "import --format alpaca seeds.jsonl | filter",
     "import --format alpaca seeds.jsonl | augment --seed 7 | filter",
     "import --format alpaca --workers 2 seeds.jsonl | augment --iterations 2 | filter --workers 2",
-    "augment --method repeat --others pass seeds.jsonl | augment --method separate | filter",
+    "augment --method repeat --on-inapplicable pass seeds.jsonl | augment --method separate | filter",
     "filter seeds.jsonl --no-defaults -r length:field=output,max_words=2 | augment | validate -o -",
     "filter seeds.jsonl | export --format messages",
-    "import --format alpaca seeds.jsonl | export --format alpaca --keep lineage | filter",
-    "import --format auto --name 'a | b' seeds.jsonl | filter --skip exact-duplicate | validate",
+    "import --format alpaca seeds.jsonl | export --format alpaca --columns lineage | filter",
+    "import --format auto --name 'a | b' seeds.jsonl | filter --without exact-duplicate | validate",
     "filter | augment --method repeat",
 ]
 
@@ -113,7 +113,7 @@ def test_rejects_of_a_later_stage_count_the_rows_handed_to_it(tmp_path, seqit):
 def test_a_row_that_is_too_long_for_a_line_fails_as_it_would_when_read(tmp_path, seqit):
     long = {"instruction": "Say it.", "input": "é" * 3_000_000, "output": "So."}
     rows = json.dumps(long, ensure_ascii=False).encode() + b"\n" + seed_rows(5)
-    pipe = "augment --method repeat --others pass | filter --no-defaults -r empty-output"
+    pipe = "augment --method repeat --on-inapplicable pass | filter --no-defaults -r empty-output"
     shell = " | ".join(f"{BIN / 'seqit'} {stage}" for stage in stages_of(pipe))
     done = subprocess.run(["bash", "-c", shell], input=rows, capture_output=True, cwd=tmp_path)
     ran = seqit("pipe", pipe, stdin=rows, cwd=tmp_path)
@@ -248,7 +248,7 @@ def server():
 MODEL = "--method regenerate --teacher openai:test --no-cache"
 ASKING = [
     f"import --format alpaca | augment {MODEL} --seed 5 | filter",
-    f"augment {MODEL} | augment --method repeat --others pass | augment {MODEL} --temperature 0",
+    f"augment {MODEL} | augment --method repeat --on-inapplicable pass | augment {MODEL} --temperature 0",
 ]
 
 

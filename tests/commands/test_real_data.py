@@ -382,7 +382,7 @@ def test_xquad_gives_the_published_answers(variant, data, seqit, tmp_path):
 def test_xquad_in_all_languages(data, seqit, tmp_path):
     foreign = ("ar", "de", "es", "ru", "zh")
     ran = seqit(
-        *("augment", "--method", "translate", "--per-row", "all"),
+        *("augment", "--method", "translate", "--languages-per-row", "all"),
         *("--manifest", tmp_path / "manifest"),
         stdin=import_xquad(seqit, data, "en", *foreign),
     )

@@ -36,7 +36,7 @@ def select_steps(names: Collection[str] = ()) -> Library:
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known)
-            raise UsageError(f"the library has no step {name!r}{hint}; --list-steps shows them")
+            raise UsageError(f"the library has no step {name!r}{hint}; --list shows them")
     wanted = frozenset(names or known)
     prefix = tuple(kind for kind in PREFIX_STEPS if kind.name in wanted)
     suffix = tuple(kind for kind in SUFFIX_STEPS if kind.name in wanted)

@@ -102,7 +102,7 @@ def _sentence(error: Exception) -> str:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
     return (
-        f"a defect of seqit: {type(error).__name__}: {error}. Please report it, with what "
+        f"a bug in seqit: {type(error).__name__}: {error}. Please report it, with what "
         "--traceback prints"
     )
 
