@@ -154,7 +154,7 @@ def test_a_dry_run_asks_nothing_and_leaves_nothing(seqit, rows, tmp_path, server
     assert (ran.code, ran.out) == (0, b"")
     assert server.stats()["requests"] == before
     assert not list(tmp_path.iterdir())
-    assert f"an estimate for {ROWS} rows and openai:gpt-4o; nothing was asked" in ran.err
+    assert f"an estimate for {ROWS} rows and openai:gpt-4o; no request was sent" in ran.err
     lines = [line.split() for line in ran.err.splitlines()[1:-2]]
     assert lines[0][-1] == "US$"
     assert [line[0] for line in lines[1:]] == ["classify", "rewrite", "refine", "respond", "all"]

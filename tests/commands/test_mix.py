@@ -75,7 +75,7 @@ def test_a_folder_of_other_things_is_not_replaced(
     assert (folder / "it.jsonl").exists()
     ran = seqit("mix", "it.jsonl", "-o", f"{tmp_path}/", cwd=folder)
     assert ran.code == 2
-    assert "is a folder; say with --shard-rows" in ran.err
+    assert "is a folder; give the size of its shards with --shard-rows" in ran.err
     assert seqit("mix", "it.jsonl", "--shard-rows", 10, cwd=folder).code == 2
     ran = seqit("mix", "it.jsonl", "-o", tmp_path / "a.parquet", "--shard-rows", 9, cwd=folder)
     assert ran.code == 2

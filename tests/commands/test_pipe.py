@@ -11,7 +11,7 @@ import pytest
 from support.answering_server import AnsweringServer
 from support.paths import BIN
 
-from seqit.commands.pipe import stages_of
+from seqit.commands.pipe import split_commands
 from seqit.errors import UsageError
 
 WORDS = ("cat", "house", "river", "stone", "cloud", "glass", "train", "field")
@@ -37,7 +37,8 @@ PIPES = [
     "import --format alpaca seeds.jsonl | filter",
     "import --format alpaca seeds.jsonl | augment --seed 7 | filter",
     "import --format alpaca --workers 2 seeds.jsonl | augment --iterations 2 | filter --workers 2",
-    "augment --method repeat --on-inapplicable pass seeds.jsonl | augment --method separate | filter",
+    "augment --method repeat --on-inapplicable pass seeds.jsonl | augment --method separate "
+    "| filter",
     "filter seeds.jsonl --no-defaults -r length:field=output,max_words=2 | augment | validate -o -",
     "filter seeds.jsonl | export --format messages",
     "import --format alpaca seeds.jsonl | export --format alpaca --columns lineage | filter",
@@ -57,7 +58,7 @@ def both(pipe: str, folder, seqit, stdin: bytes = b""):
     results = []
     for kind in ("one", "shell"):
         stages = []
-        for number, stage in enumerate(stages_of(pipe)):
+        for number, stage in enumerate(split_commands(pipe)):
             stages.append(
                 f"{stage.strip()} --rejects {kind}.{number}.r --manifest {kind}.{number}.m"
             )
@@ -114,7 +115,7 @@ def test_a_row_that_is_too_long_for_a_line_fails_as_it_would_when_read(tmp_path,
     long = {"instruction": "Say it.", "input": "é" * 3_000_000, "output": "So."}
     rows = json.dumps(long, ensure_ascii=False).encode() + b"\n" + seed_rows(5)
     pipe = "augment --method repeat --on-inapplicable pass | filter --no-defaults -r empty-output"
-    shell = " | ".join(f"{BIN / 'seqit'} {stage}" for stage in stages_of(pipe))
+    shell = " | ".join(f"{BIN / 'seqit'} {stage}" for stage in split_commands(pipe))
     done = subprocess.run(["bash", "-c", shell], input=rows, capture_output=True, cwd=tmp_path)
     ran = seqit("pipe", pipe, stdin=rows, cwd=tmp_path)
     assert ran.code == 3 == done.returncode
@@ -143,10 +144,10 @@ def test_a_file_at_the_end_appears_whole(tmp_path, seqit):
 @pytest.mark.parametrize(
     ("pipe", "sentence"),
     [
-        ("filter > out.jsonl", "'>' stands outside quotes"),
-        ("filter; mix", "';' stands outside quotes"),
-        ("filter & mix", "'&' stands outside quotes"),
-        ("filter $HOME/a.jsonl", "'$' stands outside quotes"),
+        ("filter > out.jsonl", "'>' is not quoted"),
+        ("filter; mix", "';' is not quoted"),
+        ("filter & mix", "'&' is not quoted"),
+        ("filter $HOME/a.jsonl", "'$' is not quoted"),
         ("filter || mix", "a command is missing"),
         ("filter |", "a command is missing"),
         ("filter 'a.jsonl", "a quote is not closed"),
@@ -154,9 +155,9 @@ def test_a_file_at_the_end_appears_whole(tmp_path, seqit):
         ("sql 'SELECT 1' | filter", "there is no command 'sql' for a pipe"),
         ("filter | import --format alpaca", "import reads rows of other formats"),
         ("filter -o a.jsonl | augment", "-o FILE is for the last command"),
-        ("filter | augment b.jsonl", "a SOURCE is for the first one"),
-        ("validate | filter", "hands no rows on"),
-        ("filter | augment --no-such", "No such option"),
+        ("filter | augment b.jsonl", "only the first one of a pipe has a SOURCE"),
+        ("validate | filter", "passes no rows on"),
+        ("filter | augment --no-such", "there is no option --no-such"),
     ],
 )
 def test_what_a_pipe_cannot_do_gets_a_sentence(pipe, sentence, tmp_path, seqit):
@@ -168,12 +169,12 @@ def test_what_a_pipe_cannot_do_gets_a_sentence(pipe, sentence, tmp_path, seqit):
 
 def test_quotes_are_the_shells():
     text = """filter --keep "a > 1 | b" 'c;d' e\\|f "g\\"h|" | mix"""
-    assert [shlex.split(stage) for stage in stages_of(text)] == [
+    assert [shlex.split(stage) for stage in split_commands(text)] == [
         ["filter", "--keep", "a > 1 | b", "c;d", "e|f", 'g"h|'],
         ["mix"],
     ]
     with pytest.raises(UsageError):
-        list(stages_of("filter a\\"))
+        list(split_commands("filter a\\"))
 
 
 def test_unquoted_words_are_told_to_be_quoted(seqit):
@@ -248,7 +249,8 @@ def server():
 MODEL = "--method regenerate --teacher openai:test --no-cache"
 ASKING = [
     f"import --format alpaca | augment {MODEL} --seed 5 | filter",
-    f"augment {MODEL} | augment --method repeat --on-inapplicable pass | augment {MODEL} --temperature 0",
+    f"augment {MODEL} | augment --method repeat --on-inapplicable pass "
+    f"| augment {MODEL} --temperature 0",
 ]
 
 
@@ -257,7 +259,7 @@ def test_a_model_may_answer_in_any_stage(pipe, server, tmp_path, seqit):
     env = {"OPENAI_BASE_URL": server.url}
     rows = seed_rows(60)
     ran = seqit("pipe", pipe, stdin=rows, cwd=tmp_path, **env)
-    for stage in stages_of(pipe):
+    for stage in split_commands(pipe):
         done = seqit(*shlex.split(stage), stdin=rows, cwd=tmp_path, **env)
         assert done.code in (0, 3), done.err
         rows = done.out

@@ -436,7 +436,7 @@ def test_a_row_with_its_mask(model, source):
     ("args", "code", "message"),
     [
         (("--dry-run", "--model", "nowhere"), 1, "nowhere is not a folder"),
-        (("--show-mask", "zzz"), 1, "no row that is trained on has an id that begins with 'zzz'"),
+        (("--show-mask", "zzz"), 1, "no training row has an id that begins with 'zzz'"),
         (("--out", "out"), 1, "4 rows failed, so nothing is trained"),
         (
             ("--dry-run", "--length", "9"),
@@ -444,7 +444,7 @@ def test_a_row_with_its_mask(model, source):
             "no row is left to train on: 16 were read (too-long 11, no-answer 2, ",
         ),
         (("--out", "file"), 2, "--out file is a file"),
-        (("--out", "begun"), 2, "begun holds a run already; --resume goes on"),
+        (("--out", "begun"), 2, "begun contains a run; --resume continues it"),
     ],
 )
 def test_invalid_requests_are_reported(args, code, message, model, source, tmp_path):

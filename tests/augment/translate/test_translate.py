@@ -250,7 +250,7 @@ def test_malformed_parallel_text_fails_with_its_field(metadata: dict[str, Any]) 
     ("options", "message"),
     [
         ({"variant": "two-turn"}, "variant is 'two-turn', but must be one of"),
-        ({"share": 1.5}, "share is 1.5, but must lie between 0 and 1"),
+        ({"fraction": 1.5}, "fraction is 1.5, but must lie between 0 and 1"),
         ({"source_languages": ["de", "en"]}, "'en' is the language to translate into"),
     ],
 )
@@ -400,8 +400,8 @@ def test_the_language_is_chosen_before_the_model_is_called() -> None:
     used = [record["metadata"]["translation"]["source"] for record in found]
     assert 10 < used.count("de") < 30
     assert len(model.runner.requests) == 40
-    fraction, _ = convert(*rows, source_languages=["de"], model=(few := teacher()), fraction=0.5)
-    assert len(few.runner.requests) == sum("translation" in r["metadata"] for r in fraction) < 30
+    some, _ = convert(*rows, source_languages=["de"], model=(few := teacher()), fraction=0.5)
+    assert len(few.runner.requests) == sum("translation" in r["metadata"] for r in some) < 30
 
 
 @pytest.mark.parametrize(
