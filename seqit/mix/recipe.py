@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import orjson
-
 from seqit.errors import SeqitError, UsageError
 from seqit.mix.notation import (
     Cap,
@@ -19,7 +17,7 @@ from seqit.mix.notation import (
 )
 from seqit.mix.spec import Amount, MixtureSpec, Shortfall
 from seqit.mix.strata import Strata
-from seqit.records.validation import schema
+from seqit.records.yaml_document import check_document, parse_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +72,9 @@ def read_recipe(text: bytes, name: str) -> MixRecipe:
 
     Raises SeqitError, with the field, if it does not match schemas/mixture.schema.json.
     """
-    document = _load(text, name)
+    document = parse_yaml(text, name)
     _check_choices(document, name)
-    check = schema("mixture")
-    if not check.is_valid(document):
-        raise SeqitError(f"{name}: {check.problems(document)[0]}")
+    check_document(document, name, "mixture")
     totals = [Amount(Fraction(document[u]), u) for u in ("rows", "tokens") if u in document]
     strata, held = document.get("stratify"), document.get("held_out")
     return MixRecipe(
@@ -86,7 +82,7 @@ def read_recipe(text: bytes, name: str) -> MixRecipe:
         totals[0] if totals else None,
         document.get("seed"),
         document.get("tokenizer"),
-        document.get("temperature"),
+        document.get("mix_temperature"),
         parse_cap_amount(str(document["cap"])) if "cap" in document else None,
         document.get("shortfall"),
         _strata(strata) if strata else None,
@@ -105,21 +101,6 @@ def _strata(item: dict[str, Any]) -> Strata:
     if shares == "equal":
         return Strata(item["by"])
     return Strata(item["by"], {value: parse_share(str(share)) for value, share in shares.items()})
-
-
-def _load(text: bytes, name: str) -> Any:
-    import yaml
-
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SeqitError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
-    try:
-        return orjson.loads(orjson.dumps(document))
-    except (TypeError, orjson.JSONDecodeError) as error:
-        raise SeqitError(
-            f"{name} has a value that JSON cannot represent: {error}; quote it"
-        ) from None
 
 
 def _check_choices(document: Any, name: str) -> None:
@@ -153,9 +134,13 @@ def as_document(recipe: MixRecipe) -> dict[str, Any]:
     document: dict[str, Any] = {"sources": [_item(source) for source in recipe.sources]}
     if recipe.total:
         document[recipe.total.unit] = int(recipe.total.number)
-    for name in ("seed", "tokenizer", "temperature", "shortfall"):
-        if (value := getattr(recipe, name)) is not None:
-            document[name] = value
+    options = {
+        "seed": recipe.seed,
+        "tokenizer": recipe.tokenizer,
+        "mix_temperature": recipe.temperature,
+        "shortfall": recipe.shortfall,
+    }
+    document |= {name: value for name, value in options.items() if value is not None}
     if recipe.cap:
         document["cap"] = format_cap(recipe.cap)
     if (strata := recipe.strata) is not None:

@@ -20,6 +20,10 @@ _TYPES = {
 }
 
 
+MIN_SIMILARITY = 0.75
+"""Of a misspelt name and the one that is meant, as difflib measures it."""
+
+
 class SchemaProblem(NamedTuple):
     """One error in a row: its field (``steps[0].check``; empty for the row itself) and message."""
 
@@ -89,8 +93,11 @@ def shorten(text: str, width: int = 40) -> str:
 
 
 def did_you_mean(word: str, names: Mapping[str, Any] | list[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the nearest of the names, or an empty string."""
-    near = difflib.get_close_matches(word, list(names), n=1)
+    """Return `` (did you mean 'x'?)`` for a likely misspelling of a name, or an empty string.
+
+    A name with similar letters and another meaning would mislead, so the letters must be close.
+    """
+    near = difflib.get_close_matches(word, list(names), n=1, cutoff=MIN_SIMILARITY)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
@@ -115,7 +122,14 @@ def _message(error: Any) -> str:
     if rule in ("minLength", "minItems"):
         return f"must not be empty, found {describe(value)}" if not value else str(error.message)
     if rule == "additionalProperties" and isinstance(value, dict):
-        known = list(error.schema.get("properties", ()))
-        unknown = [key for key in value if key not in known]
-        return f"unknown field {unknown[0]!r}{did_you_mean(unknown[0], known)}"
+        return _unknown_field(value, error.schema)
     return shorten(str(error.message), 200)
+
+
+def _unknown_field(value: dict[str, Any], part: dict[str, Any]) -> str:
+    """Name the first unknown field; `x-synonyms` of the schema has the words of other tools."""
+    known = list(part.get("properties", ()))
+    unknown = next(key for key in value if key not in known)
+    if synonym := part.get("x-synonyms", {}).get(unknown):
+        return f"unknown field {unknown!r}: it is called {synonym}"
+    return f"unknown field {unknown!r}{did_you_mean(unknown, known)}"

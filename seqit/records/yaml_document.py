@@ -16,6 +16,13 @@ def read_yaml(text: bytes, name: str, schema_name: str) -> Any:
 
     Raises SeqitError, with the field, if it is not YAML or does not match the schema.
     """
+    document = parse_yaml(text, name)
+    check_document(document, name, schema_name)
+    return document
+
+
+def parse_yaml(text: bytes, name: str) -> Any:
+    """Return the YAML document as JSON values; raises SeqitError if it is not YAML."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -27,11 +34,14 @@ def read_yaml(text: bytes, name: str, schema_name: str) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SeqitError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
     try:
-        document = orjson.loads(orjson.dumps(document))
+        return orjson.loads(orjson.dumps(document))
     except (TypeError, orjson.JSONDecodeError) as error:
         message = f"{name} contains a value that JSON cannot represent: {error}; quote it"
         raise SeqitError(message) from None
+
+
+def check_document(document: Any, name: str, schema_name: str) -> None:
+    """Raise SeqitError, with the field, if the document does not match the schema."""
     document_schema = schema(schema_name)
     if not document_schema.is_valid(document):
         raise SeqitError(f"{name}: {document_schema.problems(document)[0]}")
-    return document

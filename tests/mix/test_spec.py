@@ -440,7 +440,7 @@ sources:
   - {path: sit.jsonl, weight: 0.4, cap: 3x}
   - path: it.jsonl
 tokens: 200000
-temperature: 2
+mix_temperature: 2
 cap: 1000000tokens
 shortfall: leave
 stratify:
