@@ -17,7 +17,7 @@ from seqit.commands._train_options import apply_options, recipe_options
 from seqit.commands._train_plan_view import mask_lines, plan_lines
 from seqit.commands.shell.command import Command, say, was_given
 from seqit.commands.shell.progress import track
-from seqit.commands.shell.run_report import RejectWriter
+from seqit.commands.shell.run_report import RejectWriter, schema_versions
 from seqit.errors import SeqitError, UsageError
 
 if TYPE_CHECKING:
@@ -184,7 +184,8 @@ class _PreparedRun:
             known = check.document["properties"]
             given = {k.replace("__", "."): v for k, v in self._options.items() if was_given(v)}
             manifest = {key: value for key, value in self._counts.items() if key in known}
-            manifest |= {"version": __version__, "options": given, "complete": True}
+            manifest |= {"version": __version__, "schemas": schema_versions(check)}
+            manifest |= {"options": given, "complete": True}
             manifest["sources"] = [*self.recipe.data.sources, *self.recipe.data.eval]
             with atomic_file(target) as file:
                 file.write(encode(manifest, check) + b"\n")

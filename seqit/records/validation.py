@@ -1,7 +1,7 @@
 """Validation against schemas/: a fast validator on the hot path, `jsonschema` for the messages."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -38,12 +38,21 @@ class Schema:
     """One schema of schemas/; `is_valid(value)` takes about a microsecond."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.document = _load(f"{name}.schema.json")
         # Schemas refer to each other by file name: a response contains a record.
         self.is_valid = jsonschema_rs.validator_for(self.document, retriever=_resolve).is_valid
 
+    @property
+    def version(self) -> int:
+        """The schema's version, which is raised with every change of what it accepts."""
+        return int(self.document["version"])
+
     def problems(self, value: Any) -> list[SchemaProblem]:
-        """Return all errors in the value; not empty, so call it only if `is_valid` is false."""
+        """Return all errors in the value; not empty, so call it only if `is_valid` is false.
+
+        A value of an older version of the schema is named as such.
+        """
         from jsonschema import Draft202012Validator
         from referencing import Registry, Resource
 
@@ -55,7 +64,27 @@ class Schema:
         found = [SchemaProblem(_field(error.absolute_path), _message(error)) for error in errors]
         # Both validators implement the same standard. If they ever differ, the row was refused by
         # the fast one, and still needs a message.
-        return found or [SchemaProblem("", "the row does not match the schema")]
+        found = found or [SchemaProblem("", "the row does not match the schema")]
+        if older := self._older_version(value):
+            hint = f" (it is of version {older} of the {self.name} schema, this is {self.version})"
+            found[0] = SchemaProblem(found[0].field, found[0].message + hint)
+        return found
+
+    def _older_version(self, value: Any) -> int | None:
+        """Return the newest older version, kept in schemas/older, that the value matches."""
+        for version in reversed(range(1, self.version)):
+            is_valid = _older_validator(self.name, version)
+            if is_valid and is_valid(value):
+                return version
+        return None
+
+
+@cache
+def _older_validator(name: str, version: int) -> Callable[[Any], bool] | None:
+    older = f"older/{name}.{version}.schema.json"
+    if not files("seqit").joinpath("schemas", older).is_file():
+        return None
+    return jsonschema_rs.validator_for(_load(older), retriever=_resolve).is_valid
 
 
 def _load(file: str) -> dict[str, Any]:

@@ -91,6 +91,7 @@ class Job:
                 options=self.given_options,
                 sources=names,
                 output=self.output,
+                row_schema=row_schema,
             )
 
             def rows(flush: Callable[[], None]) -> Iterator["Row"]:

@@ -15,6 +15,7 @@ from seqit.errors import RowError
 if TYPE_CHECKING:
     from seqit.llm.scheduling.scheduler import Scheduler
     from seqit.records.run_stats import RunStats
+    from seqit.records.validation import Schema
     from seqit.records.writers.sink import HashingSink
 
 MAX_SHOWN_FAILURES = 5
@@ -38,6 +39,7 @@ class RunReport:
         options: dict[str, Any],
         sources: Sequence[str],
         output: str | None,
+        row_schema: "Schema | None",
     ) -> None:
         self.hashed: HashingSink | None = None
         self._context = context
@@ -49,6 +51,7 @@ class RunReport:
         self._options = options
         self._sources = sources
         self._output = output
+        self._row_schema = row_schema
         self._is_written = False
 
     def finish(self) -> None:
@@ -79,8 +82,10 @@ class RunReport:
             self._stats.results["model"] = asdict(self._scheduler.progress)
         if not self._manifest:
             return
+        manifest_schema = schema("manifest")
         manifest = self._stats.manifest() | {
             "version": __version__,
+            "schemas": schema_versions(manifest_schema, self._row_schema),
             "options": self._options,
             "sources": list(self._sources),
             "complete": complete,
@@ -88,7 +93,12 @@ class RunReport:
         if self.hashed and complete:
             manifest["output"] = {"name": self._output or "-", "sha256": self.hashed.sha256}
         with atomic_file(self._manifest) as file:
-            file.write(encode(manifest, schema("manifest")) + b"\n")
+            file.write(encode(manifest, manifest_schema) + b"\n")
+
+
+def schema_versions(*schemas: "Schema | None") -> dict[str, int]:
+    """Return the versions of the schemas by name, for a manifest."""
+    return {each.name: each.version for each in schemas if each}
 
 
 class RejectWriter:
