@@ -27,14 +27,14 @@ PROVENANCE_FILE = "training.json"
 class Data:
     """Which rows are trained on, and how they become examples.
 
-    eval: files of rows for the evaluation loss; hold_out: the share of the roots held out for it.
+    eval: files of rows for the evaluation loss; held_out: the share of the roots held out for it.
     length: maximum tokens of an example, and of a packed sequence. truncate: cut longer rows; if
     False they are rejected. loss: on every turn of the assistant, or on the last one only.
     """
 
     sources: tuple[str, ...] = ()
     eval: tuple[str, ...] = ()
-    hold_out: float = 0.0
+    held_out: float = 0.0
     length: int = 2048
     truncate: bool = False
     packing: bool = True
@@ -45,19 +45,19 @@ class Data:
 class Tuning:
     """The hyperparameters of the optimization.
 
-    batch: rows of one optimizer step over all ranks; with packing, the number of sequences that
-    contain this many rows on average. batch_tokens: tokens of one step, instead of `batch`.
-    micro_batch: rows, or packed sequences, of one forward pass of a rank; None: 1. warmup: share
-    of the steps with a rising learning rate; a value of 1 or more is a number of steps. max_steps:
-    number of steps, instead of `epochs`.
+    batch_size: rows of one optimizer step over all ranks; with packing, the number of sequences
+    that contain this many rows on average. batch_tokens: tokens of one step instead. micro_batch:
+    rows, or packed sequences, of one forward pass of a rank; None: 1. warmup: share of the steps
+    with a rising learning rate; a value of 1 or more is a number of steps. max_steps: number of
+    steps, instead of epochs.
     """
 
     epochs: float = 3
     max_steps: int | None = None
-    batch: int = 128
+    batch_size: int = 128
     batch_tokens: int | None = None
     micro_batch: int | None = None
-    lr: float = 2e-5
+    learning_rate: float = 2e-5
     schedule: Schedule = "linear"
     warmup: float = 0.03
     weight_decay: float = 0.0
@@ -98,15 +98,18 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
-    """Checkpoints. every: steps between them, None: once per epoch; keep: the newest that stay."""
+class Checkpointing:
+    """When checkpoints are saved, and how many are kept.
+
+    every: steps between them, None: once per epoch. save_total_limit: the newest ones are kept.
+    """
 
     every: int | None = None
-    keep: int = 2
+    save_total_limit: int = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
+class Logging:
     """What is logged, and where. eval_every: steps between evaluations, None: once per epoch.
 
     tensorboard: a folder; wandb: a project.
@@ -138,21 +141,21 @@ class TrainRecipe:
     """A complete training run.
 
     model: a folder or a hub name, with its revision; template: a file with a chat template that
-    replaces the model's own; out: the folder of the run and of the trained model. tokens: the
+    replaces the model's own; output: the folder of the run and of the trained model. tokens: the
     folder of the prepared rows (data/dataset.py), None until they are prepared. resume: continue
     from the newest complete checkpoint.
     """
 
     model: str = ""
-    out: str = ""
+    output: str = ""
     revision: str | None = None
     template: str | None = None
     data: Data = field(default_factory=Data)
     tuning: Tuning = field(default_factory=Tuning)
     memory: Memory = field(default_factory=Memory)
     lora: Lora | None = None
-    keeping: Keeping = field(default_factory=Keeping)
-    watching: Watching = field(default_factory=Watching)
+    checkpoints: Checkpointing = field(default_factory=Checkpointing)
+    logging: Logging = field(default_factory=Logging)
     launch: Launch = field(default_factory=Launch)
     tokens: str | None = None
     resume: bool = False
@@ -172,14 +175,14 @@ class TrainRecipe:
                 del values[name]
         return cls(**values)
 
-    def check(self, needs_out: bool = True) -> None:
+    def check(self, needs_output: bool = True) -> None:
         """Raise UsageError if a required field is missing or two fields contradict each other."""
-        for name, value in (("--model", self.model), ("--out", self.out or not needs_out)):
+        for name, value in (("--model", self.model), ("--output", self.output or not needs_output)):
             if not value:
                 raise UsageError(f"{name} is missing; give the option or set it in the recipe")
         data, memory = self.data, self.memory
-        if data.eval and data.hold_out:
-            raise UsageError("--eval and --hold-out both name the evaluation rows; give only one")
+        if data.eval and data.held_out:
+            raise UsageError("--eval and --held-out both name the evaluation rows; give only one")
         offload = memory.offload
         if offload not in (None, "cpu") and not str(offload).removeprefix("nvme:"):
             raise UsageError("--offload nvme:PATH needs the path of a folder on an NVMe disk")
@@ -194,8 +197,8 @@ SECTIONS: dict[str, type] = {
     "tuning": Tuning,
     "memory": Memory,
     "lora": Lora,
-    "keeping": Keeping,
-    "watching": Watching,
+    "checkpoints": Checkpointing,
+    "logging": Logging,
     "launch": Launch,
 }
 """The sections of a recipe by their YAML names."""

@@ -12,7 +12,7 @@ import random
 import time
 from pathlib import Path
 
-from seqit.train.recipe import RUN_FILE, Data, Keeping, Memory, TrainRecipe, Tuning
+from seqit.train.recipe import RUN_FILE, Checkpointing, Data, Memory, TrainRecipe, Tuning
 
 HEAVY = ["torch", "deepspeed", "transformers.models.llama.modeling_llama", "peft"]
 PRELOAD = [*HEAVY, "seqit.train.loop.trainer", "seqit.train.launch.worker"]
@@ -45,14 +45,14 @@ def make_recipe(model: Path, tokens: Path, out: Path, **changes: object) -> Trai
     """Return the recipe of a run of a few steps; `changes` set fields of any section."""
     recipe = TrainRecipe(
         model=str(model),
-        out=str(out),
+        output=str(out),
         tokens=str(tokens),
         data=Data(length=LENGTH),
-        tuning=Tuning(batch=12, lr=3e-3, epochs=1, seed=7),
+        tuning=Tuning(batch_size=12, learning_rate=3e-3, epochs=1, seed=7),
         memory=Memory(dtype="float32"),
-        keeping=Keeping(every=1000),
+        checkpoints=Checkpointing(every=1000),
     )
-    for section in ("data", "tuning", "memory", "keeping", "launch", "watching"):
+    for section in ("data", "tuning", "memory", "checkpoints", "launch", "logging"):
         part = getattr(recipe, section)
         names = [field.name for field in dataclasses.fields(part) if field.name in changes]
         values = {name: changes.pop(name) for name in names}
@@ -62,7 +62,7 @@ def make_recipe(model: Path, tokens: Path, out: Path, **changes: object) -> Trai
 
 def write_run(recipe: TrainRecipe) -> Path:
     """Write OUT/run.json and return its path."""
-    out = Path(recipe.out)
+    out = Path(recipe.output)
     out.mkdir(parents=True, exist_ok=True)
     (out / RUN_FILE).write_text(json.dumps(recipe.to_dict()))
     return out / RUN_FILE
@@ -94,7 +94,7 @@ def start_ranks(recipe: TrainRecipe, count: int, file_limit: int | None = None) 
     context.set_forkserver_preload(PRELOAD)
     ranks = []
     for rank in range(count):
-        log = Path(recipe.out) / f"rank-{rank}.log"
+        log = Path(recipe.output) / f"rank-{rank}.log"
         environment = {
             "RANK": str(rank),
             "LOCAL_RANK": str(rank),
@@ -132,17 +132,17 @@ def train(recipe: TrainRecipe, count: int, file_limit: int | None = None) -> lis
 
 def logs(recipe: TrainRecipe) -> str:
     """Return the logs of the ranks, for the message of a failed assertion."""
-    return "\n".join(path.read_text() for path in sorted(Path(recipe.out).glob("rank-*.log")))
+    return "\n".join(path.read_text() for path in sorted(Path(recipe.output).glob("rank-*.log")))
 
 
 def error_messages(recipe: TrainRecipe) -> str:
     """Return the error messages of the ranks."""
-    return " ".join(path.read_text() for path in sorted(Path(recipe.out).glob("rank-*.error")))
+    return " ".join(path.read_text() for path in sorted(Path(recipe.output).glob("rank-*.error")))
 
 
 def metrics(recipe: TrainRecipe) -> list[dict]:
     """Return the rows of metrics.jsonl."""
-    with (Path(recipe.out) / "metrics.jsonl").open() as file:
+    with (Path(recipe.output) / "metrics.jsonl").open() as file:
         return [json.loads(line) for line in file]
 
 
@@ -157,4 +157,4 @@ def trained_weights(recipe: TrainRecipe) -> dict:
     from safetensors.torch import load_file
 
     names = ("model.safetensors", "adapter_model.safetensors")
-    return load_file(next(path for n in names if (path := Path(recipe.out) / n).is_file()))
+    return load_file(next(path for n in names if (path := Path(recipe.output) / n).is_file()))

@@ -175,7 +175,7 @@ def test_a_run_that_was_not_finished_becomes_a_model(name, base, tmp_path):
 
     model = train(load_model(base))
     run = tmp_path / "run"
-    checkpoint = write_checkpoint(run, TrainRecipe(model=str(base), out=str(run)), model)
+    checkpoint = write_checkpoint(run, TrainRecipe(model=str(base), output=str(run)), model)
     made = merge(run if name == "run" else checkpoint, tmp_path / "out")
     assert made.kind == "checkpoint"
     merged = load_model(tmp_path / "out").eval()
@@ -187,7 +187,7 @@ def test_a_checkpoint_of_adapters_is_merged_and_has_the_runs_template(base, trai
 
     template = tmp_path / "mine.jinja"
     template.write_text(TEMPLATE.replace("<|end|>", "<|system|>"))  # a token of another meaning
-    recipe = TrainRecipe(model=str(base), out="o", lora=SMALL, template=str(template))
+    recipe = TrainRecipe(model=str(base), output="o", lora=SMALL, template=str(template))
     write_checkpoint(tmp_path / "run", recipe, trained)
     merge(tmp_path / "run", tmp_path / "out")
     merged = load_model(tmp_path / "out").eval()
@@ -206,7 +206,7 @@ def test_a_checkpoint_that_is_broken_or_of_another_model_is_refused(base, tmp_pa
     import torch
 
     run = tmp_path / "run"
-    recipe = TrainRecipe(model=str(base), out=str(run))
+    recipe = TrainRecipe(model=str(base), output=str(run))
     checkpoint = write_checkpoint(run, recipe, load_model(base))
     (run / RUN_FILE).write_text("[]")
     with pytest.raises(SeqitError, match=r"is not the folder of a run: run\.json cannot be read"):

@@ -241,7 +241,7 @@ def test_a_folder_of_another_process_is_used_only_if_it_is_complete(model, sourc
 def test_whole_roots_are_held_out(model, tmp_path):
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row(number)) + "\n" for number in range(400)))
-    recipe = make_recipe(model, source, hold_out=0.25)
+    recipe = make_recipe(model, source, held_out=0.25)
     folder = prepare_rows(recipe, tmp_path)
     counts = load_counts(folder)
     assert unaccounted(counts) == 0
@@ -250,7 +250,7 @@ def test_whole_roots_are_held_out(model, tmp_path):
     ids = {name: {int(p.example(n).row_id) for n in range(len(p))} for name, p in split.items()}
     assert {n // 2 for n in ids["train"]}.isdisjoint(n // 2 for n in ids["eval"])
     assert len(ids["train"]) + len(ids["eval"]) == 400
-    other = prepare_rows(make_recipe(model, source, hold_out=0.25, tuning=Tuning(seed=1)), tmp_path)
+    other = prepare_rows(make_recipe(model, source, held_out=0.25, tuning=Tuning(seed=1)), tmp_path)
     assert other != folder
 
 
@@ -290,7 +290,7 @@ def test_tokens_are_counted_by_source_operation_and_iteration(model, tmp_path):
 def test_the_plan_adds_up(model, tmp_path):
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row(number)) + "\n" for number in range(100)))
-    recipe = make_recipe(model, source, length=128, tuning=Tuning(batch=20, epochs=2))
+    recipe = make_recipe(model, source, length=128, tuning=Tuning(batch_size=20, epochs=2))
     folder = prepare_rows(recipe, tmp_path)
     sizes = PreparedDataset.open(folder).lengths
     plan = make_plan(recipe, folder, 2, model_size(recipe, str(model)), has_gpu=False)
@@ -307,7 +307,7 @@ def test_the_plan_adds_up(model, tmp_path):
 def test_the_plan_reports_padding_without_packing(model, tmp_path):
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row(n, "Yes. " * (1 + n % 9))) + "\n" for n in range(90)))
-    recipe = make_recipe(model, source, packing=False, tuning=Tuning(batch=30, micro_batch=2))
+    recipe = make_recipe(model, source, packing=False, tuning=Tuning(batch_size=30, micro_batch=2))
     plan = make_plan(recipe, prepare_rows(recipe, tmp_path), 1, None, has_gpu=False)
     assert (plan.sequences, plan.sequences_per_step, plan.steps) == (90, 30, 9)
     assert 0.9 < plan.token_efficiency < 1
@@ -390,7 +390,7 @@ def dry_run(model, tmp_path_factory):
     """One dry run over all kinds of rows, with rejects and manifest."""
     folder = tmp_path_factory.mktemp("dry-run")
     lines = "".join(json.dumps(each) + "\n" for each in ROWS) + "{oops\n"
-    args = ("train", "--model", model, "--dry-run", "--length", "96", "--batch", "4")
+    args = ("train", "--model", model, "--dry-run", "--length", "96", "--batch-size", "4")
     reports = ("--rejects", folder / "rejects.jsonl", "--manifest", folder / "manifest.json")
     ran = run(*args, *reports, "-", stdin=lines.encode(), cwd=folder)
     return ran, folder
@@ -437,14 +437,14 @@ def test_a_row_with_its_mask(model, source):
     [
         (("--dry-run", "--model", "nowhere"), 1, "nowhere is not a folder"),
         (("--show-mask", "zzz"), 1, "no training row has an id that begins with 'zzz'"),
-        (("--out", "out"), 1, "4 rows failed, so nothing is trained"),
+        (("--output", "out"), 1, "4 rows failed, so nothing is trained"),
         (
             ("--dry-run", "--length", "9"),
             1,
             "no row is left to train on: 16 were read (too-long 11, no-answer 2, ",
         ),
-        (("--out", "file"), 2, "--out file is a file"),
-        (("--out", "begun"), 2, "begun contains a run; --resume continues it"),
+        (("--output", "file"), 2, "--output file is a file"),
+        (("--output", "begun"), 2, "begun contains a run; --resume continues it"),
     ],
 )
 def test_invalid_requests_are_reported(args, code, message, model, source, tmp_path):
@@ -458,7 +458,16 @@ def test_invalid_requests_are_reported(args, code, message, model, source, tmp_p
 
 
 def test_the_run_records_its_prepared_rows(model, source, tmp_path):
-    args = ("train", "--length", "96", "--model", model, "--out", tmp_path / "out", "--skip-failed")
+    args = (
+        "train",
+        "--length",
+        "96",
+        "--model",
+        model,
+        "--output",
+        tmp_path / "out",
+        "--skip-failed",
+    )
     ran = run(*args, "--print-launch", source)
     assert ran.returncode == 0, ran.stderr
     assert b"seqit.train.launch.worker" in ran.stdout
@@ -472,27 +481,29 @@ def test_the_run_records_its_prepared_rows(model, source, tmp_path):
 def test_a_run_resumes_without_its_sources(model, source, tmp_path):
     out = tmp_path / "out"
     begun = run(
-        *("train", "--length", "96", "--model", model, "--out", out, "--skip-failed"),
-        *("--print-launch", "--lr", "2e-4", source),
+        *("train", "--length", "96", "--model", model, "--output", out, "--skip-failed"),
+        *("--print-launch", "--learning-rate", "2e-4", source),
     )
     assert begun.returncode == 0, begun.stderr
     first = json.loads((out / "run.json").read_text())
     source.unlink()
     out.rename(tmp_path / "moved")
-    again = run("train", "--out", tmp_path / "moved", "--resume", "--skip-failed", "--print-launch")
+    again = run(
+        "train", "--output", tmp_path / "moved", "--resume", "--skip-failed", "--print-launch"
+    )
     assert again.returncode == 0, again.stderr
     assert b"trained on 9" in again.stderr
     moved = str(tmp_path / "moved")
     tokens = first["tokens"].replace(str(out), moved)
     second = json.loads((tmp_path / "moved" / "run.json").read_text())
-    assert second == first | {"out": moved, "resume": True, "tokens": tokens}
-    assert second["tuning"]["lr"] == 2e-4
+    assert second == first | {"output": moved, "resume": True, "tokens": tokens}
+    assert second["tuning"]["learning_rate"] == 2e-4
 
 
 def test_standard_input_is_kept_with_the_run(model, tmp_path):
     lines = "".join(json.dumps(row(number)) + "\n" for number in range(4)).encode()
     ran = run(
-        "train", "--model", model, "--out", "out", "--print-launch", stdin=lines, cwd=tmp_path
+        "train", "--model", model, "--output", "out", "--print-launch", stdin=lines, cwd=tmp_path
     )
     assert ran.returncode == 0, ran.stderr
     (name,) = json.loads((tmp_path / "out" / "run.json").read_text())["data"]["sources"]

@@ -35,15 +35,15 @@ def test_the_recipes_have_the_papers_values():
 
 def test_the_instructblip_recipe_has_the_papers_values():
     tuning = read("instructblip").tuning
-    assert (tuning.lr, tuning.schedule, tuning.warmup) == (1e-5, "cosine", 1000)
-    assert (tuning.weight_decay, tuning.epochs, tuning.batch) == (0.05, 5, 16)
+    assert (tuning.learning_rate, tuning.schedule, tuning.warmup) == (1e-5, "cosine", 1000)
+    assert (tuning.weight_decay, tuning.epochs, tuning.batch_size) == (0.05, 5, 16)
 
 
 def test_the_warm_up_takes_a_share_of_the_steps_or_their_number():
     from seqit.train.loop.learning_rate import learning_rate
 
-    by_number = Tuning(lr=1.0, warmup=10, schedule="constant")
-    by_share = Tuning(lr=1.0, warmup=0.1, schedule="constant")
+    by_number = Tuning(learning_rate=1.0, warmup=10, schedule="constant")
+    by_share = Tuning(learning_rate=1.0, warmup=0.1, schedule="constant")
     for tuning in (by_number, by_share):
         rates = [learning_rate(step, 100, tuning) for step in range(100)]
         assert rates[:11] == [step / 10 for step in range(11)] and set(rates[10:]) == {1.0}

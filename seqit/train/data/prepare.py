@@ -89,7 +89,7 @@ def dataset_key(data: Data, seed: int, encoder: Encoder) -> tuple[str, dict[str,
         "form": FORMAT_VERSION,
         "sources": [hashes[name] for name in data.sources],
         "eval": [hashes[name] for name in data.eval],
-        "hold_out": [data.hold_out, seed] if data.hold_out else None,
+        "hold_out": [data.held_out, seed] if data.held_out else None,
         "length": data.length,
         "truncate": data.truncate,
         "encoder": encoder.identity(),
@@ -225,7 +225,7 @@ class _Preparation:
 
     def _is_held_out(self, record: Record) -> bool:
         """Return True if the row's root, with all its rows, is held out for the evaluation."""
-        share = self.data.hold_out
+        share = self.data.held_out
         return (
             bool(share)
             and stable_hash(self.seed, record["lineage"]["root"], 0, "eval") < share * 2**128

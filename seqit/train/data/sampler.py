@@ -92,7 +92,7 @@ class BatchSampler:
 
 def _batch_size(lengths: list[int], tuning: Tuning) -> int:
     if tuning.batch_tokens is None:
-        return tuning.batch
+        return tuning.batch_size
     return max(1, round(tuning.batch_tokens * len(lengths) / sum(lengths)))
 
 

@@ -64,17 +64,17 @@ def train(recipe: TrainRecipe) -> None:
 def _run_as_rank(recipe: TrainRecipe) -> None:
     from seqit.train.launch.worker import main
 
-    if code := main([str(Path(recipe.out) / RUN_FILE)]):
+    if code := main([str(Path(recipe.output) / RUN_FILE)]):
         sys.exit(code)
 
 
 def check_out_folder(recipe: TrainRecipe) -> None:
     """Raise UsageError if OUT contains checkpoints and the recipe does not resume."""
-    folder = Path(recipe.out) / checkpoints.CHECKPOINTS_FOLDER
+    folder = Path(recipe.output) / checkpoints.CHECKPOINTS_FOLDER
     if not recipe.resume and folder.is_dir() and any(folder.glob("step-*")):
         raise UsageError(
-            f"{recipe.out} contains the checkpoints of a run; continue it with --resume, or use "
-            "another --out"
+            f"{recipe.output} contains the checkpoints of a run; continue it with --resume, or use "
+            "another --outputput"
         )
 
 
@@ -89,7 +89,7 @@ class RankProcess(NamedTuple):
 
 def run_ranks(recipe: TrainRecipe, count: int, environment: Mapping[str, str]) -> None:
     """Start the ranks and wait for them; SIGTERM and Ctrl-C make them save and exit."""
-    out = Path(recipe.out)
+    out = Path(recipe.output)
     with (
         _parent_pipe() as parent_fd,
         _running_ranks(out, count, environment, parent_fd) as children,

@@ -27,7 +27,7 @@ def launch_commands(recipe: TrainRecipe) -> list[str]:
     Hosts come from the hostfile (``NAME slots=N``, DeepSpeed's format). Without one, the commands
     for any cluster and for Slurm are returned.
     """
-    run, launch = Path(recipe.out).absolute() / RUN_FILE, recipe.launch
+    run, launch = Path(recipe.output).absolute() / RUN_FILE, recipe.launch
     if launch.hostfile:
         hosts = read_hostfile(launch.hostfile)
         endpoint = launch.rendezvous or f"{next(iter(hosts))}:{DEFAULT_PORT}"

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.redirect_stdout(sys.stderr):
             _train(recipe)
     except Exception as error:
-        return _report_error(error, Path(recipe.out))
+        return _report_error(error, Path(recipe.output))
     return 0
 
 
@@ -44,7 +44,7 @@ def _train(recipe: TrainRecipe) -> None:
     is_first = group.rank == 0
     logger = MetricsLogger(recipe, len(trainer.sampler), _tty_stream()) if is_first else None
     if is_first:
-        checkpoints.remove_partial(Path(recipe.out))
+        checkpoints.remove_partial(Path(recipe.output))
     try:
         trainer.train(make_engine, logger)
     finally:

@@ -212,8 +212,8 @@ def _check_complete(folder: Path, state: "EngineState") -> None:
             keys.update(file.keys())
     if keys != {tensor.key for tensor, _ in state.tensors()}:
         raise SeqitError(
-            f"{folder.parent} does not contain the files that other ranks wrote there; --out must "
-            "be a folder that all nodes share"
+            f"{folder.parent} does not contain the files that other ranks wrote there; --output "
+            "must be a folder that all nodes share"
         )
 
 

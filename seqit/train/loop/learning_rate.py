@@ -13,10 +13,10 @@ def learning_rate(step: int, steps: int, tuning: Tuning) -> float:
     """
     warmup = ceil(tuning.warmup * steps) if tuning.warmup < 1 else round(tuning.warmup)
     if step < warmup:
-        return tuning.lr * step / warmup
+        return tuning.learning_rate * step / warmup
     if tuning.schedule == "constant":
-        return tuning.lr
+        return tuning.learning_rate
     done = (step - warmup) / max(steps - warmup, 1)
     if tuning.schedule == "cosine":
-        return tuning.lr * (1 + cos(pi * done)) / 2
-    return tuning.lr * (1 - done)
+        return tuning.learning_rate * (1 + cos(pi * done)) / 2
+    return tuning.learning_rate * (1 - done)

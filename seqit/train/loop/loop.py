@@ -83,9 +83,9 @@ class TrainingLoop:
         Raises Diverged, Terminated after SIGTERM, and SeqitError if a checkpoint cannot be written.
         """
         signal.signal(signal.SIGTERM, self._request_stop)
-        steps, keeping = len(self._sampler), self._recipe.keeping
-        save_every = keeping.every or self._sampler.steps_per_epoch
-        eval_every = self._recipe.watching.eval_every or self._sampler.steps_per_epoch
+        steps, every = len(self._sampler), self._recipe.checkpoints.every
+        save_every = every or self._sampler.steps_per_epoch
+        eval_every = self._recipe.logging.eval_every or self._sampler.steps_per_epoch
         self._engine.module.train()
         batches = self._loader.steps(self._sampler, self._group.rank, start)
         for step, step_inputs in enumerate(batches, start):
@@ -181,7 +181,7 @@ class TrainingLoop:
         ids = [row_id for step_input in step_inputs for row_id in step_input.row_ids]
         torch.distributed.all_gather_object(ids_by_rank, ids)
         all_ids = (row_id for rank_ids in ids_by_rank for row_id in rank_ids)
-        raise divergence_error(Path(self._recipe.out), step + 1, reason, all_ids)
+        raise divergence_error(Path(self._recipe.output), step + 1, reason, all_ids)
 
     def _grad_norm(self) -> Any:
         """Return the gradient norm before clipping, under stage 0, where DeepSpeed reports none."""
@@ -206,7 +206,7 @@ class TrainingLoop:
             "memory_gib": peak_memory(),
         }
         self.last = row
-        if step % self._recipe.watching.log_every == 0 or step == len(self._sampler):
+        if step % self._recipe.logging.log_every == 0 or step == len(self._sampler):
             self._log_row(row)
 
     def _log_row(self, row: dict[str, Any]) -> None:
@@ -219,12 +219,12 @@ class TrainingLoop:
             "targets": self.supervised_tokens,
             "run": resume_fingerprint(self._recipe),
         }
-        out, keep = Path(self._recipe.out), self._recipe.keeping.keep
+        out, keep = Path(self._recipe.output), self._recipe.checkpoints.save_total_limit
         checkpoints.save(out, step, self._state, self._group, notes=notes, keep=keep)
 
     def _save_and_stop(self, step: int) -> None:
         """Save a checkpoint and raise Terminated."""
-        saved = Path(self._recipe.out) / checkpoints.CHECKPOINTS_FOLDER / f"step-{step:08}"
+        saved = Path(self._recipe.output) / checkpoints.CHECKPOINTS_FOLDER / f"step-{step:08}"
         if step and not saved.exists():
             self._save(step)
         self._group.barrier()

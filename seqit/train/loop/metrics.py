@@ -12,7 +12,7 @@ import orjson
 
 from seqit.errors import SeqitError
 from seqit.stores.targets import atomic_file
-from seqit.train.recipe import TrainRecipe, Watching
+from seqit.train.recipe import Logging, TrainRecipe
 
 METRICS_FILE = "metrics.jsonl"
 FAILURE_FILE = "failure.json"
@@ -77,7 +77,7 @@ class MetricsLogger:
     """Logs the metrics of a run on rank 0, and shows messages and progress on `stream`."""
 
     def __init__(self, recipe: TrainRecipe, steps: int, stream: IO[str] | None = None) -> None:
-        self._out = Path(recipe.out)
+        self._out = Path(recipe.output)
         self._steps = steps
         self._stream = stream or sys.stderr
         self._shows_progress = self._stream.isatty()
@@ -158,11 +158,11 @@ def _complete_lines(path: Path) -> list[bytes]:
 
 
 def _writers(recipe: TrainRecipe) -> Iterable[Callable[[dict[str, Any]], None]]:
-    watching: Watching = recipe.watching
-    if watching.tensorboard:
-        yield _TensorBoard(watching.tensorboard)
-    if watching.wandb:
-        yield _Wandb(watching.wandb, recipe)
+    options: Logging = recipe.logging
+    if options.tensorboard:
+        yield _TensorBoard(options.tensorboard)
+    if options.wandb:
+        yield _Wandb(options.wandb, recipe)
 
 
 class _TensorBoard:
@@ -195,9 +195,9 @@ class _Wandb:
         except ImportError:
             raise SeqitError("wandb is not installed; install it with: pip install wandb") from None
         # With the same id, a resumed run continues the run in W&B.
-        name = os.environ.get("WANDB_RUN_ID") or Path(recipe.out).resolve().name
+        name = os.environ.get("WANDB_RUN_ID") or Path(recipe.output).resolve().name
         self._run = wandb.init(
-            project=project, id=name, resume="allow", config=recipe.to_dict(), dir=recipe.out
+            project=project, id=name, resume="allow", config=recipe.to_dict(), dir=recipe.output
         )
 
     def __call__(self, row: dict[str, Any]) -> None:

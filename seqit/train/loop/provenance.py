@@ -37,7 +37,7 @@ def write_provenance(recipe: TrainRecipe, ranks: int, results: dict[str, Any]) -
         "devices": _devices(),
         "git": _git_state(),
     }
-    with atomic_file(str(Path(recipe.out) / PROVENANCE_FILE)) as file:
+    with atomic_file(str(Path(recipe.output) / PROVENANCE_FILE)) as file:
         file.write(orjson.dumps(provenance, option=orjson.OPT_INDENT_2))
     return provenance
 

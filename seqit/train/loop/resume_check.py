@@ -19,7 +19,7 @@ def resume_fingerprint(recipe: TrainRecipe) -> dict[str, Any]:
 
 
 def differences(first: dict[str, Any], second: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the names of the fields that differ between two fingerprints, such as ``tuning.lr``."""
+    """Yield the names of the fields that differ, such as ``tuning.learning_rate``."""
     for name in sorted({*first, *second}):
         a, b = first.get(name), second.get(name)
         if isinstance(a, dict) and isinstance(b, dict):

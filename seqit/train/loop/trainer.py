@@ -76,9 +76,11 @@ class Trainer:
             }
             provenance = write_provenance(self.recipe, self._group.world_size, results)
             kind = model_kind(find_model(self.recipe.model, self.recipe.revision).folder())
-            write_card(Path(self.recipe.out), provenance, CardInfo(kind))
+            write_card(Path(self.recipe.output), provenance, CardInfo(kind))
         if logger:
-            logger.info(f"trained {len(self.sampler):,} steps; the model is in {self.recipe.out}")
+            logger.info(
+                f"trained {len(self.sampler):,} steps; the model is in {self.recipe.output}"
+            )
         self._group.barrier()
 
     def _deepspeed_config(self) -> dict[str, Any]:
@@ -106,7 +108,7 @@ class Trainer:
 
         Raises SeqitError if the checkpoint belongs to a run with another recipe.
         """
-        out = Path(self.recipe.out)
+        out = Path(self.recipe.output)
         info = logger.info if logger else _ignore_message
         is_first = self._group.rank == 0
         checkpoint = self._broadcast(checkpoints.newest(out, info) if is_first else None)
@@ -116,7 +118,7 @@ class Trainer:
         if differing:
             raise SeqitError(
                 f"{checkpoint.folder} belongs to another run: {', '.join(differing)} differ; use "
-                "another --out, or the same recipe"
+                "another --outputput, or the same recipe"
             )
         loop.resume(checkpoint)
         info(
@@ -139,7 +141,7 @@ class Trainer:
     ) -> Callable[[int], dict[str, Any]] | None:
         """Return a function that computes the evaluation loss; None without evaluation rows."""
         data = self.recipe.data
-        if not (data.eval or data.hold_out):
+        if not (data.eval or data.held_out):
             return None
         held_out = PreparedDataset.open(self.recipe.tokens or "", "eval")
         if not len(held_out):

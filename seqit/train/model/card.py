@@ -67,7 +67,7 @@ def _front_matter(provenance: dict[str, Any], info: CardInfo, is_adapter: bool) 
 
 
 def _title(provenance: dict[str, Any], info: CardInfo) -> str:
-    out, base = Path(provenance["recipe"]["out"]).name or "model", provenance["base"]
+    out, base = Path(provenance["recipe"]["output"]).name or "model", provenance["base"]
     lora = provenance["recipe"].get("lora")
     method = "full fine-tuning"
     if lora:
@@ -159,9 +159,9 @@ def _versions(provenance: dict[str, Any]) -> str:
 
 
 def _settings(recipe: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Yield names such as ``tuning.lr`` and values of the settings, except those without value."""
+    """Yield the settings that have a value by name, such as ``tuning.learning_rate``."""
     for name, value in recipe.items():
-        if name in ("model", "revision", "out", "tokens", "resume", "sources", "launch"):
+        if name in ("model", "revision", "output", "tokens", "resume", "sources", "launch"):
             continue
         if isinstance(value, dict):
             yield from _settings(value, f"{prefix}{name}.")

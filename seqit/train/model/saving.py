@@ -25,7 +25,7 @@ def save_model(engine: Any, recipe: TrainRecipe, rank: int) -> None:
     weights = _gather_weights(model, rank, only_trained=recipe.lora is not None)
     if rank:
         return
-    out = Path(recipe.out)
+    out = Path(recipe.output)
     partial = out / ".model.partial"
     try:
         shutil.rmtree(partial, ignore_errors=True)

@@ -34,7 +34,7 @@ def merge_ranks(step):
 @settings(deadline=None)
 @given(LENGTHS, DATA, st.integers(1, 9), st.integers(1, 4))
 def test_ranks_share_the_same_global_batch(lengths, data, batch, micro_batch):
-    tuning = Tuning(batch=batch, micro_batch=micro_batch, epochs=2)
+    tuning = Tuning(batch_size=batch, micro_batch=micro_batch, epochs=2)
     one, two, four = (BatchSampler(lengths, tuning, data, ranks) for ranks in (1, 2, 4))
     assert len(one) == len(two) == len(four)
     for step in range(len(one)):
@@ -52,7 +52,7 @@ def test_ranks_share_the_same_global_batch(lengths, data, batch, micro_batch):
 @settings(deadline=None)
 @given(LENGTHS, DATA, st.integers(1, 9))
 def test_every_row_comes_once_an_epoch(lengths, data, batch):
-    sampler = BatchSampler(lengths, Tuning(batch=batch, epochs=3), data, 2)
+    sampler = BatchSampler(lengths, Tuning(batch_size=batch, epochs=3), data, 2)
     assert len(sampler) == 3 * sampler.steps_per_epoch
     for epoch in range(3):
         steps = range(epoch * sampler.steps_per_epoch, (epoch + 1) * sampler.steps_per_epoch)
@@ -63,7 +63,7 @@ def test_every_row_comes_once_an_epoch(lengths, data, batch):
 @settings(deadline=None)
 @given(LENGTHS, DATA, st.integers(1, 9))
 def test_a_step_is_computed_without_the_steps_before_it(lengths, data, batch):
-    tuning = Tuning(batch=batch, epochs=2)
+    tuning = Tuning(batch_size=batch, epochs=2)
     sampler = BatchSampler(lengths, tuning, data, 2)
     steps = [sampler.micro_batches(step) for step in range(len(sampler))]
     for step in reversed(range(len(sampler))):
@@ -72,7 +72,7 @@ def test_a_step_is_computed_without_the_steps_before_it(lengths, data, batch):
 
 def test_sequences_have_at_most_the_length_and_are_few():
     lengths = [10, 60, 30, 4, 34, 20, 44, 54]  # 256 in total: exactly four sequences
-    sampler = BatchSampler(lengths, Tuning(batch=2), PACKED, 1)
+    sampler = BatchSampler(lengths, Tuning(batch_size=2), PACKED, 1)
     assert sampler.sequences_per_epoch == 4
     assert [sum(lengths[row] for row in each) for each in sampler.epoch(0)] == [64] * 4
 
@@ -91,7 +91,7 @@ def test_a_step_of_tokens_does_not_depend_on_the_rows(longest):
 
 def test_a_packed_step_has_as_many_rows_as_the_batch_says_on_average():
     lengths = [16] * 4000
-    sampler = BatchSampler(lengths, Tuning(batch=128), PACKED, 1)
+    sampler = BatchSampler(lengths, Tuning(batch_size=128), PACKED, 1)
     assert sampler.sequences_per_step == 32
     assert len(flatten(sampler.batch(0))) == 128
     assert sampler.steps_per_epoch == 32
@@ -101,7 +101,7 @@ def test_a_packed_step_has_as_many_rows_as_the_batch_says_on_average():
 def test_an_epoch_has_another_order_and_other_neighbours_than_the_one_before():
     lengths = [16] * 400
     for data in (PACKED, LOOSE):
-        sampler = BatchSampler(lengths, Tuning(batch=40), data, 1)
+        sampler = BatchSampler(lengths, Tuning(batch_size=40), data, 1)
         assert sampler.epoch(0) != sampler.epoch(1)
         assert sorted(map(sorted, sampler.epoch(0))) != sorted(map(sorted, sampler.epoch(1))) or (
             data is LOOSE
@@ -111,14 +111,15 @@ def test_an_epoch_has_another_order_and_other_neighbours_than_the_one_before():
 def test_the_seed_decides_the_order():
     lengths = list(range(1, 65))
     first, again, other = (
-        BatchSampler(lengths, Tuning(batch=8, seed=seed), LOOSE, 1).epoch(0) for seed in (0, 0, 1)
+        BatchSampler(lengths, Tuning(batch_size=8, seed=seed), LOOSE, 1).epoch(0)
+        for seed in (0, 0, 1)
     )
     assert first == again != other
 
 
 def test_rows_that_are_not_packed_are_grouped_by_length():
     lengths = [1 + (7 * number) % 64 for number in range(640)]
-    sampler = BatchSampler(lengths, Tuning(batch=10), LOOSE, 1)
+    sampler = BatchSampler(lengths, Tuning(batch_size=10), LOOSE, 1)
     ranges = [
         max(lengths[row] for (row,) in sampler.batch(step))
         - min(lengths[row] for (row,) in sampler.batch(step))
@@ -133,13 +134,13 @@ def test_rows_that_are_not_packed_are_grouped_by_length():
 def test_steps_of_the_run():
     lengths = [64] * 10
     for tuning, steps in (
-        (Tuning(batch=4, epochs=2), 6),
-        (Tuning(batch=4, epochs=0.5), 2),
-        (Tuning(batch=4, max_steps=7), 7),
-        (Tuning(batch=128), 3),
+        (Tuning(batch_size=4, epochs=2), 6),
+        (Tuning(batch_size=4, epochs=0.5), 2),
+        (Tuning(batch_size=4, max_steps=7), 7),
+        (Tuning(batch_size=128), 3),
     ):
         assert len(BatchSampler(lengths, tuning, PACKED, 1)) == steps
-    beyond = BatchSampler(lengths, Tuning(batch=4, max_steps=7), PACKED, 1)
+    beyond = BatchSampler(lengths, Tuning(batch_size=4, max_steps=7), PACKED, 1)
     assert len(beyond.batch(6)) == 4  # of the third epoch
 
 
@@ -170,7 +171,7 @@ def test_no_rows_are_an_error():
 
 def test_micro_batch_and_ranks_do_not_change_the_global_batches():
     lengths = list(range(1, 60))
-    tuning = Tuning(batch=8)
+    tuning = Tuning(batch_size=8)
     plain = BatchSampler(lengths, tuning, PACKED, 1)
     other = BatchSampler(lengths, replace(tuning, micro_batch=3), PACKED, 3)
     assert [plain.batch(s) for s in range(len(plain))] == [

@@ -51,7 +51,9 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoders(folders):
-    made = {k: vision_encoder(TrainRecipe(model=folders[k], out="o")) for k in KINDS if k != "qwen"}
+    made = {
+        k: vision_encoder(TrainRecipe(model=folders[k], output="o")) for k in KINDS if k != "qwen"
+    }
     processor = qwen_processor(folders["qwen"])
     return made | {
         "qwen": ChatVisionEncoder(processor, ChatTemplate(None, None), "assistant", "qwen")

@@ -59,7 +59,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def uninterrupted(base, tmp_path_factory):
     recipe = make_recipe(
-        *base, tmp_path_factory.mktemp("uninterrupted"), max_steps=40, batch=4, zero=2
+        *base, tmp_path_factory.mktemp("uninterrupted"), max_steps=40, batch_size=4, zero=2
     )
     assert train(recipe, 2) == [0, 0], logs(recipe)
     return recipe
@@ -88,7 +88,7 @@ def rank_pids(launcher):
 
 
 def wait_for_step(recipe, launcher, step):
-    path = Path(recipe.out) / "metrics.jsonl"
+    path = Path(recipe.output) / "metrics.jsonl"
     while launcher.poll() is None:
         if path.exists() and path.read_bytes().count(b"\n") >= step:
             return
@@ -107,7 +107,7 @@ def is_alive(pid):
 def test_a_dead_rank_is_named_and_the_run_resumes_after_it_and_after_sigterm(
     base, uninterrupted, tmp_path
 ):
-    settings = {"max_steps": 40, "batch": 4, "zero": 2, "every": 2, "ranks": 2}
+    settings = {"max_steps": 40, "batch_size": 4, "zero": 2, "every": 2, "ranks": 2}
     recipe = make_recipe(*base, tmp_path / "run", **settings)
     launcher = start(recipe)
     wait_for_step(recipe, launcher, 4)
@@ -168,7 +168,7 @@ def test_ranks_end_with_a_launcher_that_is_killed(base, tmp_path):
 @pytest.mark.slow
 def test_ranks_are_restarted_if_requested(base, uninterrupted, tmp_path):
     recipe = make_recipe(
-        *base, tmp_path / "run", max_steps=40, batch=4, zero=2, every=2, ranks=2, restarts=1
+        *base, tmp_path / "run", max_steps=40, batch_size=4, zero=2, every=2, ranks=2, restarts=1
     )
     launcher = start(recipe)
     wait_for_step(recipe, launcher, 6)
@@ -181,7 +181,7 @@ def test_ranks_are_restarted_if_requested(base, uninterrupted, tmp_path):
 
 @pytest.mark.slow
 def test_torchrun_gives_the_same_result(base, uninterrupted, tmp_path):
-    recipe = make_recipe(*base, tmp_path / "run", max_steps=40, batch=4, zero=2, ranks=2)
+    recipe = make_recipe(*base, tmp_path / "run", max_steps=40, batch_size=4, zero=2, ranks=2)
     write_run(recipe)
     (command,) = launch_commands(recipe)
     done = subprocess.run(
@@ -210,7 +210,7 @@ def test_a_rank_that_crashes_shows_the_end_of_its_log(base, tmp_path):
 
 
 def run(**changes):
-    return TrainRecipe(model="m", out="/runs/a b", launch=Launch(**changes))
+    return TrainRecipe(model="m", output="/runs/a b", launch=Launch(**changes))
 
 
 def words(command):
@@ -344,12 +344,18 @@ def test_offload_to_the_cpu_does_not_change_the_results(base, uninterrupted, tmp
     """Without a GPU this tests only the code: everything is in the CPU's memory anyway."""
     for stage in (2, 3):
         recipe = make_recipe(
-            *base, tmp_path / str(stage), max_steps=40, batch=4, zero=stage, offload="cpu", every=20
+            *base,
+            tmp_path / str(stage),
+            max_steps=40,
+            batch_size=4,
+            zero=stage,
+            offload="cpu",
+            every=20,
         )
         assert train(recipe, 2) == [0, 0], logs(recipe)
         for actual, expected in zip(curve(recipe), curve(uninterrupted), strict=True):
             assert actual == pytest.approx(expected, rel=1e-4)
-        shutil.rmtree(Path(recipe.out) / "checkpoints" / "step-00000040")
+        shutil.rmtree(Path(recipe.output) / "checkpoints" / "step-00000040")
         assert train(recipe, 2) == [0, 0], logs(recipe)
         assert "resumes after step 20 of 40" in logs(recipe)
         assert curve(recipe)[-1] == pytest.approx(curve(uninterrupted)[-1], rel=1e-4)

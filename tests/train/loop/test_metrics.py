@@ -31,7 +31,7 @@ from seqit.train.loop.metrics import (
     divergence_error,
     peak_flops,
 )
-from seqit.train.recipe import TrainRecipe, Tuning, Watching
+from seqit.train.recipe import Logging, TrainRecipe, Tuning
 
 
 class Terminal(io.StringIO):
@@ -44,7 +44,7 @@ def row(step, loss=2.0):
 
 
 def test_rows_of_repeated_steps_are_removed(tmp_path):
-    recipe = TrainRecipe(out=str(tmp_path))
+    recipe = TrainRecipe(output=str(tmp_path))
     logger = MetricsLogger(recipe, 9, io.StringIO())
     logger.open(0)
     for step in range(1, 6):
@@ -61,7 +61,7 @@ def test_rows_of_repeated_steps_are_removed(tmp_path):
 
 def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(tmp_path):
     for stream in (Terminal(), io.StringIO()):
-        logger = MetricsLogger(TrainRecipe(out=str(tmp_path)), 8, stream)
+        logger = MetricsLogger(TrainRecipe(output=str(tmp_path)), 8, stream)
         logger.open(4)
         logger.log({**row(5), "mfu": 0.512})
         logger.info("resumes")
@@ -94,13 +94,16 @@ def test_schedules_are_those_of_transformers():
         kind = "constant_with_warmup" if name == "constant" else name
         optimizer = SGD([Parameter(torch.zeros(1))], lr=0.5)
         scheduler = get_scheduler(kind, optimizer, 3, steps)
-        tuning = Tuning(lr=0.5, schedule=name, warmup=0.15)
+        tuning = Tuning(learning_rate=0.5, schedule=name, warmup=0.15)
         for step in range(steps):
             assert learning_rate(step, steps, tuning) == pytest.approx(scheduler.get_last_lr()[0])
             optimizer.step()
             scheduler.step()
-    assert learning_rate(10, 20, Tuning(lr=1, schedule="cosine", warmup=0)) == (1 + cos(pi / 2)) / 2
-    assert learning_rate(0, 1, Tuning(warmup=0)) == Tuning().lr
+    assert (
+        learning_rate(10, 20, Tuning(learning_rate=1, schedule="cosine", warmup=0))
+        == (1 + cos(pi / 2)) / 2
+    )
+    assert learning_rate(0, 1, Tuning(warmup=0)) == Tuning().learning_rate
 
 
 def test_the_rows_of_a_loss_that_is_not_finite_are_named(tmp_path):
@@ -122,7 +125,9 @@ def test_a_run_stops_before_a_loss_that_is_not_finite_changes_a_weight(tmp_path)
     rows = random_rows(40)
     rows[17][2] = 299
     tokens = write_prepared(tmp_path / "tokens", rows)
-    recipe = make_recipe(model, tokens, tmp_path / "out", batch=8, every=1, zero=2, packing=False)
+    recipe = make_recipe(
+        model, tokens, tmp_path / "out", batch_size=8, every=1, zero=2, packing=False
+    )
     assert train(recipe, 2) != [0, 0]
     failure = json.loads((tmp_path / "out" / "failure.json").read_text())
     assert failure["rows"] == ["row-17"] and failure["reason"] == "the loss is nan"
@@ -149,6 +154,6 @@ def test_missing_packages_are_named(tmp_path):
     for name in ("tensorboard", "wandb"):
         if find_spec(name):
             continue
-        recipe = TrainRecipe(out=str(tmp_path), watching=Watching(**{name: "x"}))
+        recipe = TrainRecipe(output=str(tmp_path), logging=Logging(**{name: "x"}))
         with pytest.raises(SeqitError, match=f"pip install {name}"):
             MetricsLogger(recipe, 1, io.StringIO())

@@ -50,7 +50,7 @@ def plain_loop(model_folder, recipe):
     others = [p for p in model.parameters() if p.ndim < 2]
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": tuning.weight_decay},
-         {"params": others, "weight_decay": 0.0}], lr=tuning.lr,
+         {"params": others, "weight_decay": 0.0}], lr=tuning.learning_rate,
     )  # fmt: skip
     sampler = BatchSampler([len(row) for row in ROWS], tuning, recipe.data, 1)
     warmup = 2  # 0.2 of ten steps
@@ -170,7 +170,7 @@ def test_the_evaluation_loss_is_the_mean_over_supervised_tokens(base, tmp_path):
         recipe.to_dict() | {"data": {"length": LENGTH, "eval": ["held.jsonl"]}}
     )
     assert train(recipe, 2) == [0, 0], logs(recipe)
-    model = AutoModelForCausalLM.from_pretrained(recipe.out)
+    model = AutoModelForCausalLM.from_pretrained(recipe.output)
     total = count = 0
     with torch.no_grad():
         for row in held_out:

@@ -50,11 +50,11 @@ def same_weights(one, other):
 
 
 def names(recipe):
-    return sorted(path.name for path in (Path(recipe.out) / "checkpoints").iterdir())
+    return sorted(path.name for path in (Path(recipe.output) / "checkpoints").iterdir())
 
 
 def steps_written(recipe):
-    path = Path(recipe.out) / "metrics.jsonl"
+    path = Path(recipe.output) / "metrics.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
@@ -82,7 +82,7 @@ def test_after_ten_kills_the_curve_and_the_weights_are_those_of_an_uninterrupted
 ):
     """Ten kills per stage, of either rank, during steps and during checkpoints."""
     rng = random.Random(stage)
-    settings = {"max_steps": 48, "zero": stage, "every": 2, "batch": 6, "weight_decay": 0.1}
+    settings = {"max_steps": 48, "zero": stage, "every": 2, "batch_size": 6, "weight_decay": 0.1}
     uninterrupted = make_recipe(*base, tmp_path / "uninterrupted", **settings)
     assert train(uninterrupted, 2) == [0, 0], logs(uninterrupted)
     killed = make_recipe(*base, tmp_path / "killed", **settings)
@@ -118,7 +118,8 @@ def test_a_run_resumes_on_another_number_of_ranks_and_back(base, tmp_path, stage
 
 def test_a_resumed_run_has_the_same_dropout(base, tmp_path):
     """The random numbers depend only on the step, so no generator state has to be saved."""
-    settings = {"max_steps": 6, "every": 3, "lora": Lora(rank=4, dropout=0.3), "keep": 5}
+    lora = Lora(rank=4, dropout=0.3)
+    settings = {"max_steps": 6, "every": 3, "lora": lora, "save_total_limit": 5}
     uninterrupted = make_recipe(*base, tmp_path / "uninterrupted", **settings)
     assert train(uninterrupted, 1) == [0], logs(uninterrupted)
     resumed = make_recipe(*base, tmp_path / "resumed", **settings)
@@ -130,7 +131,7 @@ def test_a_resumed_run_has_the_same_dropout(base, tmp_path):
 
 
 def test_a_corrupt_or_incomplete_checkpoint_is_skipped(base, tmp_path):
-    recipe = make_recipe(*base, tmp_path, max_steps=8, every=2, keep=9)
+    recipe = make_recipe(*base, tmp_path, max_steps=8, every=2, save_total_limit=9)
     assert train(recipe, 1) == [0], logs(recipe)
     uninterrupted, final = curve(recipe), trained_weights(recipe)
     folder = tmp_path / "checkpoints"
@@ -151,8 +152,8 @@ def test_a_corrupt_or_incomplete_checkpoint_is_skipped(base, tmp_path):
 
 
 def test_sigterm_saves_a_checkpoint_and_reports_it(base, tmp_path):
-    uninterrupted = make_recipe(*base, tmp_path / "uninterrupted", max_steps=30, batch=4)
-    recipe = make_recipe(*base, tmp_path / "stopped", max_steps=30, batch=4, zero=2)
+    uninterrupted = make_recipe(*base, tmp_path / "uninterrupted", max_steps=30, batch_size=4)
+    recipe = make_recipe(*base, tmp_path / "stopped", max_steps=30, batch_size=4, zero=2)
     assert train(uninterrupted, 1) == [0], logs(uninterrupted)
     ranks = start_ranks(recipe, 2)
     while steps_written(recipe) < 3 and all(rank.is_alive() for rank in ranks):
@@ -173,7 +174,7 @@ def test_sigterm_saves_a_checkpoint_and_reports_it(base, tmp_path):
 def test_a_full_disk_does_not_damage_existing_files(base, tmp_path):
     """With a limit of 100 kB per file, writes fail as on a full disk."""
     settings = {"max_steps": 6, "every": 3}
-    recipe = make_recipe(*base, tmp_path, **settings, keep=1)
+    recipe = make_recipe(*base, tmp_path, **settings, save_total_limit=1)
     assert train(recipe, 2, file_limit=100_000) != [0, 0]
     assert (
         f"the checkpoint {tmp_path}/checkpoints/step-00000003 cannot be written: "
@@ -195,9 +196,11 @@ def test_a_full_disk_does_not_damage_existing_files(base, tmp_path):
 def test_a_checkpoint_of_another_recipe_is_refused(base, tmp_path):
     recipe = make_recipe(*base, tmp_path, max_steps=4, every=2)
     assert train(recipe, 1) == [0], logs(recipe)
-    other = make_recipe(*base, tmp_path, max_steps=4, every=2, lr=1e-3, seed=8)
+    other = make_recipe(*base, tmp_path, max_steps=4, every=2, learning_rate=1e-3, seed=8)
     assert train(other, 1) == [1]
-    message = "belongs to another run: tuning.lr, tuning.seed differ; use another --out"
+    message = (
+        "belongs to another run: tuning.learning_rate, tuning.seed differ; use another --output"
+    )
     assert message in error_messages(other)
     assert len(metrics(recipe)) == 4, "the metrics have changed"
 

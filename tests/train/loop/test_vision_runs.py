@@ -20,7 +20,16 @@ pytestmark = [
 
 COLOURS = ("red", "green", "blue", "yellow")
 ENV = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": os.environ.get("HOME", "/")}
-HIGH_RATE = ("--lr", "5e-3", "--schedule", "constant", "--batch", "2", "--warmup", "0")
+HIGH_RATE = (
+    "--learning-rate",
+    "5e-3",
+    "--schedule",
+    "constant",
+    "--batch-size",
+    "2",
+    "--warmup",
+    "0",
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +60,17 @@ def losses(out):
 
 def test_a_llava_learns_to_describe_and_to_answer(models, rows, tmp_path, seqit):
     out = tmp_path / "out"
-    line = ("train", rows, "--model", models["llava"], "--out", out, "--epochs", "40", *HIGH_RATE)
+    line = (
+        "train",
+        rows,
+        "--model",
+        models["llava"],
+        "--output",
+        out,
+        "--epochs",
+        "40",
+        *HIGH_RATE,
+    )
     ran = seqit(*line, "--schedule", "linear", **ENV)
     assert (ran.code, ran.out) == (0, b""), ran.err
     assert "images: 4" in ran.err
@@ -83,7 +102,17 @@ def test_two_ranks_with_zero_3_have_the_losses_of_one(kind, models, rows, tmp_pa
     curves = []
     for name, more in (("one", ("--ranks", 1)), ("two", ("--ranks", 2, "--zero", 3))):
         out = tmp_path / name
-        line = ("train", rows, "--model", models[kind], "--out", out, "--epochs", "2", *HIGH_RATE)
+        line = (
+            "train",
+            rows,
+            "--model",
+            models[kind],
+            "--output",
+            out,
+            "--epochs",
+            "2",
+            *HIGH_RATE,
+        )
         ran = seqit(*line, *more, **ENV)
         assert ran.code == 0, ran.err
         curves.append(losses(out))
@@ -95,7 +124,7 @@ def test_adapters_of_a_llava_are_merged_into_it(models, rows, tmp_path, seqit):
     import torch
 
     out = tmp_path / "out"
-    line = ("train", rows, "--model", models["llava"], "--out", out, "--epochs", "6", *HIGH_RATE)
+    line = ("train", rows, "--model", models["llava"], "--output", out, "--epochs", "6", *HIGH_RATE)
     ran = seqit(*line, "--lora-rank", "8", **ENV)
     assert ran.code == 0, ran.err
     curve = losses(out)
@@ -126,7 +155,7 @@ def test_a_corrupt_image_stops_the_run_before_it_starts(kind, models, rows, tmp_
     made = seqit("import", stdin=json.dumps(row).encode())
     (tmp_path / "rows.jsonl").write_bytes(rows.read_bytes() + made.out)
     out, rejects = tmp_path / "out", tmp_path / "rejects.jsonl"
-    line = ("train", tmp_path / "rows.jsonl", "--model", models[kind], "--out", out)
+    line = ("train", tmp_path / "rows.jsonl", "--model", models[kind], "--output", out)
     ran = seqit(*line, "--rejects", rejects, **ENV)
     assert ran.code == 1
     assert "1 rows failed, so nothing is trained" in ran.err or "1 row failed" in ran.err

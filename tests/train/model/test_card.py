@@ -20,7 +20,7 @@ TEXT = CardInfo("text")
 
 def make_provenance(model="meta-llama/Meta-Llama-3-8B", source="sit.jsonl", **fields):
     """Return the training.json of a run."""
-    recipe = TrainRecipe(model=model, out="runs/sit", data=Data(sources=(source,)), **fields)
+    recipe = TrainRecipe(model=model, output="runs/sit", data=Data(sources=(source,)), **fields)
     counts = {"rows": 90, "tokens": 30_000, "targets": 12_345}
     return json.loads(
         json.dumps(
@@ -59,7 +59,9 @@ def blocks(card, language):
 
 
 def test_the_card_describes_how_the_model_was_made():
-    fields, text = front_matter(model_card(make_provenance(tuning=Tuning(lr=1e-5, seed=7)), TEXT))
+    fields, text = front_matter(
+        model_card(make_provenance(tuning=Tuning(learning_rate=1e-5, seed=7)), TEXT)
+    )
     assert fields == {
         "base_model": "meta-llama/Meta-Llama-3-8B",
         "library_name": "transformers",
@@ -76,7 +78,7 @@ def test_the_card_describes_how_the_model_was_made():
         "| devices | NVIDIA H100 |",
         "| last loss | 0.123457 |",
         "| last evaluation loss | 1.5 |",
-        "| tuning.lr | 1e-05 |",
+        r"| tuning.learning\_rate | 1e-05 |",
         "| tuning.seed | 7 |",
         "| torch | 2.13.0 |",
         f"| git | {'f' * 40} (changed) |",
