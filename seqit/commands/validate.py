@@ -1,6 +1,8 @@
 """seqit validate: check every row against a schema."""
 
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -27,9 +29,28 @@ def command(job: Job, schema: str) -> None:
     valid rows are written, normalized. Exit code 3 means that some rows failed.
     """
     from seqit.records.readers.rows import filter_valid
+    from seqit.records.validation import schema as load_schema
+
+    versions: Counter[int] = Counter()
 
     def transform(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
-        return rows if schema == "record" else filter_valid(rows, stats, schema)
+        for row in rows if schema == "record" else filter_valid(rows, stats, schema):
+            if version := load_schema(schema).older_version(row.value):
+                versions[version] += 1
+            yield row
 
     read = job.read_records if schema == "record" else job.read_rows
-    job.run(transform, read, schema=schema, discard=True)
+    remarks = partial(_version_lines, schema, versions)
+    job.run(transform, read, schema=schema, discard=True, remarks=remarks)
+
+
+def _version_lines(name: str, versions: "Counter[int]", stats: "RunStats") -> list[str]:
+    """Name the older versions of the schema that rows are of, with their numbers of rows."""
+    from seqit.records.validation import schema
+
+    current = schema(name).version
+    return [
+        f"{count:,} row{' is' if count == 1 else 's are'} of version {version} of the {name} "
+        f"schema; this seqit writes version {current}"
+        for version, count in sorted(versions.items())
+    ]

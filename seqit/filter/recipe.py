@@ -38,7 +38,7 @@ def read_recipe(text: bytes, name: str) -> FilterRecipe:
             rules.append(_rule(item))
         except UsageError as error:
             raise SeqitError(f"{name}: rules[{number}]: {error}") from None
-    values = {key.replace("-", "_"): value for key, value in document.items()}
+    values: dict[str, Any] = dict(document)
     values["scores"] = tuple(values.get("scores", ()))
     return FilterRecipe(tuple(rules), **values)
 
@@ -95,7 +95,7 @@ def as_document(recipe: FilterRecipe) -> dict[str, Any]:
         value = getattr(recipe, entry.name)
         if entry.name != "rules" and value not in (None, ()):
             listed = list(value) if isinstance(value, tuple) else value
-            document[entry.name.replace("_", "-")] = listed
+            document[entry.name] = listed
     return document
 
 

@@ -65,13 +65,16 @@ class Schema:
         # Both validators implement the same standard. If they ever differ, the row was refused by
         # the fast one, and still needs a message.
         found = found or [SchemaProblem("", "the row does not match the schema")]
-        if older := self._older_version(value):
+        if older := self.older_version(value):
             hint = f" (it is of version {older} of the {self.name} schema, this is {self.version})"
             found[0] = SchemaProblem(found[0].field, found[0].message + hint)
         return found
 
-    def _older_version(self, value: Any) -> int | None:
-        """Return the newest older version, kept in schemas/older, that the value matches."""
+    def older_version(self, value: Any) -> int | None:
+        """Return the newest older version, kept in schemas/older, that the value matches.
+
+        None if it matches none, or if there is none.
+        """
         for version in reversed(range(1, self.version)):
             is_valid = _older_validator(self.name, version)
             if is_valid and is_valid(value):

@@ -88,7 +88,7 @@ def test_options_of_the_command_line_win(tmp_path, seqit):
         ("rules: [{rule: length, max_words: many}]", "max_words must be a whole number"),
         ("rules: [{rule: length, max_words: {a: 1}}]", r"rules\[0\]\.max_words: expected text"),
         ("rules: []\ndiverse: 0", "diverse: "),
-        ("rules: []\nmatch_length: a.jsonl", "did you mean 'match-length'"),
+        ("rules: []\nmatch-length: a.jsonl", "it is called match_length"),
         ("rules: [", "is not YAML"),
         ("- a\n- b", "expected an object, found a list"),
     ],

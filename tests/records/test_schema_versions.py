@@ -71,14 +71,23 @@ def test_prose_may_change_without_a_new_version(monkeypatch):
 
 
 def test_validate_names_the_version_of_an_old_file(seqit, tmp_path):
-    (tmp_path / "manifest.json").write_bytes(orjson.dumps(OLD_MANIFEST))
-    ran = seqit("validate", "--schema", "manifest", tmp_path / "manifest.json")
+    new = OLD_MANIFEST | {"schemas": {"manifest": 2}}
+    broken = OLD_MANIFEST | {"read": -1}
+    lines = b"".join(orjson.dumps(each) + b"\n" for each in (OLD_MANIFEST, new, broken))
+    ran = seqit("validate", "--schema", "manifest", stdin=lines)
     assert ran.code == 3
-    assert "'schemas' is missing (it is of version 1 of the manifest schema, this is 2)" in ran.err
+    assert "1 row is of version 1 of the manifest schema; this seqit writes version 2" in ran.err
+    assert "this seqit writes" not in seqit("validate", stdin=b'{"instruction":"a"}').err
 
 
-def test_a_broken_row_is_of_no_old_version():
-    (problem, *_) = schema("manifest").problems(OLD_MANIFEST | {"read": -1})
+def test_a_row_of_an_older_version_that_is_no_longer_valid_is_named_as_such(monkeypatch):
+    check = schema("manifest")
+    monkeypatch.setitem(check.document, "required", [*check.document["required"], "schemas"])
+    problem, *_ = check.problems(OLD_MANIFEST)
+    assert problem.message == (
+        "'schemas' is missing (it is of version 1 of the manifest schema, this is 2)"
+    )
+    problem, *_ = check.problems(OLD_MANIFEST | {"read": -1})
     assert "version 1" not in problem.message
 
 

@@ -94,6 +94,8 @@ def test_one_source_needs_no_list():
     ("text", "message"),
     [
         (b"model: [", "r.yaml is not YAML"),
+        (b"tuning: {lr: 1}", "unknown field .lr.: it is called learning_rate"),
+        (b"out: o", "unknown field .out.: it is called output"),
         (b"modell: x", "unknown field 'modell' .did you mean 'model'"),
         (b"tuning: {learning_rate: fast}", "tuning.learning_rate: expected a number"),
         (b"tuning: {batch_size: 0}", "tuning.batch_size"),
