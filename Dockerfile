@@ -1,6 +1,6 @@
-# seqit's core on a CPU: `docker run -i IMAGE augment < seeds.jsonl`. Its training, with torch for
-# GPUs, is a target of its own: `docker build --target train`, `docker run --gpus all IMAGE train …`.
-# vLLM will be another one: their pins of torch and transformers clash.
+# seqit's core on a CPU: `docker run -i IMAGE augment < seeds.jsonl`. Training, with torch for GPUs,
+# is a separate target: `docker build --target train`, `docker run --gpus all IMAGE train …`. vLLM
+# will be another target: its pins of torch and transformers conflict with those of training.
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
@@ -9,7 +9,7 @@ COPY pyproject.toml constraints.txt README.md ./
 COPY schemas schemas
 COPY examples examples
 COPY seqit seqit
-# The base's pip may be too old to know build constraints; the image needs none at all.
+# The pip of the base image may be too old for build constraints; the final image needs no pip.
 RUN python3 -m venv /opt/seqit \
     && /opt/seqit/bin/pip install --no-cache-dir --constraint constraints.txt pip \
     && /opt/seqit/bin/pip install --no-cache-dir --constraint constraints.txt \
@@ -22,7 +22,7 @@ COPY pyproject.toml constraints/train.txt README.md ./
 COPY schemas schemas
 COPY examples examples
 COPY seqit seqit
-# torch first and by itself. No operator of DeepSpeed's is compiled: the optimizer is PyTorch's.
+# torch is installed first. No DeepSpeed operators are compiled: the optimizer is PyTorch's.
 RUN python3 -m venv /opt/seqit \
     && /opt/seqit/bin/pip install --no-cache-dir --constraint train.txt pip torch \
     && DS_BUILD_OPS=0 /opt/seqit/bin/pip install --no-cache-dir --constraint train.txt \
@@ -47,14 +47,14 @@ FROM ${BASE} AS core
 LABEL org.opencontainers.image.title="seqit" \
       org.opencontainers.image.description="Sequential instruction tuning on the command line"
 COPY --from=build /opt/seqit /opt/seqit
-# Completions that were paid for stay in the mounted folder, not in a container that is removed.
+# Keep paid completions in the mounted folder, not in a container that is removed.
 ENV PATH=/opt/seqit/bin:$PATH \
     XDG_CACHE_HOME=/data/.cache \
     PYTHONUNBUFFERED=1
-# Not root: what a command writes into a mounted folder belongs to `docker run --user`.
+# Not root. With `docker run --user`, that user owns the files written to a mounted folder.
 RUN useradd --create-home --uid 1000 seqit && install --directory --owner seqit /data
 USER 1000
 WORKDIR /data
-# No shell in between: signals reach seqit, which is process 1 and handles them.
+# No shell in between, so that signals reach seqit, which is process 1 and handles them.
 ENTRYPOINT ["seqit"]
 CMD ["--help"]

@@ -32,7 +32,7 @@ from seqit.commands import (
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="seqit")
 def group() -> None:
-    """Sequential instruction tuning: turn instructions into chains, filter, mix, and look.
+    """Sequential instruction tuning: make chains of instructions, train on them, and evaluate.
 
     Commands read SOURCEs or standard input and write records to standard output:
 
@@ -64,9 +64,9 @@ for module in (
 
 
 def main() -> None:
-    """Run the group, or the one command that the program's name asks for (seqit-filter)."""
-    # A handler, and not the default: temporary files go, and as a container's first process
-    # Python would not see the signal at all.
+    """Run the group, or the single command in the program's name (seqit-filter)."""
+    # Without a handler, temporary files would stay, and the first process of a container would
+    # ignore the signal.
     signal.signal(signal.SIGTERM, _terminate)
     program = Path(sys.argv[0]).name.replace("__main__.py", "seqit")
     name = program.removeprefix("seqit-")

@@ -1,4 +1,4 @@
-"""What the tests share: the installed commands as processes, and the real data."""
+"""Shared fixtures: the installed commands as processes, and the real data."""
 
 import signal
 import subprocess
@@ -11,7 +11,7 @@ from support.running import CommandResult
 
 
 def pytest_configure() -> None:
-    """Let SIGINT reach the commands, also where the tests run in a background that ignores it."""
+    """Enable SIGINT in the commands, even if the tests run in a background job that ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -42,7 +42,7 @@ def seqit() -> Callable[..., CommandResult]:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real public data; tests that need it skip where it is absent."""
+    """The folder of real public data; tests that use it are skipped if it is missing."""
     if not DATA.is_dir():
-        pytest.skip(f"the real data is not at {DATA}")
+        pytest.skip(f"there is no real data in {DATA}")
     return DATA

@@ -1,23 +1,24 @@
 #!/bin/sh
-# The paper's multilingual experiment (arXiv 2403.07794), translate-then-predict: Alpaca with 4,750
-# rows of each of four languages, whose input is in that language. A model learns to translate the
-# input first and then to answer (single-turn, multi-turn), to answer without a translation
-# (crosslingual), to repeat or paraphrase it first (placebo), or it has English inputs alone (it).
-# All are measured on XQuAD and MGSM in these languages: asked as the items stand (xquad, mgsm),
-# and asked to translate before they answer (xquad-translated, mgsm-translated).
+# The paper's multilingual experiment (arXiv 2403.07794), translate-then-predict: Alpaca, in which
+# the inputs of 4,750 rows for each of four languages are in that language. Models are trained to
+# translate the input first and then answer (single-turn, multi-turn), to answer without a
+# translation (crosslingual), to repeat or paraphrase the input first (placebo), or on English
+# inputs only (it). All are measured on XQuAD and MGSM in these languages: with the original prompts
+# (xquad, mgsm), and with a request to translate before answering (xquad-translated,
+# mgsm-translated).
 #
 #   recipes/paper/multilingual.sh
 #   SMOKE=1 recipes/paper/multilingual.sh     all steps in a minute, without data or a GPU
 #
-# It can be killed and started again at any time, and goes on where it was; results lie in OUT
-# (default: out/paper-multilingual). The settings below can be given in the environment.
+# It can be killed at any time; the same command resumes it. Results are in OUT (default:
+# out/paper-multilingual). The settings below can be set in the environment.
 #
-# Needs: GPUs for training (8B in full: 8 × 80 GB) and, for the placebo's paraphrases alone, a
-# teacher; and in the folder DATA (default: data)
+# Needs: GPUs for training (full fine-tuning of 8B: 8 × 80 GB), a teacher (only for the placebo's
+# paraphrases), and in the folder DATA (default: data)
 #   alpaca_data_cleaned.{en,de,zh,ru,es}.json    Alpaca-cleaned, translated row by row;
 #       github.com/hplt-project/monolingual-multilingual-instruction-tuning (training-data)
-#   xquad/xquad.{en,de,zh,ru,es}.json    1,190 items a language; github.com/google-deepmind/xquad
-#   mgsm/mgsm_{en,de,zh,ru,es}.tsv       250 items a language;
+#   xquad/xquad.{en,de,zh,ru,es}.json    1,190 items per language; github.com/google-deepmind/xquad
+#   mgsm/mgsm_{en,de,zh,ru,es}.tsv       250 items per language;
 #       github.com/google-research/url-nlp (mgsm)
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -33,14 +34,14 @@ fi
 . "$here/_steps"
 
 DATA=${DATA:-$PWD/data}
-ROWS=${ROWS:-4750}                        # rows in each language
-PLACEBOS=${PLACEBOS:-$((ROWS * 80 / 95))} # rows of each placebo: 4,000
+ROWS=${ROWS:-4750}                        # rows per language
+PLACEBOS=${PLACEBOS:-$((ROWS * 80 / 95))} # rows per placebo: 4,000
 MODEL=${MODEL:-meta-llama/Meta-Llama-3-8B}
 TEACHER=${TEACHER:-vllm:meta-llama/Meta-Llama-3-70B-Instruct}
 TEACHER_OPTIONS=${TEACHER_OPTIONS-'--engine-arg tensor_parallel_size=4'}
 MODELS=${MODELS:-it crosslingual single-turn multi-turn placebo}
 BENCHMARKS=${BENCHMARKS:-xquad xquad-translated mgsm mgsm-translated}
-ANSWERING=${ANSWERING:-vllm} # vllm or transformers: what runs the trained models
+ANSWERING=${ANSWERING:-vllm} # the engine of the trained models: vllm or transformers
 ANSWER_TOKENS=${ANSWER_TOKENS:-2048}
 TRAINING=${TRAINING-} # more options of seqit train, such as --ranks 8
 SEED=${SEED:-7}
@@ -55,7 +56,7 @@ for language in en $languages; do
     against=$against+$DATA/xquad/xquad.$language.json+$DATA/mgsm/mgsm_$language.tsv
 done
 
-# in_all FORMAT BEFORE AFTER: imports BEFORELANGUAGEAFTER, the same rows in all languages.
+# in_all FORMAT BEFORE AFTER: import BEFORELANGUAGEAFTER of all languages, which have the same rows.
 in_all() {
     name=$1 before=$2 after=$3
     set --
@@ -65,8 +66,8 @@ in_all() {
     step "data/parallel-$name" import --format "$name" --languages en,de,zh,ru,es "$@"
 }
 
-# 1. Alpaca in five languages: the rows without an input, which are the base of all mixtures, in
-# English; and from those with one, 4,750 different rows for each language.
+# 1. Alpaca in five languages: the rows without an input, in English, which are the base of all
+# mixtures; and from the rows with an input, 4,750 different ones for each language.
 
 in_all alpaca alpaca_data_cleaned. .json
 step data/clean filter --rule "decontaminate:against=${against#+}" \
@@ -82,7 +83,7 @@ for language in $languages; do
     rest=$OUT/data/rest-$language.jsonl
 done
 
-# 2. The variants of these rows; what cannot be translated, such as a number, stays as it is.
+# 2. The variants of these rows; inputs that cannot be translated, such as numbers, are unchanged.
 
 for language in $languages; do
     for variant in single-turn multi-turn crosslingual; do
@@ -92,7 +93,7 @@ for language in $languages; do
     done
 done
 
-# placebo LANGUAGE [OPTION]...: 4,000 of that language's rows, in English, with a placebo.
+# placebo LANGUAGE [OPTION]...: 4,000 of that language's rows, in English, with a placebo step.
 placebo() {
     language=$1
     shift
@@ -117,7 +118,7 @@ case " $MODELS " in
         ;;
 esac
 
-# 3. Mixtures and models. The base has its 32k rows in English, the four files 19,000.
+# 3. Mixtures and models. The base has 32k rows in English, the four files 19,000 together.
 
 for model in $MODELS; do
     kind=$model
@@ -132,8 +133,8 @@ for model in $MODELS; do
         --template "$here/../train/tags.jinja" --seed "$SEED" $TRAINING
 done
 
-# 4. Items: each question in each of the four languages, asked with and without a translation.
-# Strictly scored: where a translation was asked for, only what follows `Answer:` counts.
+# 4. Items: each question in each of the four languages, with and without a request to translate.
+# Scoring is strict: with the request, only the text after `Answer:` counts.
 
 in_all xquad xquad/xquad. .json
 in_all mgsm mgsm/mgsm_ .tsv

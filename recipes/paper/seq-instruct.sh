@@ -1,24 +1,25 @@
 #!/bin/sh
-# The paper's main experiment (arXiv 2403.07794): Llama-3-8B tuned on an instruction set as it is
-# (it), with answers of the teacher (it-regenerated), as chains of four iterations of Seq-Instruct
-# (sit-1 … sit-4), as their single tasks (separated), and as Evol-Instruct's prompts (wizardlm);
-# every model then answers SeqEval, AlpacaEval, GSM8K, HumanEval and the harness's benchmarks.
+# The paper's main experiment (arXiv 2403.07794): Llama-3-8B tuned on an unchanged instruction set
+# (it), with the teacher's answers (it-regenerated), on chains of one to four iterations of
+# Seq-Instruct (sit-1 … sit-4), on their single tasks (separated), and on Evol-Instruct's prompts
+# (wizardlm). Every model then answers SeqEval, AlpacaEval, GSM8K, HumanEval and the harness's
+# benchmarks.
 #
 #   recipes/paper/seq-instruct.sh alpaca        or flancot
 #   SMOKE=1 recipes/paper/seq-instruct.sh alpaca    all steps in a minute, without data or a GPU
 #
-# It can be killed and started again at any time, and goes on where it was; what is done is not
-# done again, whatever settings have changed since: name another OUT for those. Results lie in OUT
-# (default: out/paper-alpaca). The settings below can be given in the environment, as MODELS='it
-# sit-2' for two of the models.
+# It can be killed at any time; the same command resumes it. Finished steps are not repeated, even
+# if settings have changed since: use another OUT for other settings. Results are in OUT (default:
+# out/paper-alpaca). The settings below can be set in the environment, such as MODELS='it sit-2' for
+# two of the models.
 #
 # Needs: GPUs for the teacher (70B: 4 × 80 GB; or a server: TEACHER=openai:NAME TEACHER_OPTIONS=
-# with OPENAI_BASE_URL) and for training (8B in full: 8 × 80 GB), OPENAI_API_KEY for the judge,
-# VLLM_SEQIT=ENVIRONMENT/bin/seqit where seqit[vllm] lives in another environment than training (or
+# with OPENAI_BASE_URL) and for training (full fine-tuning of 8B: 8 × 80 GB), OPENAI_API_KEY for the
+# judge, VLLM_SEQIT=ENVIRONMENT/bin/seqit if seqit[vllm] is in another environment than training (or
 # ANSWERING=transformers), and in the folder DATA (default: data)
 #   alpaca_data_cleaned.json   51,760 rows; huggingface.co/datasets/yahma/alpaca-cleaned
-#   cot_data.jsonl             FLAN v2's chain-of-thought tasks as github.com/allenai/open-instruct
-#                              prepares them, 100,000 rows (for flancot)
+#   cot_data.jsonl             FLAN v2's chain-of-thought tasks as prepared by
+#                              github.com/allenai/open-instruct, 100,000 rows (for flancot)
 #   seqEval.json               SeqEval; github.com/hanxuhu/SeqIns
 #   alpaca_eval.json           805 items; huggingface.co/datasets/tatsu-lab/alpaca_eval
 #   gsm8k/train.jsonl, gsm8k/test.jsonl     github.com/openai/grade-school-math
@@ -26,7 +27,7 @@
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 
-# What differs between the two sets. FlanCoT has task and content in one text.
+# Settings that differ between the two sets. FlanCoT has task and content in one text.
 case ${1:-} in
     alpaca)
         seeds=alpaca_data_cleaned.json rows='' extract=never
@@ -55,17 +56,17 @@ fi
 . "$here/_steps"
 
 DATA=${DATA:-$PWD/data}
-ROWS=${ROWS-$rows} # seeds that are drawn; empty: all
+ROWS=${ROWS-$rows} # seeds to sample; empty: all
 MODEL=${MODEL:-meta-llama/Meta-Llama-3-8B}
 TEACHER=${TEACHER:-vllm:meta-llama/Meta-Llama-3-70B-Instruct}
 TEACHER_OPTIONS=${TEACHER_OPTIONS-'--engine-arg tensor_parallel_size=4'}
 JUDGE=${JUDGE:-openai:gpt-4-turbo}
-JUDGE_OPTIONS=${JUDGE_OPTIONS---no-structured} # this judge knows no JSON Schema
+JUDGE_OPTIONS=${JUDGE_OPTIONS---no-structured} # this judge does not support JSON Schema
 MODELS=${MODELS:-it it-regenerated sit-1 sit-2 sit-3 sit-4 separated wizardlm}
-ANSWERING=${ANSWERING:-vllm} # vllm or transformers: what runs the trained models
+ANSWERING=${ANSWERING:-vllm} # the engine of the trained models: vllm or transformers
 ANSWER_TOKENS=${ANSWER_TOKENS:-2048}
 TRAINING=${TRAINING-} # more options of seqit train, such as --ranks 8
-# The last three by the harness, which fetches their data.
+# The last three are run by the harness, which downloads their data.
 BENCHMARKS=${BENCHMARKS:-seqeval alpacaeval gsm8k humaneval mmlu,arc_challenge,commonsense_qa}
 SEED=${SEED:-7}
 
@@ -76,7 +77,7 @@ need "$DATA/gsm8k/train.jsonl" https://github.com/openai/grade-school-math
 need "$DATA/gsm8k/test.jsonl" https://github.com/openai/grade-school-math
 need "$DATA/HumanEval.jsonl.gz" https://github.com/openai/human-eval
 
-# 1. Seeds, without items of what the models will be measured on, and the items themselves.
+# 1. Seeds, decontaminated against the benchmarks, and the items of the benchmarks.
 
 against=$DATA/seqEval.json+$DATA/alpaca_eval.json+$DATA/gsm8k/test.jsonl+$DATA/HumanEval.jsonl.gz
 step data/imported import "$DATA/$seeds"
@@ -89,7 +90,7 @@ step items/gsm8k import --format gsm8k "$DATA/gsm8k/test.jsonl"
 step items/humaneval import --format humaneval "$DATA/HumanEval.jsonl.gz"
 step items/shots import --format gsm8k "$DATA/gsm8k/train.jsonl"
 
-# 2. The teacher, sampling as in the paper (in process also top-k 50, which is the default).
+# 2. The teacher, with the sampling of the paper (in process also top-k 50, which is the default).
 
 # shellcheck disable=SC2086  # several options
 teach() {
@@ -100,7 +101,7 @@ teach() {
 }
 
 teach data/it-regenerated --method regenerate "$OUT/data/it.jsonl"
-# What is kept keeps its answer, so chains begin from the teacher's: one teacher answers all.
+# Kept rows keep their answer, so chains start from regenerated ones: one teacher answers all rows.
 teach data/sit-1 --extract "$extract" "$OUT/data/it-regenerated.jsonl"
 teach data/sit-2 --extract "$extract" "$OUT/data/sit-1.jsonl"
 teach data/sit-3 --extract "$extract" "$OUT/data/sit-2.jsonl"
@@ -108,7 +109,7 @@ teach data/sit-4 --extract "$extract" "$OUT/data/sit-3.jsonl"
 teach data/separated --method separate "$OUT/data/sit-2.jsonl"
 teach data/wizardlm --method evol-instruct --iterations 4 "$OUT/data/it-regenerated.jsonl"
 
-# 3. Training. Teachers write items of benchmarks, too.
+# 3. Training, after decontamination again: teachers also write items of benchmarks.
 
 for model in $MODELS; do
     step "train/$model" filter --rule "decontaminate:against=$against" "$OUT/data/$model.jsonl"
@@ -119,7 +120,7 @@ done
 
 # 4. Answers and scores.
 
-# answer MODEL BENCHMARK [OPTION]...: the model's answers to the benchmark's items.
+# answer MODEL BENCHMARK [OPTION]...: write the model's answers to the benchmark's items.
 answer() {
     name=$1 items=$2
     shift 2
@@ -127,7 +128,7 @@ answer() {
         --benchmark "$items" --max-new-tokens "$ANSWER_TOKENS" "$@" "$OUT/items/$items.jsonl"
 }
 
-# judge NAME [OPTION]... ANSWERS: the judge's scores of answers.
+# judge NAME [OPTION]... ANSWERS: write the judge's scores of answers.
 # shellcheck disable=SC2086  # several options
 judge() {
     name=$1
@@ -135,7 +136,7 @@ judge() {
     step "scores/$name" judge --judge "$JUDGE" $JUDGE_OPTIONS --seed "$SEED" "$@"
 }
 
-# measure MODEL BENCHMARK: the scores of a model.
+# measure MODEL BENCHMARK: write the scores of a model.
 measure() {
     answers=$OUT/answers/$1-$2.jsonl
     case $2 in
@@ -143,7 +144,7 @@ measure() {
             answer "$1" "$2"
             judge "$1-$2" --metrics quality,following "$answers"
             ;;
-        alpacaeval) # and whose answers are better, this model's or the first one's
+        alpacaeval) # and wins against the first model
             answer "$1" "$2"
             judge "$1-$2" --metrics quality "$answers"
             if [ "$1" != "$first" ]; then

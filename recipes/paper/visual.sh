@@ -1,17 +1,19 @@
 #!/bin/sh
 # The paper's visual experiment (arXiv 2403.07794), caption-then-answer: InstructBLIP tuned on
-# VQAv2 to answer directly (base), to describe the image first and then to answer (describe), or
-# half and half (merged). All three are measured on VQAv2 and GQA, asked for the answer alone
-# (vqa, gqa) and asked to describe first (vqa-described, gqa-described).
+# VQAv2 to answer directly (base), to describe the image first and then answer (describe), or half
+# of the rows each way (merged). All three are measured on VQAv2 and GQA, with a request for the
+# answer only (vqa, gqa) and with a request to describe the image first (vqa-described,
+# gqa-described).
 #
 #   recipes/paper/visual.sh
 #   SMOKE=1 recipes/paper/visual.sh     all steps in a minute, without data or a GPU
 #
-# It can be killed and started again at any time, and goes on where it was; results lie in OUT
-# (default: out/paper-visual). The settings below can be given in the environment. The paper answers with 5 beams; seqit has none, and answers greedily.
+# It can be killed at any time; the same command resumes it. Results are in OUT (default:
+# out/paper-visual). The settings below can be set in the environment. The paper decodes with 5
+# beams; seqit has no beam search and decodes greedily.
 #
 # Needs: GPUs for training (InstructBLIP over Vicuna-7B: 8 × 40 GB), and in the folder DATA
-# (default: data), one JSON object a line with image (a path), question, and
+# (default: data), one JSON object per line with image (a path), question, and
 #   vqav2/train.jsonl    answer, captions; VQAv2 joined with COCO's captions by image,
 #       visualqa.org and cocodataset.org
 #   vqav2/val.jsonl      answers (of ten people), captions
@@ -31,7 +33,7 @@ fi
 
 DATA=${DATA:-$PWD/data}
 MODEL=${MODEL:-Salesforce/instructblip-vicuna-7b}
-# GQA has no captions. Who writes them decides nothing: a model that is measured never sees them.
+# GQA has no captions. Their source does not matter: the evaluated models never see them.
 CAPTIONER=${CAPTIONER:-transformers:$MODEL}
 MODELS=${MODELS:-base describe merged}
 BENCHMARKS=${BENCHMARKS:-vqa vqa-described gqa gqa-described}
@@ -43,7 +45,7 @@ need "$DATA/vqav2/train.jsonl" https://visualqa.org
 need "$DATA/vqav2/val.jsonl" https://visualqa.org
 need "$DATA/gqa/testdev.jsonl" https://cs.stanford.edu/people/dorarad/gqa
 
-# 1. Data: the same rows in all three, but for the chain.
+# 1. Data: the same rows for all three models; only the chains differ.
 
 step data/train import --format vqa "$DATA/vqav2/train.jsonl"
 for variant in $MODELS; do
@@ -59,7 +61,7 @@ for model in $MODELS; do
         --seed "$SEED" $TRAINING
 done
 
-# 3. Items, and the same with a request to describe the image first.
+# 3. Items, with and without a request to describe the image first.
 
 step items/vqa import --format vqa "$DATA/vqav2/val.jsonl"
 step items/gqa import --format vqa "$DATA/gqa/testdev.jsonl"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# one-run.sh RUN: a base of its own, its three tunings, and their answers to the test, in the folder
-# of run.sh, which calls it. RUN seeds the weights, what is drawn, and the order of the rows.
+# one-run.sh RUN: train a base and its three tunings, and let them answer the test, in the folder of
+# run.sh, which calls this script. RUN is the seed of the weights, the sampling and the row order.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 : "${step_tokens:?is set by run.sh}" "${base_steps:?is set by run.sh}" "${steps:?is set by run.sh}"
 run=$1 base=models/base-$1
-# One thread, so that the numbers do not depend on how many cores there are.
+# One thread, so that the numbers do not depend on the number of cores.
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 
 log=logs/$run.log
@@ -19,7 +19,7 @@ ended() {
 trap ended EXIT
 say() { printf '%s  %s\n' "$(date +%T)" "$*" >&3; }
 
-# train NAME FILE... OPTION...: models/NAME, once; the model card is what is written last.
+# train NAME FILE... OPTION...: train models/NAME once; the model card is written last.
 train() {
     name=$1
     shift
@@ -41,7 +41,7 @@ for arm in IT separated SIT; do
         separated) sources=separated.jsonl=1.0 ;;
         SIT) sources='length-1.jsonl=0.25 length-2.jsonl=0.25 length-3.jsonl=0.25 length-4.jsonl=0.25' ;;
     esac
-    # Some more than are trained on, as a sequence is not always quite full.
+    # Some more tokens than the training needs, as sequences are not always full.
     # shellcheck disable=SC2086  # several sources
     [ -e "mixture-$tuned.jsonl" ] ||
         seqit mix $sources --tokens $((step_tokens * steps * 21 / 20)) \

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Does sequential instruction tuning help? Tunes a small model in three ways on as many tokens, and
-# measures how well each follows chains of one to five tasks. Needs two CPU cores and an hour.
+# Does sequential instruction tuning help? Tunes a small model in three ways on the same number of
+# tokens, and measures how well each follows chains of one to five tasks. Needs two CPU cores and an
+# hour.
 #
-#   recipes/tiny-sit/run.sh              writes out/tiny-sit/README.md with its tables and figures
-#   SMOKE=1 recipes/tiny-sit/run.sh      the same way in three minutes, too small to learn anything
+#   recipes/tiny-sit/run.sh              writes out/tiny-sit/README.md with tables and figures
+#   SMOKE=1 recipes/tiny-sit/run.sh      all steps in three minutes, too small to learn anything
 #
-# OUT names another folder. Killed at any point, the same command goes on: every file appears whole
-# or not at all, and what is there is not made again.
+# OUT names another folder. It can be killed at any time; the same command resumes it: every file is
+# written completely or not at all, and existing files are not written again.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 # shellcheck source=recipes/_seqit
@@ -14,9 +15,9 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 
 if [ -n "${SMOKE:-}" ]; then
     OUT=${OUT:-out/tiny-sit-smoke}
-    roots=800 base_roots=400 test_roots=400 # seeds: of the three tunings, of the base, of the test
-    base_steps=20 steps=5                   # of training, each of step_tokens
-    items=6                                 # of the test, of each length
+    roots=800 base_roots=400 test_roots=400 # seeds of the three tunings, the base, and the test
+    base_steps=20 steps=5                   # training steps, each of step_tokens tokens
+    items=6                                 # test items of each length
     runs=1
 else
     OUT=${OUT:-out/tiny-sit}
@@ -31,12 +32,12 @@ cd "$OUT"
 
 say() { printf '\n%s  %s\n' "$(date +%T)" "$*" >&2; }
 
-# The tasks that are added to a seed, of those that seqit augment --list shows.
+# The tasks that are added to seeds, from those that seqit augment --list shows.
 tasks=question_word,list_numbers,largest_number,content_lines
 tasks=$tasks,content_first_sentence,content_last_sentence,uppercase,reversed_words
 tasks=$tasks,first_word,last_word,item_bullets,plus_ten,double,quoted,brackets
 
-say 'Seeds: small tasks with answers that a program checks; roots of base, training and test apart'
+say 'Seeds: small tasks whose answers a program checks; separate roots for base, training and test'
 [ -e seeds.jsonl ] ||
     python "$here/seeds.py" $((roots + base_roots + test_roots)) 1 | seqit import -o seeds.jsonl
 [ -e rest.jsonl ] ||
@@ -63,7 +64,7 @@ say 'Training: no chain of five tasks, no held-out combination of two, nothing o
 [ -e test-unseen.jsonl ] ||
     seqit filter -r combination:share=0.15,side=test test-all.jsonl -o test-unseen.jsonl
 
-say 'Test: as many items of each length, of combinations that training has and of others'
+say 'Test: as many items of each length, of combinations in training and of held-out ones'
 for n in 1 2 3 4 5; do
     for split in seen unseen; do
         [ -e $split-$n.jsonl ] ||
@@ -81,14 +82,14 @@ done
     seqit mix unseen-2.jsonl="$items" unseen-3.jsonl="$items" unseen-4.jsonl="$items" \
         unseen-5.jsonl="$items" -o items-unseen.jsonl
 
-say 'Three mixtures: single tasks (IT), chains taken apart (separated), chains (SIT)'
+say 'Three mixtures: single tasks (IT), the tasks of chains (separated), chains (SIT)'
 [ -e separated.jsonl ] ||
     seqit augment --method separate length-2.jsonl length-3.jsonl length-4.jsonl -o separated.jsonl
 [ -e base.jsonl ] || seqit augment --method separate base-4.jsonl -o base.jsonl
 
-say 'Runs, all at once: a base that knows every task by itself, and its three tunings'
+say 'Runs, in parallel: a base for single tasks, and its three tunings'
 export step_tokens base_steps steps
-# shellcheck disable=SC2086  # a word for each
+# shellcheck disable=SC2086  # one word per run
 printf '%s\n' $runs | xargs -P 0 -n 1 "$here/one-run.sh"
 
 say 'Scores: every step by program; tables and figures over runs and items'

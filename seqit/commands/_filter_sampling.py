@@ -1,4 +1,4 @@
-"""The samples that seqit filter takes of the rows that pass: by length, or by diversity."""
+"""The sampling of seqit filter: a sample of the rows that pass, by length or by diversity."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -52,7 +52,7 @@ def _baseline(file: str, tokenizer: str | None) -> "tuple[Lengths, LengthFunctio
         from seqit.mix.tokens import load_token_counter
 
         count = load_token_counter(tokenizer).count
-        length_function = LengthFunction("tokens", lambda text: count([_only(text)])[0])
+        length_function = LengthFunction("tokens", lambda text: count([_output_record(text)])[0])
     # Rows missing from the baseline would bias the match silently: the first bad row is an error.
     strict = RunStats("filter", strict=True)
     rows = read_records(check_sources((file,)), strict)
@@ -60,6 +60,6 @@ def _baseline(file: str, tokenizer: str | None) -> "tuple[Lengths, LengthFunctio
     return count_lengths(records, length_function, file), length_function
 
 
-def _only(output: str) -> Any:
-    """Return a record with this output alone, to count its tokens."""
+def _output_record(output: str) -> Any:
+    """Return a record with this output and no other text, to count its tokens."""
     return {"instruction": "", "input": "", "output": output}

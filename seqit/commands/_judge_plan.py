@@ -1,4 +1,4 @@
-"""The judges of `seqit judge`: what the command line asks for, and the judges it opens."""
+"""The judges of `seqit judge`: the options that select them, and the judge objects."""
 
 import contextlib
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from seqit.llm.client import ModelClient
     from seqit.llm.scheduling.scheduler import Scheduler
 
-VOTING = 1.0
-"""The temperature of votes if none is given."""
+VOTE_TEMPERATURE = 1.0
+"""The default temperature of several votes."""
 
 
 class JudgePlan(NamedTuple):
@@ -32,7 +32,7 @@ class JudgePlan(NamedTuple):
 
     @property
     def models(self) -> list[str]:
-        """The judges that are language models."""
+        """The names of the judges that are language models."""
         return [name for name in self.names if _kind(name) not in ("builtin", "reward")]
 
 
@@ -64,23 +64,23 @@ def check_plan(plan: JudgePlan, model: ModelOptions) -> None:
 def open_judge(
     stack: contextlib.ExitStack, name: str, plan: JudgePlan, model: ModelOptions, job: Job
 ) -> "tuple[ModelClient, Scheduler]":
-    """Open a language model with the options that its backend takes."""
+    """Open a language model with the options that its backend has."""
     others = {_kind(each) for each in plan.names} - {_kind(name)}
     options = model.of_kind(_kind(name), others)
     client, scheduler = stack.enter_context(options.open(name, partial(say, job.context)))
     if plan.votes > 1 and client.sampling.temperature == 0:
-        client = replace(client, sampling=replace(client.sampling, temperature=VOTING))
+        client = replace(client, sampling=replace(client.sampling, temperature=VOTE_TEMPERATURE))
     return client, scheduler
 
 
-def judges_of(plan: JudgePlan, models: "Sequence[ModelClient]", seed: int) -> "list[Judge]":
-    """Return the judges in the order of the command line."""
+def build_judges(plan: JudgePlan, models: "Sequence[ModelClient]", seed: int) -> "list[Judge]":
+    """Return the judges in the order of the command line; `models`: the opened clients."""
     from seqit.evaluate.judges.program import ProgramJudge
     from seqit.evaluate.judges.reward import RewardJudge
     from seqit.evaluate.judges.run import ModelJudge, judge_metrics
 
-    measures = judge_metrics(plan.metrics, pairwise=plan.against is not None)
-    opened = iter(models)
+    metrics = judge_metrics(plan.metrics, pairwise=plan.against is not None)
+    clients = iter(models)
     judges: list[Judge] = []
     for name in plan.names:
         if _kind(name) == "builtin":
@@ -90,8 +90,8 @@ def judges_of(plan: JudgePlan, models: "Sequence[ModelClient]", seed: int) -> "l
         else:
             judges.append(
                 ModelJudge(
-                    next(opened),
-                    measures,
+                    next(clients),
+                    metrics,
                     seed=seed,
                     votes=plan.votes,
                     references=plan.references,

@@ -23,24 +23,23 @@ PLAN_FILE = "plan.json"
 
 @dataclass
 class Targets:
-    """The files for the mixture, its held-out rows and its plan: all of them whole, or none."""
+    """The files for the mixture, its held-out rows and its plan; all are written, or none."""
 
     job: Job
     recipe: "MixRecipe"
     dry_run: bool
     options: dict[str, Any]
     stats: "RunStats | None" = None
-    _held: "Sink | None" = field(default=None, init=False)
+    _held_out_sink: "Sink | None" = field(default=None, init=False)
 
     @property
     def are_several(self) -> bool:
-        """Whether there is more to write than one file of the mixture's rows."""
-        further = (self.options["plan_file"], self.options["shard_rows"], self.recipe.held_out)
-        return any(further)
+        """Whether more is written than one file with the mixture's rows."""
+        return any((self.options["plan_file"], self.options["shard_rows"], self.recipe.held_out))
 
     @property
     def needs_values(self) -> bool:
-        """Whether rows are written from values rather than bytes, or passed on with values."""
+        """Whether rows need decoded values: for Parquet, or for the next command of a pipe."""
         if self.job.slot.run_next:
             return True
         names = [self.job.output, self.recipe.held_out and self.recipe.held_out.path]
@@ -55,17 +54,17 @@ class Targets:
         return self.options["shard_format"] or SHARD_FORMATS[0]
 
     def check(self) -> None:
-        """Raise UsageError if one file has two roles, or a folder is not one."""
+        """Raise UsageError if a file has two roles, or the output is no valid folder for shards."""
         from seqit.stores.targets import check_target
 
-        job, held = self.job, self.recipe.held_out
-        named = {
-            "--held-out": held.path if held else None,
+        job, held_out = self.job, self.recipe.held_out
+        targets = {
+            "--held-out": held_out.path if held_out else None,
             "--plan-file": self.options["plan_file"],
         }
-        others = (*job.sources, job.output, job.rejects, job.manifest)
-        taken = {os.path.realpath(name) for name in others if name and name != "-"}
-        for option, target in named.items():
+        names = (*job.sources, job.output, job.rejects, job.manifest)
+        taken = {os.path.realpath(name) for name in names if name and name != "-"}
+        for option, target in targets.items():
             if not target:
                 continue
             if target == "-":
@@ -89,56 +88,57 @@ class Targets:
                 )
             return
         if job.output in (None, "-") or job.output.endswith(tuple(f".{f}" for f in SHARD_FORMATS)):
-            raise UsageError("--shard-rows fills a folder: name one with -o DIR/")
+            raise UsageError("--shard-rows writes a folder: name one with -o DIR/")
         check_shard_folder(job.output)
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator["Sink"]:
-        """Open all of them; the plan is written after all rows."""
+    def open(self) -> Iterator["Sink"]:
+        """Open all files and yield the mixture's sink; the plan is written after all rows."""
         from seqit.records.writers.shards import open_shards
         from seqit.records.writers.sink import NullSink, open_sink
 
         with contextlib.ExitStack() as stack:
             if self.recipe.held_out and not self.dry_run:
                 path = self.recipe.held_out.path
-                self._held = stack.enter_context(open_sink(path, sys.stdout.buffer))
+                self._held_out_sink = stack.enter_context(open_sink(path, sys.stdout.buffer))
             if self.dry_run:
                 yield NullSink()
             elif rows := self.options["shard_rows"]:
-                output = open_shards(str(self.job.output), rows, self._form, self._beside)
+                output = open_shards(str(self.job.output), rows, self._form, self._shard_plan)
                 yield stack.enter_context(output)
             else:
                 yield stack.enter_context(self.job.sink())
             self._write_plan()
 
-    def hold(self, rows: Iterator["Row"]) -> None:
+    def write_held_out(self, rows: Iterator["Row"]) -> None:
         """Write the held-out rows, and add their file and hash to the plan."""
         from seqit.records.writers.sink import HashingSink
 
-        held = self.recipe.held_out
-        if not (self._held and held):
+        held_out = self.recipe.held_out
+        if not (self._held_out_sink and held_out):
             return
-        hashed = HashingSink(self._held)
+        hashed = HashingSink(self._held_out_sink)
         for row in rows:
             hashed.write(row.raw or b"", row.value)
-        self._plan()["held_out"] |= {"file": held.path, "sha256": hashed.sha256}
+        self._plan()["held_out"] |= {"file": held_out.path, "sha256": hashed.sha256}
 
-    def _beside(self, shards: "ShardSink") -> dict[str, bytes]:
+    def _shard_plan(self, shards: "ShardSink") -> dict[str, bytes]:
+        """Return the plan with the shards, by file name: it is written into their folder."""
         self._plan()["shards"] = shards.parts
-        return {PLAN_FILE: _json(self._plan())}
+        return {PLAN_FILE: _encode(self._plan())}
 
     def _write_plan(self) -> None:
         from seqit.stores.targets import atomic_file
 
         if target := self.options["plan_file"]:
             with atomic_file(target) as file:
-                file.write(_json(self._plan()))
+                file.write(_encode(self._plan()))
 
     def _plan(self) -> dict[str, Any]:
         return self.stats.results["plan"] if self.stats else {}
 
 
-def _json(value: Any) -> bytes:
+def _encode(value: Any) -> bytes:
     import orjson
 
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -1,4 +1,4 @@
-"""The options of seqit train, and the recipe fields that they set."""
+"""The options of seqit train that set fields of the recipe."""
 
 import dataclasses
 from collections.abc import Callable
@@ -142,7 +142,6 @@ _OPTIONS: tuple[Callable[[Body], Body], ...] = (
         "--seed",
         "tuning__seed",
         type=int,
-        metavar="N",
         help="Decides the order, the held-out rows and the initial adapters. Default: 0.",
     ),
     _MEMORY(
@@ -307,17 +306,17 @@ def apply_options(recipe: "TrainRecipe", options: dict[str, Any]) -> "TrainRecip
             raise UsageError(
                 "--batch-size and --batch-tokens both set the size of a step; give one"
             )
-        values["tuning"]["batch_tokens"] = None  # of a recipe
-    wanted = values["lora"].pop("wanted", None)
-    if wanted is False and values["lora"]:
+        values["tuning"]["batch_tokens"] = None  # the option overrides the recipe's
+    enabled = values["lora"].pop("wanted", None)
+    if enabled is False and values["lora"]:
         raise UsageError("--no-lora excludes the other options for adapters")
     changes: dict[str, Any] = {
         name: dataclasses.replace(getattr(recipe, name), **given)
         for name, given in values.items()
         if given and name != "lora"
     }
-    if wanted or values["lora"]:
+    if enabled or values["lora"]:
         changes["lora"] = dataclasses.replace(recipe.lora or Lora(), **values["lora"])
-    elif wanted is False:
+    elif enabled is False:
         changes["lora"] = None
     return dataclasses.replace(recipe, **changes)

@@ -44,13 +44,13 @@ OPTIONS = {
 }
 """The options of each method; their defaults are in its engine."""
 
-_WRITTEN = {"source_languages": "--from"}
+_OPTION_NAMES = {"source_languages": "--from"}
 """Options whose parameter has another name."""
 
 Engine = Callable[..., Iterator[Any]]
 
 
-def _shares(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, float]:
+def _parse_shares(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, float]:
     pairs = [item.partition("=") for item in text.split(",")] if text else []
     try:
         shares = {name.strip(): float(number) for name, _, number in pairs}
@@ -61,21 +61,21 @@ def _shares(ctx: click.Context, param: click.Parameter, text: str | None) -> dic
     return shares
 
 
-def _codes(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
+def _parse_names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
     return tuple(each.strip() for each in text.split(",")) if text else ()
 
 
-def _listing() -> str:
-    """Return the step library as a table: the place of a step, its name, one phrasing."""
+def _list_steps() -> str:
+    """Return the step library as a table: a step's operation, its name, one phrasing."""
     from seqit.augment.builtin.decompose import DECOMPOSE_STEPS
     from seqit.augment.builtin.library import PREFIX_STEPS, SUFFIX_STEPS
 
-    kinds = {"prefix": PREFIX_STEPS, "suffix": SUFFIX_STEPS, "decompose": DECOMPOSE_STEPS}
-    width = max(len(kind.name) for each in kinds.values() for kind in each)
+    libraries = {"prefix": PREFIX_STEPS, "suffix": SUFFIX_STEPS, "decompose": DECOMPOSE_STEPS}
+    width = max(len(step.name) for library in libraries.values() for step in library)
     return "\n".join(
-        f"{place:<9}  {kind.name:<{width}}  {kind.phrasings[0]}"
-        for place, each in kinds.items()
-        for kind in each
+        f"{operation:<9}  {step.name:<{width}}  {step.phrasings[0]}"
+        for operation, library in libraries.items()
+        for step in library
     )
 
 
@@ -98,21 +98,22 @@ def _listing() -> str:
 )
 @click.option(
     "--shares",
-    callback=_shares,
+    callback=_parse_shares,
     metavar="NAME=N,…",
     help="How often decompose, prefix, suffix and keep are chosen, as weights.",
 )
 @click.option(
     "--steps",
-    callback=_codes,
+    callback=_parse_names,
     metavar="NAME,…",
     help="The steps that the builtin teacher may add; default all.",
 )
-@list_option(_listing, "Show the builtin teacher's steps, each with one phrasing.")
+@list_option(_list_steps, "Show the builtin teacher's steps, each with one phrasing.")
 @click.option(
     "--extract",
     type=click.Choice(["auto", "always", "never"]),
-    help="First split content off an instruction that contains both; default auto.",
+    help="First move content in the instruction, such as a text to work on, to the input; "
+    "default auto.",
 )
 @click.option(
     "--no-refine", is_flag=True, help="Skip the stage in which the teacher reviews its chains."
@@ -122,7 +123,9 @@ def _listing() -> str:
     type=click.Choice(["classify", "rewrite", "respond"]),
     help="The last stage; default respond.",
 )
-@click.option("--retry-kept", is_flag=True, help="Try kept records again; with another --seed.")
+@click.option(
+    "--retry-kept", is_flag=True, help="Try kept records again; use another --seed with it."
+)
 @click.option(
     "--parser",
     type=click.Choice(["seqit", "paper"]),
@@ -132,12 +135,12 @@ def _listing() -> str:
 @click.option(
     "--chain",
     type=click.Choice(["paraphrase", "paraphrase-repeat", "repeat-paraphrase"]),
-    help="paraphrase: what comes before the answer; default paraphrase.",
+    help="paraphrase: the tasks before the original one; default paraphrase.",
 )
 @click.option(
     "--from",
     "source_languages",
-    callback=_codes,
+    callback=_parse_names,
     metavar="L1,L2",
     help="Languages to translate from.",
 )
@@ -172,7 +175,7 @@ def _listing() -> str:
 @click.option(
     "--captions",
     type=click.Choice(["draw", "first"]),
-    help="Which of several captions; default draw, a random one.",
+    help="Which of several captions to use: a random one (draw, the default) or the first.",
 )
 @click.option(
     "--on-inapplicable",
@@ -223,14 +226,14 @@ def command(job: Job, method: str, seed: int, model: ModelOptions, **options: An
     if given.get("teacher", "builtin") == "builtin":
         given.pop("teacher", None)
         _without_model(job, method, seed, given, model)
-    elif own := given.keys() & {"shares", "steps"}:
-        raise UsageError(f"--{min(own)} is for the builtin teacher: a model chooses by itself")
+    elif builtin_only := given.keys() & {"shares", "steps"}:
+        raise UsageError(f"--{min(builtin_only)} is for the builtin teacher, not for a model")
     else:
         _with_model(job, method, seed, given, model)
 
 
 def _as_option(name: str) -> str:
-    return _WRITTEN.get(name, f"--{name.replace('_', '-')}")
+    return _OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
 
 
 def _without_model(
@@ -244,10 +247,10 @@ def _without_model(
         for name in ("extract", "no_refine", "stop_after", "parser"):
             if name in given:
                 raise UsageError(f"{_as_option(name)} needs a model as --teacher, not builtin")
-        own = {name: given.pop(name) for name in ("shares", "steps") if name in given}
-        given["teacher"] = BuiltinTeacher(**own)
-    run = partial(_engine(method), seed=seed, **_arguments(method, given))
-    job.run(run, remarks=_shares_remarks(method))
+        teacher_options = {name: given.pop(name) for name in ("shares", "steps") if name in given}
+        given["teacher"] = BuiltinTeacher(**teacher_options)
+    run = partial(_load_engine(method), seed=seed, **_engine_arguments(method, given))
+    job.run(run, summary_lines=_share_lines(method))
 
 
 def _with_model(
@@ -261,8 +264,8 @@ def _with_model(
         estimate(job, method, given, teacher, model)
         return
     with model.open(teacher, partial(say, job.context)) as (client, scheduler):
-        arguments = _arguments(method, given)
-        engine = _engine(method)
+        arguments = _engine_arguments(method, given)
+        engine = _load_engine(method)
         if arguments.pop("parser", "seqit") == "paper":
             from seqit.augment.seq_instruct.paper.form import PaperParser
 
@@ -273,29 +276,32 @@ def _with_model(
             from seqit.augment.seq_instruct.llm.teacher import LanguageTeacher
 
             names = ("extract", "refine", "stop_after", "output_format")
-            own = {name: arguments.pop(name) for name in names if name in arguments}
-            arguments |= {"teacher": LanguageTeacher(client, **own), "runner": scheduler}
+            teacher_options = {name: arguments.pop(name) for name in names if name in arguments}
+            arguments |= {
+                "teacher": LanguageTeacher(client, **teacher_options),
+                "runner": scheduler,
+            }
         else:
             arguments["model"] = client
         run = partial(engine, seed=seed, **arguments)
-        job.run(run, scheduler=scheduler, remarks=_shares_remarks(method))
+        job.run(run, scheduler=scheduler, summary_lines=_share_lines(method))
 
 
-def _shares_remarks(method: str) -> Callable[[Any], list[str]] | None:
-    """Return a function that renders the shares of the operations; None if there are none."""
+def _share_lines(method: str) -> Callable[[Any], list[str]] | None:
+    """Return a function that renders the shares of the operations; None for other methods."""
     if method != "seq-instruct":
         return None
 
-    def remarks(stats: Any) -> list[str]:
+    def summary_lines(stats: Any) -> list[str]:
         from seqit.augment.seq_instruct.method import format_shares
 
         return format_shares(stats.results["operations"])
 
-    return remarks
+    return summary_lines
 
 
 def _with_parser_counts(engine: Engine, counts: dict[str, Any]) -> Engine:
-    """Return the engine; it counts answers that the reference implementation reads differently."""
+    """Return an engine that reports `counts`: answers that the reference parser reads otherwise."""
 
     def counting(rows: Iterator[Any], stats: Any, **arguments: Any) -> Iterator[Any]:
         stats.results["parser"] = counts
@@ -304,13 +310,13 @@ def _with_parser_counts(engine: Engine, counts: dict[str, Any]) -> Engine:
     return counting
 
 
-def _engine(method: str) -> Engine:
+def _load_engine(method: str) -> Engine:
     engine: Engine = import_module(f"seqit.augment.{MODULES[method]}").augment
     return engine
 
 
-def _arguments(method: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the engine's arguments: the flag --no-X is the argument X=False."""
+def _engine_arguments(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the engine's arguments; the flag --no-X is the argument X=False."""
     arguments = {name.removeprefix("no_"): value for name, value in given.items()}
     arguments |= {name: False for name in ("refine", "breadth") if name in arguments}
     if method == "evol-instruct" and "iterations" in arguments:

@@ -1,4 +1,4 @@
-"""seqit bench: run public benchmarks with lm-evaluation-harness, as score rows."""
+"""seqit bench: run public benchmarks with lm-evaluation-harness, and write score rows."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from seqit.evaluate.lm_eval.model import HarnessConfig
     from seqit.records.run_stats import Row, RunStats
 
-SHOWN_WARNINGS = 5
+MAX_WARNINGS = 5
 PASS_AT = (1, 10)
 
 
@@ -45,11 +45,10 @@ def _list_benchmarks() -> str:
     help="Benchmarks with the paper's numbers of examples (see --list), or any task of lm-eval.",
 )  # fmt: skip
 @list_option(_list_benchmarks, "Show the benchmarks with their numbers of examples.")
-@click.option("--label", metavar="TEXT", help="The model's name in tables; default KIND:PATH.")
+@click.option("--label", metavar="NAME", help="The model's name in tables; default KIND:PATH.")
 @click.option(
     "--num-fewshot", type=click.IntRange(0, 100), metavar="N",
-    help="Examples before each item, for all tasks; a task that is 0-shot by its own settings "
-    "stays so.",
+    help="Examples before each item, for all tasks except those that lm-eval defines as 0-shot.",
 )  # fmt: skip
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="Evaluate the first N items of each task."
@@ -145,10 +144,10 @@ def command(
     with _stdout_to_stderr():
         harness.load_tasks(names)
 
-    def rows(names: Sequence[str], stats: "RunStats", before_read: Any) -> Iterator["Row"]:
+    def read(names: Sequence[str], stats: "RunStats", before_read: Any) -> Iterator["Row"]:
         return read_samples(_results(harness, num_fewshot), stats)
 
-    job.run(transform, rows, schema="score", remarks=lambda stats: _warnings(harness))
+    job.run(transform, read, schema="score", summary_lines=lambda stats: _warnings(harness))
 
 
 def _config(name: str, settings: dict[str, Any]) -> "HarnessConfig":
@@ -166,19 +165,19 @@ def _config(name: str, settings: dict[str, Any]) -> "HarnessConfig":
 
 
 def _results(harness: "Harness", num_fewshot: int | None) -> Iterator["Sample | BrokenBenchmark"]:
-    """Yield the harness's results; what it prints goes to standard error."""
+    """Yield the harness's results; its prints go to standard error."""
     results = harness.run(num_fewshot)
     while True:
         with _stdout_to_stderr():
-            each = next(results, None)
-        if each is None:
+            result = next(results, None)
+        if result is None:
             return
-        yield each
+        yield result
 
 
 @contextlib.contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    """Redirect what libraries print to standard error; standard output is for rows."""
+    """Redirect prints of libraries to standard error; standard output is for rows."""
     sys.stdout.flush()
     stdout = os.dup(1)
     os.dup2(2, 1)
@@ -190,20 +189,20 @@ def _stdout_to_stderr() -> Iterator[None]:
         os.close(stdout)
 
 
-def _set_progress_bars(shown: bool) -> None:
-    """Switch libraries' progress bars off unless they are shown; before they are imported."""
-    if not shown:
+def _set_progress_bars(enabled: bool) -> None:
+    """Disable the progress bars of libraries unless `enabled`; call before they are imported."""
+    if not enabled:
         for library in ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"):
             os.environ.setdefault(library, "1")
 
 
 def _warnings(harness: "Harness") -> list[str]:
     """Return the harness's warnings, the most frequent first."""
-    most = harness.warnings.most_common(SHOWN_WARNINGS)
+    shown = harness.warnings.most_common(MAX_WARNINGS)
     lines = [
         f"lm-eval warned: {message}" + (f" ({count:,} times)" if count > 1 else "")
-        for message, count in most
+        for message, count in shown
     ]
-    if (more := len(harness.warnings) - len(most)) > 0:
+    if (more := len(harness.warnings) - len(shown)) > 0:
         lines.append(f"… and {more} other warnings")
     return lines

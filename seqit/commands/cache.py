@@ -1,4 +1,4 @@
-"""seqit cache: inspect the cache of completions, or clear it."""
+"""seqit cache: inspect or clear the cache of completions."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ OPTIONS = {"show": (), "why": ("record_id",), "clear": ("model", "older_than", "
 MAX_WIDTH = 60  # characters of a value that is shown
 
 
-@click.command("cache", cls=Command, short_help="Inspect the cache of completions, or clear it.")
+@click.command("cache", cls=Command, short_help="Inspect or clear the cache of completions.")
 @click.argument("action", type=click.Choice(["show", "why", "clear"]), default="show")
 @click.argument("record_id", required=False, metavar="[ID]")
 @click.option(
@@ -43,8 +43,8 @@ def command(action: str, file: str | None, as_json: bool, **options: Any) -> Non
 
     \b
     show    size, completions and tokens by model and stage, hit rate (default)
-    why ID  the requests about a record, and which part of the key differs
-            from the earlier request; the beginning of its id is enough
+    why ID  the requests for a record, and the parts of the key that differ
+            from the earlier request; a prefix of the id is enough
     clear   remove completions, and free the space
 
     \b
@@ -57,8 +57,8 @@ def command(action: str, file: str | None, as_json: bool, **options: Any) -> Non
     for name in given:
         if name not in OPTIONS[action]:
             owner = next(each for each, names in OPTIONS.items() if name in names)
-            what = "an ID" if name == "record_id" else f"--{name.replace('_', '-')}"
-            raise UsageError(f"{what} is for seqit cache {owner}, not for {action}")
+            option = "an ID" if name == "record_id" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is for seqit cache {owner}, not for {action}")
     path = Path(file) if file else default_cache_path()
     if action == "show":
         _show(path, as_json)
@@ -67,7 +67,7 @@ def command(action: str, file: str | None, as_json: bool, **options: Any) -> Non
     elif "record_id" in given:
         _why(path, as_json, given["record_id"])
     else:
-        raise UsageError("name the record: seqit cache why ID; the beginning of its id is enough")
+        raise UsageError("name the record: seqit cache why ID; a prefix of its id is enough")
 
 
 def _show(path: Path, as_json: bool) -> None:
@@ -75,29 +75,31 @@ def _show(path: Path, as_json: bool) -> None:
 
     report = overview(path)
     if as_json:
-        _json(report or {"path": str(path), "completions": 0})
+        _print_json(report or {"path": str(path), "completions": 0})
         return
     if report is None:
         click.echo(f"There is no cache yet: {path} is created with the first completion.")
         return
-    click.echo(f"{path}: {_bytes(report['bytes'])}, {_count(report['completions'])}")
+    size = _format_bytes(report["bytes"])
+    click.echo(f"{path}: {size}, {_format_count(report['completions'])}")
     if report["groups"]:
-        click.echo(f"from {_time(report['first'])} to {_time(report['last'])}\n")
+        click.echo(f"from {_format_time(report['first'])} to {_format_time(report['last'])}\n")
         names = ("completions", "prompt_tokens", "completion_tokens")
         rows = [[g["name"], g["stage"], *(f"{g[n]:,}" for n in names)] for g in report["groups"]]
         total = ["all", "", *(f"{report[name]:,}" for name in names)]
-        head = ["model", "stage", "completions", "prompt tokens", "completion tokens"]
-        _table([head, *rows, total])
+        header = ["model", "stage", "completions", "prompt tokens", "completion tokens"]
+        _print_table([header, *rows, total])
     if report["runs"]:
         click.echo("")
-        head = ["last runs", "model", "asked", "in the cache", "hit rate"]
-        _table([head, *map(_run, report["runs"])])
+        header = ["last runs", "model", "asked", "in the cache", "hit rate"]
+        _print_table([header, *map(_run_cells, report["runs"])])
 
 
-def _run(run: dict[str, Any]) -> list[str]:
-    asked = run["hits"] + run["misses"]
-    rate = f"{run['hits'] / asked:.1%}" if asked else ""
-    return [_time(run["started"]), run["name"], f"{asked:,}", f"{run['hits']:,}", rate]
+def _run_cells(run: dict[str, Any]) -> list[str]:
+    requests = run["hits"] + run["misses"]
+    rate = f"{run['hits'] / requests:.1%}" if requests else ""
+    time = _format_time(run["started"])
+    return [time, run["name"], f"{requests:,}", f"{run['hits']:,}", rate]
 
 
 def _why(path: Path, as_json: bool, prefix: str) -> None:
@@ -105,7 +107,7 @@ def _why(path: Path, as_json: bool, prefix: str) -> None:
 
     report = history(path, prefix)
     if as_json:
-        _json(report or {"record_id": prefix, "stages": []})
+        _print_json(report or {"record_id": prefix, "stages": []})
         return
     if report is None:
         click.echo(f"The cache {path} is empty: no request was sent.")
@@ -116,23 +118,23 @@ def _why(path: Path, as_json: bool, prefix: str) -> None:
         for number, request in enumerate(stage["requests"], start=1):
             tokens = f"{request['prompt_tokens']:,} + {request['completion_tokens']:,} tokens"
             model = request["model"] or request["name"]
-            end = request["finish_reason"]
-            click.echo(f"{number:>3}  {_time(request['asked'])}  {model}  {tokens}  {end}")
+            time, finish = _format_time(request["asked"]), request["finish_reason"]
+            click.echo(f"{number:>3}  {time}  {model}  {tokens}  {finish}")
             if "like" in request:
                 click.echo(f"     differs from number {request['like']} in")
                 for part, (old, new) in request["differs"].items():
-                    click.echo(f"       {_difference(part, old, new)}")
+                    click.echo(f"       {_format_difference(part, old, new)}")
 
 
-def _difference(part: str, old: Any, new: Any) -> str:
+def _format_difference(part: str, old: Any, new: Any) -> str:
     if part == "messages":
         return "messages: the text differs"
     if part == "attempt":
         return f"attempt: {old + 1} → {new + 1}"
-    return f"{part}: {_value(old)} → {_value(new)}"
+    return f"{part}: {_format_value(old)} → {_format_value(new)}"
 
 
-def _value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = "not given" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= MAX_WIDTH else f"{text[:MAX_WIDTH]}…"
 
@@ -146,25 +148,26 @@ def _clear(
 ) -> None:
     from seqit.llm.cache.report import clear, count, size
 
-    found = count(path, model, older_than)
-    if found and not yes and sys.stdin.isatty():
-        click.confirm(f"Remove {_count(found)} from {path}?", abort=True, err=True)
+    matching = count(path, model, older_than)
+    if matching and not yes and sys.stdin.isatty():
+        click.confirm(f"Remove {_format_count(matching)} from {path}?", abort=True, err=True)
     before = size(path)
-    removed = clear(path, model, older_than) if found else 0
+    removed = clear(path, model, older_than) if matching else 0
     after = size(path)
     if as_json:
-        _json({"path": str(path), "removed": removed, "bytes_before": before, "bytes": after})
+        _print_json({"path": str(path), "removed": removed, "bytes_before": before, "bytes": after})
     elif not removed:
         click.echo(f"There is nothing to remove in {path}.")
     else:
-        click.echo(f"Removed {_count(removed)} from {path}: {_bytes(before)} → {_bytes(after)}.")
+        sizes = f"{_format_bytes(before)} → {_format_bytes(after)}"
+        click.echo(f"Removed {_format_count(removed)} from {path}: {sizes}.")
 
 
-def _json(report: dict[str, Any]) -> None:
+def _print_json(report: dict[str, Any]) -> None:
     click.echo(json.dumps(report, ensure_ascii=False))
 
 
-def _table(rows: Iterable[Sequence[str]]) -> None:
+def _print_table(rows: Iterable[Sequence[str]]) -> None:
     """Print rows in columns: the first two left-aligned, numbers right-aligned."""
     lines = list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -176,15 +179,15 @@ def _table(rows: Iterable[Sequence[str]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
-def _time(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _count(number: int) -> str:
+def _format_count(number: int) -> str:
     return f"{number:,} completion{'' if number == 1 else 's'}"
 
 
-def _bytes(number: float) -> str:
+def _format_bytes(number: float) -> str:
     for unit in ("bytes", "kB", "MB"):
         if number < 1000:
             return f"{number:.3g} {unit}" if unit != "bytes" else f"{number:.0f} bytes"

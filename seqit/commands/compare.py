@@ -1,4 +1,4 @@
-"""seqit compare: models side by side, with differences and intervals."""
+"""seqit compare: tables of several models' scores, with differences and intervals."""
 
 import contextlib
 import sys
@@ -14,18 +14,18 @@ from seqit.errors import RowError, SeqitError, UsageError
 
 if TYPE_CHECKING:
     from seqit.scores.alpacaeval import LeaderboardEntry
-    from seqit.scores.compare import CompareOptions, Comparison
+    from seqit.scores.compare import Comparison
     from seqit.scores.db.database import Database
     from seqit.scores.grouped_scores import ComparisonTask
     from seqit.scores.judge_agreement import JudgeAgreement
     from seqit.scores.stats.length_adjusted import LengthAdjustment
 
-ENDINGS = {".md": "markdown", ".tex": "latex", ".jsonl": "jsonl"}
-FIGURES = (".svg", ".png", ".pdf")
-FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
+SUFFIX_FORMATS = {".md": "markdown", ".tex": "latex", ".jsonl": "jsonl"}
+FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
+SOURCE_SUFFIXES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
 
 
-def _names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
+def _parse_names(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
     return tuple(each.strip() for each in text.split(",")) if text else ()
 
 
@@ -35,10 +35,10 @@ def _names(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
     "--label",
     "models",
     multiple=True,
-    metavar="MODEL",
+    metavar="NAME",
     help="A model whose name in the scores is also the name of a file; repeatable.",
 )
-@click.option("--metrics", callback=_names, metavar="NAME,…", help="Only these metrics.")
+@click.option("--metrics", callback=_parse_names, metavar="NAME,…", help="Only these metrics.")
 @click.option(
     "--by",
     metavar="FIELD[,FIELD]",
@@ -85,12 +85,12 @@ def _names(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
     help="The output format; default: by the ending of -o (.md, .tex, .jsonl), otherwise markdown.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
-def command(names: tuple[str, ...], models: tuple[str, ...], **asked: Any) -> None:
+def command(names: tuple[str, ...], models: tuple[str, ...], **options: Any) -> None:
     """Compare MODELs, by default all, with the first one on the items that they share.
 
-    SOURCEs contain scores, or AlpacaEval's annotations. A name of a file is a SOURCE. Scores of
-    one model with several values of `training` are its training runs; intervals then cover runs
-    as well as items.
+    SOURCEs contain scores, or AlpacaEval's annotations. The name of an existing file is a SOURCE.
+    If a model's scores have several values of `training`, these are training runs, and intervals
+    cover runs as well as items.
 
     \b
         seqit compare it it-regenerated sit scores.jsonl -o table.tex
@@ -98,30 +98,33 @@ def command(names: tuple[str, ...], models: tuple[str, ...], **asked: Any) -> No
     """
     from seqit.stores.targets import atomic_file, check_target
 
-    form = asked["form"] or _format_of(asked["output"])
+    output, figure_file = options["output"], options["figure"]
+    form = options["form"] or _format_for(output)
     sources = [name for name in names if _is_source(name)]
     models = (*models, *(name for name in names if not _is_source(name)))
-    if not sources and (sys.stdin.isatty() or any(name.endswith(FILES) for name in names)):
-        raise UsageError(f"name a file of scores{_lost(names)}: seqit compare it sit scores.jsonl")
-    if asked["output"] not in (None, "-"):
-        check_target(asked["output"])
-    asked["by"] = _fields(asked)
-    pieces, figure = _pieces(models, sources or ["-"], form, asked)
-    if asked["figure"]:
-        with atomic_file(asked["figure"]) as file:
+    missing = [name for name in names if name.endswith(SOURCE_SUFFIXES)]
+    if not sources and (sys.stdin.isatty() or missing):
+        hint = f" ({missing[0]} does not exist)" if missing else ""
+        raise UsageError(f"name a file of scores{hint}: seqit compare it sit scores.jsonl")
+    if output not in (None, "-"):
+        check_target(output)
+    options["by"] = _parse_by(options)
+    lines, figure = _render(models, sources or ["-"], form, options)
+    if figure_file:
+        with atomic_file(figure_file) as file:
             file.write(figure)
-    if asked["output"] in (None, "-"):
+    if output in (None, "-"):
         with claim_stdout() as stdout:
-            stdout.writelines(pieces)
+            stdout.writelines(lines)
         return
-    with atomic_file(asked["output"]) as file:
-        file.writelines(pieces)
+    with atomic_file(output) as file:
+        file.writelines(lines)
 
 
-def _pieces(
-    models: Sequence[str], sources: Sequence[str], form: str, asked: dict[str, Any]
+def _render(
+    models: Sequence[str], sources: Sequence[str], form: str, options: dict[str, Any]
 ) -> tuple[list[bytes], bytes]:
-    """Return the tables in pieces, and the figure, empty where none is asked for."""
+    """Return the lines of the tables, and the figure; it is empty without --figure."""
     import orjson
 
     from seqit.scores.compare import CompareOptions, compare, power_analyses
@@ -129,131 +132,135 @@ def _pieces(
     from seqit.scores.report import paper_tables, tables
     from seqit.scores.report.figure import draw_figure
 
-    how = asked["level"], asked["interval"], asked["test"], asked["seed"]
-    options = CompareOptions(*how, by=asked["by"], metrics=asked["metrics"])
+    statistics = options["level"], options["interval"], options["test"], options["seed"]
+    compare_options = CompareOptions(*statistics, by=options["by"], metrics=options["metrics"])
+    level = compare_options.level
     with (
-        _scores_of(sources, models, asked["reference"]) as (files, leaderboard_entries),
+        _score_files(sources, models, options["reference"]) as (files, leaderboard_entries),
         Database(files) as database,
     ):
-        found = compare(database, models, options)
-        able = list(power_analyses(found, level=options.level)) if asked["power"] else []
-        adjusted = _adjusted(database, found, options) if asked["equal_length"] else []
-        agreed = _agreements(database, found) if asked["agreement"] else []
-    figure = (
-        draw_figure(found, Path(asked["figure"]).suffix[1:], options) if asked["figure"] else b""
-    )
+        comparison = compare(database, models, compare_options)
+        power = list(power_analyses(comparison, level=level)) if options["power"] else []
+        adjusted = _adjust_lengths(database, comparison, level) if options["equal_length"] else []
+        agreements = _agreements(database, comparison) if options["agreement"] else []
+    figure = b""
+    if options["figure"]:
+        figure = draw_figure(comparison, Path(options["figure"]).suffix[1:], compare_options)
     if form == "jsonl":
-        rows = tables.comparison_rows(found, able, adjusted, agreed, leaderboard_entries)
+        rows = tables.comparison_rows(comparison, power, adjusted, agreements, leaderboard_entries)
         return [orjson.dumps(row) + b"\n" for row in rows], figure
-    shown = [tables.comparison_table(found, options)]
-    shown += [tables.power_table(able)] if asked["power"] else []
-    shown += [tables.length_table(adjusted, options.level)] if adjusted else []
-    shown += [tables.agreement_table(agreed)] if agreed else []
-    shown += [tables.leaderboard_table(leaderboard_entries)] if leaderboard_entries else []
+    parts = [tables.comparison_table(comparison, compare_options)]
+    parts += [tables.power_table(power)] if options["power"] else []
+    parts += [tables.length_table(adjusted, level)] if adjusted else []
+    parts += [tables.agreement_table(agreements)] if agreements else []
+    parts += [tables.leaderboard_table(leaderboard_entries)] if leaderboard_entries else []
     write = paper_tables.latex if form == "latex" else paper_tables.markdown
-    return [f"{line}\n".encode() for line in write(shown)], figure
+    return [f"{line}\n".encode() for line in write(parts)], figure
 
 
-def _fields(asked: dict[str, Any]) -> tuple[str, ...]:
-    """Return the fields of --by. Raises UsageError for what does not go with them or --figure."""
+def _parse_by(options: dict[str, Any]) -> tuple[str, ...]:
+    """Return the fields of --by; raises UsageError for options that exclude them, or --figure."""
     from seqit.scores.report.figure import check_figure
     from seqit.stores.targets import check_target
 
-    given = (asked["by"] or "").split(",")
-    fields = tuple(dict.fromkeys(name.strip() for name in given if name.strip()))
+    names = (options["by"] or "").split(",")
+    fields = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     for option in ("equal_length", "agreement"):
-        if fields and asked[option]:
+        if fields and options[option]:
             name = option.replace("_", "-")
-            raise UsageError(f"--{name} is of whole benchmarks: leave out --by, or --{name}")
-    if name := asked["figure"]:
-        if Path(name).suffix not in FIGURES:
-            raise UsageError(f"{name}: end the figure's name in {', '.join(FIGURES)}")
-        if name == asked["output"]:
-            raise UsageError(f"{name}: the figure and the table need a file each")
+            raise UsageError(f"--{name} is for whole benchmarks: leave out --by, or --{name}")
+    if file := options["figure"]:
+        if Path(file).suffix not in FIGURE_SUFFIXES:
+            raise UsageError(f"{file}: end the figure's name in {', '.join(FIGURE_SUFFIXES)}")
+        if file == options["output"]:
+            raise UsageError(f"{file}: the figure and the table need different files")
         check_figure(fields)
-        check_target(name)
+        check_target(file)
     return fields
 
 
-def _adjusted(
-    database: "Database", found: "Comparison", options: "CompareOptions"
+def _adjust_lengths(
+    database: "Database", comparison: "Comparison", level: float
 ) -> list[tuple["ComparisonTask", "LengthAdjustment | str"]]:
+    """Return the tasks with lengths, each with its adjustment or the message why there is none."""
     from seqit.scores.equal_length import adjust_task
 
-    done: list[tuple[ComparisonTask, LengthAdjustment | str]] = []
-    for task in found.tasks:
-        where = task.benchmark, task.metric
+    found: list[tuple[ComparisonTask, LengthAdjustment | str]] = []
+    for task in comparison.tasks:
+        names = task.benchmark, task.metric
         try:
-            if adjustment := adjust_task(database, *where, found.models, options.level):
-                done.append((task, adjustment))
+            if adjustment := adjust_task(database, *names, comparison.models, level):
+                found.append((task, adjustment))
         except SeqitError as error:
-            done.append((task, str(error)))
-    if not done:
+            found.append((task, str(error)))
+    if not found:
         raise SeqitError("--equal-length: no score in the files given has the length of its answer")
-    return done
+    return found
 
 
 def _agreements(
-    database: "Database", found: "Comparison"
+    database: "Database", comparison: "Comparison"
 ) -> list[tuple["ComparisonTask", "JudgeAgreement"]]:
     from seqit.scores.judge_agreement import judge_agreement
 
-    pairs = ((task, judge_agreement(database, task.benchmark, task.metric)) for task in found.tasks)
-    done = [(task, agreement) for task, agreement in pairs if agreement]
-    if not done:
+    pairs = (
+        (task, judge_agreement(database, task.benchmark, task.metric)) for task in comparison.tasks
+    )
+    found = [(task, agreement) for task, agreement in pairs if agreement]
+    if not found:
         raise SeqitError("--agreement: no answer in the files given has scores of two judges")
-    return done
+    return found
 
 
 @contextlib.contextmanager
-def _scores_of(
-    sources: Sequence[str], models: Sequence[str], reference: str | None
+def _score_files(
+    sources: Sequence[str], models: Sequence[str], reference_file: str | None
 ) -> Iterator[tuple[list[str], list["LeaderboardEntry"]]]:
-    """Give files of scores, written here for annotations, and the annotations' standings."""
+    """Yield files of scores, and leaderboard entries; annotations are converted to scores."""
     import orjson
 
     from seqit.scores.alpacaeval import annotation_scores, leaderboard_entries
     from seqit.scores.stats.length_controlled import read_reference
 
-    known = read_reference(reference) if reference else None
+    reference = read_reference(reference_file) if reference_file else None
     files: list[str] = []
-    found: list[LeaderboardEntry] = []
+    entries: list[LeaderboardEntry] = []
     with tempfile.TemporaryDirectory(prefix="seqit-compare-") as folder:
         for number, name in enumerate(sources):
-            rows = _annotations(name)
+            rows = _read_annotations(name)
             if rows is None:
                 files.append(name)
                 continue
             files.append(str(Path(folder) / f"{number}.jsonl"))
             try:
                 lines = [orjson.dumps(row) + b"\n" for row in annotation_scores(rows)]
-                found += leaderboard_entries(rows, known)
+                entries += leaderboard_entries(rows, reference)
             except RowError as error:
-                where = f"{error.field}: " if error.field else ""
-                raise SeqitError(f"{name}: {where}{error}") from None
+                field = f"{error.field}: " if error.field else ""
+                raise SeqitError(f"{name}: {field}{error}") from None
             Path(files[-1]).write_bytes(b"".join(lines))
-        if known and not found:
-            raise UsageError("--reference is for AlpacaEval's annotations; no SOURCE holds any")
-        yield files, [each for each in found if not models or each.model in models]
+        if reference and not entries:
+            raise UsageError("--reference is for AlpacaEval's annotations; no SOURCE contains any")
+        yield files, [each for each in entries if not models or each.model in models]
 
 
-def _annotations(name: str) -> list[Any] | None:
+def _read_annotations(name: str) -> list[Any] | None:
     """Return the rows of a file of AlpacaEval's annotations; None for any other file."""
     from seqit.records.readers.rows import read_rows
     from seqit.records.run_stats import RunStats
     from seqit.scores.alpacaeval import is_annotation
 
     if name == "-" or not Path(name).is_file():
-        return None  # what is a stream can be read only once
-    faults: list[str] = []
-    stats = RunStats("compare", lambda fault: faults.append(f"{fault['line']}: {fault['message']}"))
+        return None  # a stream can be read only once
+    errors: list[str] = []
+    stats = RunStats("compare", lambda row: errors.append(f"{row['line']}: {row['message']}"))
     rows: list[Any] = []
     for row in read_rows([name], stats):
         if not rows and not is_annotation(row.value):
             return None
         rows.append(row.value)
-    if rows and faults:
-        raise SeqitError(f"{name}:{faults[0]}")
+    if rows and errors:
+        raise SeqitError(f"{name}:{errors[0]}")
     return rows or None
 
 
@@ -261,18 +268,11 @@ def _is_source(name: str) -> bool:
     return name == "-" or (Path(name).exists() and not Path(name).is_dir())
 
 
-def _lost(names: Sequence[str]) -> str:
-    lost = [name for name in names if name.endswith(FILES)]
-    return f" ({lost[0]} is not there)" if lost else ""
-
-
-def _format_of(output: str | None) -> str:
-    """Return the format that a file's ending stands for; Markdown without one."""
-    ending = Path(output).suffix if output else ""
-    if output in (None, "-") or not ending:
+def _format_for(output: str | None) -> str:
+    """Return the format for a file name's suffix; "markdown" without one."""
+    suffix = Path(output).suffix if output else ""
+    if output in (None, "-") or not suffix:
         return "markdown"
-    if ending not in ENDINGS:
-        raise UsageError(
-            f"{output}: say with --format what to write, or end it in .md, .tex, .jsonl"
-        )
-    return ENDINGS[ending]
+    if suffix not in SUFFIX_FORMATS:
+        raise UsageError(f"{output}: give --format, or a name that ends in .md, .tex or .jsonl")
+    return SUFFIX_FORMATS[suffix]

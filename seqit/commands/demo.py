@@ -1,4 +1,4 @@
-"""seqit demo: run the whole data path on the examples, with the commands a user would type."""
+"""seqit demo: run the whole data pipeline on the examples, with the commands a user would type."""
 
 import shlex
 import subprocess
@@ -46,9 +46,9 @@ STEPS = (
     help="The folder for the results; created if it does not exist.",
 )
 def command(folder: str) -> None:
-    """Run the whole data path on the examples, and show the results.
+    """Run the whole data pipeline on the examples, and show the results.
 
-    Every command is printed as you would type it, inside the output folder.
+    Every command is printed as you would type it inside the output folder.
     """
     out = Path(folder)
     try:
@@ -67,7 +67,7 @@ def command(folder: str) -> None:
 
 
 def _run(step: str, folder: Path, progress: str = "") -> None:
-    """Run one command as a process, as a shell would; raises SeqitError if it fails.
+    """Run one command in a subprocess; raises SeqitError if it fails.
 
     On a terminal, `progress` is shown below the command until the command prints something.
     """

@@ -1,4 +1,4 @@
-"""seqit export: records become rows that trainers read unchanged."""
+"""seqit export: convert records to the formats of training libraries."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ FORMATS = ("alpaca", "messages", "prompt-completion", "sharegpt")
 COLUMNS = ("id", "steps", "lineage", "source")
 
 
-def _columns(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
+def _parse_columns(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
     names = tuple(each.strip() for each in text.split(",")) if text else ()
     if not set(names) <= {*COLUMNS}:
         raise click.BadParameter(f"name some of {', '.join(COLUMNS)}")
@@ -29,7 +29,7 @@ def _columns(ctx: click.Context, param: click.Parameter, text: str | None) -> tu
 )
 @click.option(
     "--columns",
-    callback=_columns,
+    callback=_parse_columns,
     metavar="NAME,…",
     help=f"Fields of the record to keep as columns: {', '.join(COLUMNS)}.",
 )

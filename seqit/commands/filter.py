@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from seqit.records.run_stats import Row, RunStats
 
 SAMPLING = partial(click.option, cls=SectionOption, section="Sampling from the rows that pass")
-SCORING = partial(click.option, cls=SectionOption, section="Scores")
+SCORES = partial(click.option, cls=SectionOption, section="Scores")
 
 
-def _listing() -> str:
+def _list_rules() -> str:
     from seqit.filter import describe
 
     lines = []
@@ -48,14 +48,16 @@ def _listing() -> str:
 )
 @click.option("--without", metavar="NAME", multiple=True, help="Remove a rule of the default set.")
 @click.option("--no-defaults", is_flag=True, help="Only the rules given with --rule.")
-@list_option(_listing, "Explain the rules and their parameters.")
+@list_option(_list_rules, "Explain the rules and their parameters.")
 @click.option(
     "--recipe",
     "recipe_file",
     metavar="FILE",
     help="Read rules and options from YAML; implies --rule-stats and --no-defaults.",
 )
-@click.option("--rule-stats", is_flag=True, help="Print how many rows each rule saw and removed.")
+@click.option(
+    "--rule-stats", is_flag=True, help="Print how many rows each rule checked and removed."
+)
 @click.option(
     "--verbs",
     is_flag=True,
@@ -66,13 +68,13 @@ def _listing() -> str:
     metavar="ID",
     help="Write no rows: print the result of every rule for the row with this id or id prefix.",
 )
-@SCORING(
+@SCORES(
     "--keep",
     metavar="EXPRESSION",
     help="Keep rows whose scores satisfy this SQL expression: "
-    '"quality >= 4 AND following = 1". Rows without scores are rejected as such.',
+    '"quality >= 4 AND following = 1". Rows without scores are rejected with their own reason.',
 )
-@SCORING(
+@SCORES(
     "--scores",
     metavar="FILE",
     multiple=True,
@@ -87,7 +89,7 @@ def _listing() -> str:
 @SAMPLING(
     "--tokenizer",
     metavar="FILE",
-    help="Measure this length in tokens of this tokenizer.json, not in words.",
+    help="Measure the length in tokens of this tokenizer.json, not in words.",
 )
 @SAMPLING(
     "--diverse",
@@ -104,7 +106,7 @@ def _listing() -> str:
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="Memory of all rules that remember rows together, such as 400MB; the rest goes to a "
+    help="Total memory of the rules that remember rows, such as 400MB; the rest goes to a "
     "temporary file. Default: 400MB each.",
 )
 @workers_option
@@ -122,46 +124,46 @@ def command(
     workers: int | None,
     **settings: Any,
 ) -> None:
-    """Write the rows that pass every rule, byte for byte as they came, unless a rule masks.
+    """Write the rows that pass every rule, byte for byte unchanged unless a rule masks text.
 
     A rejected row is counted under its rule; --rejects keeps it with the evidence.
     """
-    recipe = _recipe(rules, without, no_defaults, recipe_file, settings)
+    recipe = _load_recipe(rules, without, no_defaults, recipe_file, settings)
     with contextlib.ExitStack() as stack:
-        chosen: list[Rule] = list(recipe.rules)
+        active: list[Rule] = list(recipe.rules)
         if recipe.keep:
-            chosen.append(_scores(recipe, stack))
-        if not chosen and not (recipe.match_length or recipe.diverse):
+            active.append(_score_rule(recipe, stack))
+        if not active and not (recipe.match_length or recipe.diverse):
             raise UsageError("no rule is left: add one with --rule, or drop --no-defaults")
         if explain:
-            _explain(job, chosen, explain)
+            _explain(job, active, explain)
             return
         samplings = sampling_for(recipe)
         if verbs:
             from seqit.filter.verbs import count_verbs
 
             samplings.append(count_verbs)
-        remarks = _remarks(rule_stats or bool(recipe_file))
+        summary_lines = _summary_lines(rule_stats or bool(recipe_file))
         resolved = recipe if recipe_file else None
         pool = stack.enter_context(job.workers(workers))
         if job.slot.link:
             from seqit.filter import apply
 
-            def passing(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
-                return _sampled(apply(rows, chosen, stats), stats, samplings, resolved)
+            def filter_and_sample(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
+                return _sample(apply(rows, active, stats), stats, samplings, resolved)
 
-            job.run(passing, remarks=remarks)
+            job.run(filter_and_sample, summary_lines=summary_lines)
         else:
             from seqit.filter.parallel import read_passing
 
-            def sampled(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
-                return _sampled(rows, stats, samplings, resolved)
+            def sample(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
+                return _sample(rows, stats, samplings, resolved)
 
-            read = partial(read_passing, rules=chosen, workers=pool)
-            job.run(sampled, read, remarks=remarks)
+            read = partial(read_passing, rules=active, workers=pool)
+            job.run(sample, read, summary_lines=summary_lines)
 
 
-def _recipe(
+def _load_recipe(
     rules: tuple[str, ...],
     without: tuple[str, ...],
     no_defaults: bool,
@@ -181,16 +183,16 @@ def _recipe(
         recipe = read_recipe(Path(file).read_bytes(), file)
     else:
         recipe = FilterRecipe(() if no_defaults else tuple(default_rules()))
-    chosen = override(recipe.rules, [parse_rule(text) for text in rules], without)
+    overridden = override(recipe.rules, [parse_rule(text) for text in rules], without)
     given = {name: value for name, value in settings.items() if value not in (None, ())}
-    recipe = dataclasses.replace(recipe, rules=tuple(chosen), **given)
+    recipe = dataclasses.replace(recipe, rules=tuple(overridden), **given)
     if recipe.memory:
         shared = split_memory(recipe.rules, recipe.memory)
         recipe = dataclasses.replace(recipe, rules=tuple(shared))
     if recipe.keep and not recipe.scores:
         raise UsageError("--keep needs scores: name their files with --scores")
     if recipe.scores and not recipe.keep:
-        raise UsageError("--scores is for --keep, which says which scores to keep")
+        raise UsageError("--scores is for --keep, the condition on the scores; give both")
     if recipe.embeddings and not recipe.diverse:
         raise UsageError("--embeddings is for --diverse; give both")
     if recipe.tokenizer and not recipe.match_length:
@@ -198,7 +200,7 @@ def _recipe(
     return recipe
 
 
-def _scores(recipe: "FilterRecipe", stack: contextlib.ExitStack) -> "Rule":
+def _score_rule(recipe: "FilterRecipe", stack: contextlib.ExitStack) -> "Rule":
     from seqit.filter.rules.scored import ScoreRule
     from seqit.scores.db.score_filter import ScoreFilter
     from seqit.stores.sources import check_sources
@@ -209,7 +211,7 @@ def _scores(recipe: "FilterRecipe", stack: contextlib.ExitStack) -> "Rule":
 
 
 def _explain(job: Job, rules: "list[Rule]", wanted: str) -> None:
-    """Print what every rule says of one row; unreadable rows are skipped and counted."""
+    """Print the result of every rule for one row; unreadable rows are skipped and counted."""
     from seqit.filter.explain import explain_rows, format_explanation
     from seqit.records.run_stats import RunStats
 
@@ -221,7 +223,7 @@ def _explain(job: Job, rules: "list[Rule]", wanted: str) -> None:
         say(job.context, f"{stats.failed:,} rows could not be read and were skipped")
 
 
-def _sampled(
+def _sample(
     rows: Iterator["Row"],
     stats: "RunStats",
     samplings: list[Sampling],
@@ -236,10 +238,10 @@ def _sampled(
     return rows
 
 
-def _remarks(rule_stats: bool) -> "Callable[[RunStats], list[str]]":
+def _summary_lines(rule_stats: bool) -> "Callable[[RunStats], list[str]]":
     """Return a function that renders the closing lines about rules and samples."""
 
-    def remarks(stats: "RunStats") -> list[str]:
+    def summary_lines(stats: "RunStats") -> list[str]:
         from seqit.filter import verbs
         from seqit.filter.recipe import rule_table
         from seqit.filter.sampling import diverse, match_length
@@ -254,4 +256,4 @@ def _remarks(rule_stats: bool) -> "Callable[[RunStats], list[str]]":
             lines += verbs.verb_table(results["verbs"])
         return lines
 
-    return remarks
+    return summary_lines

@@ -1,4 +1,4 @@
-"""seqit import: rows of other formats become records."""
+"""seqit import: convert rows of other formats to records."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ def _list_formats() -> str:
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="The format of the sources; auto guesses from the first row and says so.",
+    help="The format of the sources; auto guesses it from the first row and prints it.",
 )
 @list_option(_list_formats, "Show the formats and their columns.")
 @click.option(
@@ -41,7 +41,7 @@ def _list_formats() -> str:
     "--languages",
     metavar="L1,L2",
     default="",
-    help="The sources are the same rows in these languages: join them; the first is the main one.",
+    help="Join sources that have the same rows in these languages; the first is the main one.",
 )
 @workers_option
 @data_options
@@ -56,9 +56,9 @@ def command(
     """Read rows of another format and write them as records.
 
     Columns that the format does not define are kept in metadata. XQuAD and MGSM files in several
-    languages are joined without --languages if their names tell the language (xquad.de.json).
+    languages are joined without --languages if their names contain the language (xquad.de.json).
     Recorded completions of the Seq-Instruct paper's program (seq-instruct) are parsed strictly;
-    --manifest counts where the publisher's parser read something else.
+    --manifest counts the rows that the publisher's parser reads differently.
     """
     from seqit.engine.ingest import read_format
 
@@ -70,10 +70,12 @@ def command(
     }
     with job.workers(workers) as pool:
 
-        def read(names: tuple[str, ...], stats: "RunStats", wait: "BeforeRead") -> Iterator["Row"]:
+        def read(
+            names: tuple[str, ...], stats: "RunStats", before_read: "BeforeRead"
+        ) -> Iterator["Row"]:
             if pool is None:
-                return read_format(names, stats, wait, **options)
-            pool.before_wait = wait
+                return read_format(names, stats, before_read, **options)
+            pool.before_wait = before_read
             return read_format(names, stats, pool.about_to_wait, parallel_map=pool.map, **options)
 
         job.run(lambda rows, stats: rows, read)

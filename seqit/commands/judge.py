@@ -1,4 +1,4 @@
-"""seqit judge: measure responses with language models, reward models or programs."""
+"""seqit judge: score responses with language models, reward models or programs."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqit.commands._judge_plan import VOTING, JudgePlan, check_plan, judges_of, open_judge
+from seqit.commands._judge_plan import (
+    VOTE_TEMPERATURE,
+    JudgePlan,
+    build_judges,
+    check_plan,
+    open_judge,
+)
 from seqit.commands.shell.command import Command
 from seqit.commands.shell.job import Job
 from seqit.commands.shell.model_options import ModelOptions, SamplingDefaults, model_options_with
@@ -19,25 +25,25 @@ if TYPE_CHECKING:
     from seqit.evaluate.judges.run import BaselineResponses
     from seqit.records.run_stats import Row, RunStats
 
-JUDGING = SamplingDefaults("--judge", 0.0, 1.0)
+SAMPLING_DEFAULTS = SamplingDefaults("--judge", 0.0, 1.0)
 METRICS = {
     "quality": "how well the answer does what was asked, 1 to 5",
     "following": "whether the answer attempts every task of the chain, 0 or 1",
     "steps": "each task of the chain by itself, 0 or 1, and whether all are done",
 }
-CONTROLS = 5
+DEFAULT_CONTROLS = 5
 JUDGEMENT_TOKENS = 150
 """Tokens of a judgement with its reason, for an estimate."""
 
 
-def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
+def _parse_metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
     names = tuple(each.strip() for each in text.split(",")) if text else ()
     if not names or len(set(names)) < len(names) or not set(names) <= {*METRICS}:
         raise click.BadParameter(f"name some of {', '.join(METRICS)}, each once")
     return names
 
 
-@click.command("judge", cls=Command, short_help="Measure responses with judges.")
+@click.command("judge", cls=Command, short_help="Score responses with judges.")
 @click.option(
     "--judge",
     "names",
@@ -49,10 +55,10 @@ def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str
 )
 @click.option(
     "--metrics",
-    callback=_metrics,
+    callback=_parse_metrics,
     default="quality,following",
     show_default=True,
-    metavar="M1,M2",
+    metavar="NAME,…",
     help=f"What a language model measures: {', '.join(METRICS)} (see --list).",
 )
 @list_option(
@@ -70,7 +76,8 @@ def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str
     metavar="N",
     default=1,
     show_default=True,
-    help=f"Judgements of each judge per question; several are sampled at temperature {VOTING:g}.",
+    help="Judgements of each judge per question; several are sampled at temperature "
+    f"{VOTE_TEMPERATURE:g}.",
 )
 @click.option("--no-references", is_flag=True, help="Do not show the judge the items' answers.")
 @click.option(
@@ -83,13 +90,13 @@ def _metrics(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str
     "--controls",
     type=click.IntRange(0, 10_000),
     metavar="N",
-    default=CONTROLS,
+    default=DEFAULT_CONTROLS,
     show_default=True,
-    help="Control items of each kind: answers whose judgement is known; 0 for none.",
+    help="Control items of each kind: answers with a known judgement; 0 for none.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides all random choices.")
 @data_options
-@model_options_with(JUDGING)
+@model_options_with(SAMPLING_DEFAULTS)
 def command(
     job: Job,
     *,
@@ -103,12 +110,12 @@ def command(
     seed: int,
     model: ModelOptions,
 ) -> None:
-    """Measure responses, and write a score for each measurement.
+    """Score responses: one score row for each metric, or for each step or vote.
 
-    A judgement is scored, refused or unparseable; the judge is asked again if it cannot be
-    parsed, and in the end it has no number. Every run contains control items, answers whose
-    judgement is known (the reference, an empty one, another item's, the reference without one
-    step); the closing lines say how often each judge was wrong about them, and their scores are
+    A judgement is scored, refused or unparseable. If it cannot be parsed, the judge is asked
+    again; if that fails too, the score has no value. Every run contains control items: answers
+    with a known judgement (the reference, an empty one, another item's, the reference without
+    one step). The closing lines say how often each judge was wrong about them; their scores are
     marked as controls.
 
     \b
@@ -130,7 +137,7 @@ def command(
     tallies = JudgeTallies()
     with contextlib.ExitStack() as stack:
         opened = [open_judge(stack, each, plan, model, job) for each in plan.models]
-        judges = judges_of(plan, [each for each, _ in opened], seed)
+        judges = build_judges(plan, [client for client, _ in opened], seed)
         schedulers = [scheduler for _, scheduler in opened]
         run = partial(
             judge_responses,
@@ -141,28 +148,28 @@ def command(
             baseline=baseline,
         )
 
-        def remarks(stats: "RunStats") -> list[str]:
+        def summary_lines(stats: "RunStats") -> list[str]:
             lines = tallies.summary_lines()
             if baseline and baseline.unmatched:
                 lines.append(f"{baseline.unmatched:,} responses of {against} matched no response")
             earlier = zip(plan.models, schedulers[:-1], strict=False)
-            return [*lines, *(f"{n}: {model_summary(d.progress)}" for n, d in earlier)]
+            return [*lines, *(f"{judge}: {model_summary(s.progress)}" for judge, s in earlier)]
 
         job.run(
             run,
-            _read(job),
+            _reader(job),
             schema="score",
             scheduler=schedulers[-1] if schedulers else None,
-            remarks=remarks,
+            summary_lines=summary_lines,
         )
 
 
-def _read(job: Job) -> "Callable[..., Iterator[Row]]":
+def _reader(job: Job) -> "Callable[..., Iterator[Row]]":
     """Return the function that reads responses; other rows fail."""
     from seqit.records.readers.rows import filter_valid
 
-    def read(names: Sequence[str], stats: "RunStats", wait: Any) -> "Iterator[Row]":
-        return filter_valid(job.read_rows(names, stats, wait), stats, "response")
+    def read(names: Sequence[str], stats: "RunStats", before_read: Any) -> "Iterator[Row]":
+        return filter_valid(job.read_rows(names, stats, before_read), stats, "response")
 
     return read
 
@@ -191,17 +198,17 @@ def _estimate(job: Job, plan: JudgePlan, model: ModelOptions) -> None:
     from seqit.records.run_stats import RunStats
 
     rows = characters = 0
-    for row in _read(job)(job.check(), RunStats("judge"), None):
+    for row in _reader(job)(job.check(), RunStats("judge"), None):
         rows += 1
         item = row.value["item"]
         texts = (item["instruction"], item["input"], item["output"], row.value["output"])
         characters += sum(map(len, texts))
     for name in plan.models:
-        lines: list[StageTotal] = []
+        totals: list[StageTotal] = []
         for stage in ["pairwise"] if plan.against else plan.metrics:
             times = plan.votes * (2 if plan.against else 1)
             prompt = load_prompt(stage)
             size = rows * (len(prompt.task) + len(prompt.question)) + characters
             tokens = times * size / CHARACTERS_PER_TOKEN
-            lines.append(StageTotal(stage, times * rows, tokens, times * rows * JUDGEMENT_TOKENS))
-        print_estimate(job, rows, name, model, lines)
+            totals.append(StageTotal(stage, times * rows, tokens, times * rows * JUDGEMENT_TOKENS))
+        print_estimate(job, rows, name, model, totals)

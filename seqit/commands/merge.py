@@ -1,4 +1,4 @@
-"""seqit merge: one model folder from adapters and their base, or from sharded weights."""
+"""seqit merge: write one model folder from adapters and their base, or from sharded weights."""
 
 from pathlib import Path
 
@@ -31,23 +31,23 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 def command(
     ctx: click.Context, *, source: str, output: str, base: str | None, dtype: str, quiet: bool
 ) -> None:
-    """Write a model that opens as it is, with transformers:OUT or vllm:OUT.
+    """Write a complete model, to be loaded as transformers:OUT or vllm:OUT.
 
     \b
-    DIR may hold
-      a LoRA adapter       it is added to its base
-      a run of seqit train, not finished, or one of its checkpoints
-      a checkpoint of DeepSpeed's, ZeRO 0 to 3: the ranks' shards are merged
+    DIR is one of
+      a LoRA adapter: it is added to its base
+      an unfinished run of seqit train, or one of its checkpoints
+      a DeepSpeed checkpoint, ZeRO 0 to 3: the shards of the ranks are merged
 
     Tokenizer and chat template are copied. Runs on the CPU and needs memory for the weights.
     """
     from seqit.train.merge import merge
 
     with claim_stdout():
-        made = merge(Path(source), Path(output), base=base, dtype=dtype)
+        merged = merge(Path(source), Path(output), base=base, dtype=dtype)
     if not quiet:
         say(
             ctx,
-            f"{made.folder} holds {made.parameters:,} parameters in {made.dtype}: the "
-            f"{made.kind} in {source} over {made.base}",
+            f"{merged.folder}: {merged.parameters:,} parameters in {merged.dtype}, from the "
+            f"{merged.kind} in {source} and the base model {merged.base}",
         )

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     "--cap",
     "caps",
     multiple=True,
-    metavar="[FILE=]MOST",
+    metavar="[FILE=]MAX",
     help="The maximum from each source, or from FILE: passes over it (2x), rows (5000) or tokens.",
 )
 @click.option(
     "--shortfall",
     type=click.Choice(("redistribute", "leave")),
-    help="What a capped source cannot give: taken from the others (the default), or left out.",
+    help="If a cap limits a source: take the rest from the others (the default), or leave it out.",
 )
 @click.option(
     "--stratify",
@@ -50,9 +50,10 @@ if TYPE_CHECKING:
 @click.option(
     "--held-out",
     metavar="FILE[=SHARE]",
-    help="Write whole roots to FILE instead: a share of them (default 5%) or a number of rows.",
+    help="Write all rows of some roots to FILE instead: a share of the roots (default 5%) or a "
+    "number of rows.",
 )
-@click.option("--seed", type=int, help="Decides which rows are drawn, and their order; default 0.")
+@click.option("--seed", type=int, help="Decides the sampled rows and their order; default 0.")
 @click.option(
     "--tokenizer",
     metavar="FILE",
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
 @workers_option
 @data_options
 def command(job: Job, *, dry_run: bool, workers: int | None, **options: Any) -> None:
-    """Draw one shuffled mixture from SOURCEs written FILE=AMOUNT.
+    """Sample one shuffled mixture from SOURCEs written FILE=AMOUNT.
 
     \b
     sit.jsonl=0.4 it.jsonl=0.6 --rows 50000   weights (a dot or %) divide the total
@@ -83,26 +84,30 @@ def command(job: Job, *, dry_run: bool, workers: int | None, **options: Any) -> 
     sit.jsonl=2e6tokens                       or tokens
     sit.jsonl                                 all of it
 
-    A source smaller than its share is repeated: whole passes, then a random rest; --cap limits it.
+    A source smaller than its share is repeated: whole passes, then a random sample; --cap limits
+    it.
     """
     from seqit.mix import report
     from seqit.mix.measure import reader_for_files, reader_for_records
     from seqit.mix.mixture import MixOutput, mix
 
-    recipe = _apply_options(_recipe(job.sources, options["recipe_file"]), options)
+    recipe = _apply_options(_load_recipe(job.sources, options["recipe_file"]), options)
     recipe.to_spec().check()
     job.sources = tuple(path for source in recipe.sources for path in source.paths)
     targets = Targets(job, recipe, dry_run, options)
     targets.check()
-    counter = _counter(recipe)
+    counter = _load_counter(recipe)
 
-    def read(names: Sequence[str], stats: "RunStats", wait: Any) -> Iterator["Row"]:
+    def read(names: Sequence[str], stats: "RunStats", before_read: Any) -> Iterator["Row"]:
         targets.stats = stats
-        sources = [(s.name, reader_for_files(s.paths, stats, wait, pool)) for s in recipe.sources]
+        sources = [
+            (source.name, reader_for_files(source.paths, stats, before_read, pool))
+            for source in recipe.sources
+        ]
         if job.slot.link:
-            handed = reader_for_records(job.read_records(names, stats, wait), stats)
-            sources = [(sources[0][0], handed)]
-        output = MixOutput(targets.hold, dry_run, targets.needs_values)
+            passed_on = reader_for_records(job.read_records(names, stats, before_read), stats)
+            sources = [(sources[0][0], passed_on)]
+        output = MixOutput(targets.write_held_out, dry_run, targets.needs_values)
         yield from mix(sources, stats, recipe.to_spec(), counter=counter, output=output)
         for line in report.format_report(stats.results["plan"]):
             if dry_run:
@@ -112,17 +117,17 @@ def command(job: Job, *, dry_run: bool, workers: int | None, **options: Any) -> 
 
     # A tokenizer has threads, which do not survive in forked processes.
     with job.workers(1 if counter else workers) as pool:
-        into = targets.opened() if targets.are_several else None
-        job.run(lambda mixed, stats: mixed, read, discard=dry_run, into=into)
+        into = targets.open() if targets.are_several else None
+        job.run(lambda rows, stats: rows, read, discard=dry_run, into=into)
 
 
-def _counter(recipe: "MixRecipe") -> "TokenCounter | None":
+def _load_counter(recipe: "MixRecipe") -> "TokenCounter | None":
     from seqit.mix.tokens import load_token_counter
 
     return load_token_counter(recipe.tokenizer) if recipe.tokenizer else None
 
 
-def _recipe(sources: tuple[str, ...], file: str | None) -> "MixRecipe":
+def _load_recipe(sources: tuple[str, ...], file: str | None) -> "MixRecipe":
     from seqit.mix.notation import parse_source
     from seqit.mix.recipe import MixRecipe, read_recipe
 

@@ -1,4 +1,4 @@
-"""seqit pipe: several commands in one process, which pass records on as objects."""
+"""seqit pipe: run several commands in one process, without serializing records in between."""
 
 import shlex
 import sys
@@ -17,7 +17,7 @@ COMMANDS: dict[str, click.Command] = {
     for module in (import_, augment, filter, mix, export, validate)
 }
 SHELL_SYNTAX = "<>;&$`()"
-"""Characters that a shell would interpret outside quotes."""
+"""Characters with a meaning in a shell if they are not quoted."""
 
 
 @click.command("pipe", cls=Command, short_help="Run several commands in one process.")
@@ -40,7 +40,7 @@ def command(ctx: click.Context, commands: tuple[str, ...]) -> None:
 
 
 class Pipe:
-    """Commands of which each runs inside the one before, and takes rows from it one by one."""
+    """Commands, each run by the previous one, from which it pulls rows one by one."""
 
     def __init__(self, ctx: click.Context, commands: list[list[str]]) -> None:
         self._parent = ctx.parent
@@ -69,9 +69,9 @@ class Pipe:
             )
         if name == "import" and self._contexts:
             raise UsageError("import reads rows of other formats: it can only be the first command")
-        # The name that the command has outside a pipe, for its messages.
-        shown = name if self._parent else f"seqit-{name}"
-        return COMMANDS[name].make_context(shown, arguments, self._parent, obj=PipelineSlot())
+        # The command's name outside a pipe, for its messages.
+        full_name = name if self._parent else f"seqit-{name}"
+        return COMMANDS[name].make_context(full_name, arguments, self._parent, obj=PipelineSlot())
 
     def _runner(self, number: int) -> Callable[[RowLink], None]:
         def run_next(link: RowLink) -> None:
@@ -86,28 +86,28 @@ class Pipe:
 
 
 def split_commands(text: str) -> Iterator[str]:
-    """Yield the commands between the bars of a pipe; a bar in quotes is text.
+    """Yield the commands of a pipe, separated by unquoted bars.
 
-    Raises UsageError for an empty command, an open quote, and for syntax of a shell.
+    Raises UsageError for an empty command, an open quote, and other shell syntax.
     """
-    words, quote, escaped = "", "", False
-    for sign in f"{text}|":
-        if escaped or (quote and sign != quote):
-            escaped = not escaped and sign == "\\" and quote == '"'
-        elif sign == "\\" or sign in "'\"":
-            escaped = sign == "\\"
-            quote = "" if escaped or quote else sign
-        elif sign in SHELL_SYNTAX:
+    command, quote, escaped = "", "", False
+    for char in f"{text}|":
+        if escaped or (quote and char != quote):
+            escaped = not escaped and char == "\\" and quote == '"'
+        elif char == "\\" or char in "'\"":
+            escaped = char == "\\"
+            quote = "" if escaped or quote else char
+        elif char in SHELL_SYNTAX:
             raise UsageError(
-                f"{sign!r} is not quoted: a pipe has no redirections, variables or other shell "
+                f"{char!r} is not quoted: a pipe has no redirections, variables or other shell "
                 "syntax; quote it, or name files with -o, --rejects and SOURCE"
             )
-        elif sign == "|":
-            if not words.strip():
+        elif char == "|":
+            if not command.strip():
                 raise UsageError("a command is missing: write 'import a.json | filter -o b.jsonl'")
-            yield words
-            words = ""
+            yield command
+            command = ""
             continue
-        words += sign
-    if words:
+        command += char
+    if command:
         raise UsageError("a quote is not closed, or nothing follows a backslash")

@@ -1,4 +1,4 @@
-"""seqit respond: let a model answer the items of a benchmark, or any records."""
+"""seqit respond: generate a model's answers to the items of a benchmark, or to any records."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from seqit.records.readers.rows import BeforeRead
     from seqit.records.run_stats import Row, RunStats
 
-ANSWERING = SamplingDefaults("--model", 0.0, 0.95)
-SHOTS = 5
-ANSWER = 400
+SAMPLING_DEFAULTS = SamplingDefaults("--model", 0.0, 0.95)
+DEFAULT_FEWSHOT = 5
+ANSWER_TOKENS = 400
 """Tokens of an answer, for an estimate."""
 
 
-@click.command("respond", cls=Command, short_help="Let a model answer items.")
+@click.command("respond", cls=Command, short_help="Generate a model's answers to items.")
 @click.option(
     "--model",
     "name",
@@ -33,7 +33,7 @@ ANSWER = 400
     help="The model: openai:MODEL at any compatible server, vllm:PATH or transformers:PATH in "
     "process, replay:FILE.",
 )
-@click.option("--label", metavar="TEXT", help="The model's name in tables; default KIND:MODEL.")
+@click.option("--label", metavar="NAME", help="The model's name in tables; default KIND:MODEL.")
 @click.option(
     "--format",
     "form",
@@ -65,11 +65,11 @@ ANSWER = 400
     "--num-fewshot",
     type=click.IntRange(0, 100),
     metavar="N",
-    help=f"How many of the examples, from the first; default {SHOTS}.",
+    help=f"How many of the examples, from the first; default {DEFAULT_FEWSHOT}.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides all random choices.")
 @data_options
-@model_options_with(ANSWERING)
+@model_options_with(SAMPLING_DEFAULTS)
 def command(
     job: Job,
     *,
@@ -84,11 +84,11 @@ def command(
     seed: int,
     model: ModelOptions,
 ) -> None:
-    """Let a model answer each item's instruction, and write its answers with the items.
+    """Generate a model's answer to each item, and write the answers with the items.
 
-    The model sees an item as it is exported and trained on: system message, earlier turns,
-    images, instruction and input, in its own chat template. Greedy unless --temperature is
-    given. A truncated answer counts as an answer; an item without an answer is rejected.
+    The prompt is the same as in training: system message, earlier turns, images, instruction
+    and input, in the model's chat template. Greedy unless --temperature is given. A truncated
+    answer counts as an answer; an item without an answer is rejected.
 
     \b
         seqit respond --model vllm:out/sit items.jsonl | seqit judge --judge openai:gpt-4o
@@ -103,14 +103,16 @@ def command(
             f"{samples} greedy answers are the same answer; give a --temperature, such as 0.8"
         )
     if form != "record" and job.slot.link:
-        raise UsageError("--format is for files: the command before passes records on")
+        raise UsageError("--format is for files: the previous command passes records on")
     from seqit.records.run_stats import RunStats
 
     job.check()
-    examples = _shots(shots, SHOTS if num_fewshot is None else num_fewshot, form)
+    count = DEFAULT_FEWSHOT if num_fewshot is None else num_fewshot
+    examples = _load_examples(shots, count, form)
     read = _reader(job, form)
     if model.given["dry_run"]:
-        _estimate(job, read(job.check(), RunStats("respond")), name, model, (samples, examples))
+        items = read(job.check(), RunStats("respond"))
+        _estimate(job, items, name, model, samples=samples, examples=examples)
         return
     from seqit.evaluate.respond import respond, summary_lines
 
@@ -126,7 +128,7 @@ def command(
             shots=examples,
             training=_training(name, model),
         )
-        job.run(run, read, schema="response", scheduler=scheduler, remarks=summary_lines)
+        job.run(run, read, schema="response", scheduler=scheduler, summary_lines=summary_lines)
 
 
 def _reader(job: Job, form: str) -> "Callable[..., Iterator[Row]]":
@@ -137,11 +139,11 @@ def _reader(job: Job, form: str) -> "Callable[..., Iterator[Row]]":
     if form == "record":
         return job.read_records
     if form != "auto":
-        load_format(form)  # an unknown name is an error before anything is opened
+        load_format(form)  # raises for an unknown name, before any file is opened
 
-    def notify(text: str) -> None:
+    def notify(message: str) -> None:
         if not job.quiet:
-            say(job.context, text)
+            say(job.context, message)
 
     def read(
         names: Sequence[str], stats: "RunStats", before_read: "BeforeRead | None" = None
@@ -151,8 +153,8 @@ def _reader(job: Job, form: str) -> "Callable[..., Iterator[Row]]":
     return read
 
 
-def _shots(file: str | None, count: int, form: str) -> "FewShotExamples | None":
-    """Read the first examples of a file; raises SeqitError if a row is not an example."""
+def _load_examples(file: str | None, count: int, form: str) -> "FewShotExamples | None":
+    """Read the first examples of a file; raises SeqitError if one of these rows is invalid."""
     if not file:
         return None
     from itertools import islice
@@ -172,14 +174,14 @@ def _shots(file: str | None, count: int, form: str) -> "FewShotExamples | None":
         else read_format(names, stats, format_name=form)
     )
     try:
-        # One more than is shown: it replaces an example that is the item itself.
+        # One more than needed: it replaces an example that is the item itself.
         return FewShotExamples([row.value for row in islice(rows, count + 1)], count)
     except StrictError as error:
         raise SeqitError(f"--shots: {error}") from None
 
 
 def _training(name: str, model: ModelOptions) -> str:
-    """Return the hash of the training run's provenance file beside the model, if there is one."""
+    """Return the hash of the provenance file in the model's folder; "" if there is none."""
     from seqit.evaluate.items import training_hash
 
     kind, _, path = name.partition(":")
@@ -194,18 +196,18 @@ def _estimate(
     items: "Iterator[Row]",
     name: str,
     model: ModelOptions,
-    wanted: "tuple[int, FewShotExamples | None]",
+    *,
+    samples: int,
+    examples: "FewShotExamples | None",
 ) -> None:
-    """Print an estimate of the answers."""
-    from seqit.commands.shell.estimate import StageTotal, print_estimate, tokens_of
+    """Print an estimate of the run."""
+    from seqit.commands.shell.estimate import StageTotal, estimate_tokens, print_estimate
     from seqit.evaluate.items import item_chat
 
-    samples, shots = wanted
-    rows, text = 0, 0.0
+    rows, prompt_tokens = 0, 0.0
     for row in items:
         rows += 1
-        text += tokens_of(item_chat(row.value, shots))
+        prompt_tokens += estimate_tokens(item_chat(row.value, examples))
     requests = rows * samples
-    print_estimate(
-        job, rows, name, model, [StageTotal("respond", requests, text * samples, requests * ANSWER)]
-    )
+    total = StageTotal("respond", requests, prompt_tokens * samples, requests * ANSWER_TOKENS)
+    print_estimate(job, rows, name, model, [total])

@@ -1,4 +1,4 @@
-"""seqit score: score answers against references by program."""
+"""seqit score: score answers against references, without a model."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,8 +31,8 @@ def _list_benchmarks() -> str:
 @click.option(
     "--benchmark",
     metavar="NAME",
-    help="Score every row as this benchmark (see --list). Default: what the row says, or its "
-    "item's format.",
+    help="Score every row as this benchmark (see --list). Default: the row's benchmark, or the "
+    "format of its item.",
 )
 @list_option(_list_benchmarks, "Show the benchmarks and their metrics.")
 @click.option(
@@ -71,8 +71,8 @@ def command(
 ) -> None:
     """Turn responses (seqit respond) into scores: one row per metric.
 
-    An empty answer is wrong. What cannot be scored, such as an item without a reference answer,
-    is rejected with the reason. docs/scoring.md has the rules of each benchmark.
+    An empty answer is wrong. A response that cannot be scored, such as one to an item without a
+    reference answer, is rejected with the reason. docs/scoring.md has the rules of each benchmark.
     """
     from seqit.engine.processes import usable_cpus
     from seqit.evaluate.metrics import resolve_scorer
@@ -82,7 +82,7 @@ def command(
     if (job.output or "").endswith(".parquet"):
         raise UsageError("score writes JSONL; Parquet files hold records")
     scorer = resolve_scorer(benchmark) if benchmark else None
-    ks = _numbers(pass_at) if pass_at else ()
+    ks = _parse_pass_at(pass_at) if pass_at else ()
     job.options.pop("workers")  # not in the manifest: it does not change the result
     count = workers or min(usable_cpus(), MAX_WORKERS)
     sandbox = _sandbox(cpu_timeout) if allow_code_execution else None
@@ -108,9 +108,9 @@ def _sandbox(cpu_timeout: float) -> "Sandbox":
     return open_sandbox(Limits(seconds=cpu_timeout))
 
 
-def _numbers(text: str) -> Sequence[int]:
-    """Return the values of k for pass@k, sorted; raises UsageError."""
-    found: list[Any] = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in found):
+def _parse_pass_at(text: str) -> Sequence[int]:
+    """Return the values of k for pass@k, sorted; raises UsageError for other text."""
+    parts: list[Any] = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise UsageError(f"--pass-at takes whole numbers from 1, such as 1,10, not {text!r}")
-    return sorted({int(part) for part in found})
+    return sorted({int(part) for part in parts})

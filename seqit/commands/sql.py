@@ -9,7 +9,7 @@ import click
 from seqit.commands.shell.command import Command, claim_stdout
 from seqit.errors import UsageError
 
-ENDINGS = {
+SUFFIX_FORMATS = {
     "": "table",
     ".txt": "table",
     ".csv": "csv",
@@ -17,7 +17,7 @@ ENDINGS = {
     ".md": "markdown",
     ".parquet": "parquet",
 }
-FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
+SOURCE_SUFFIXES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
 
 
 @click.command("sql", cls=Command, short_help="Query records, rejects, manifests and scores.")
@@ -35,7 +35,7 @@ FILES = (".jsonl", ".json", ".gz", ".zst", ".parquet")
 def command(
     query: str | None, sources: tuple[str, ...], form: str | None, output: str | None, tables: bool
 ) -> None:
-    """Run one SELECT (DuckDB's SQL) over files; it can read these files and nothing else.
+    """Run one SELECT (DuckDB's SQL) over files; it can read only these files.
 
     Files of one kind form one view: records, rejects, manifests, responses, scores; its column
     `file` names the file. Other files are views under their own names. With --tables the first
@@ -55,16 +55,16 @@ def command(
         with Database(tuple(filter(None, (query, *sources)))) as database:
             for view, columns in database.views().items():
                 click.echo(view)
-                for name, kind in columns.items():
-                    click.echo(f"    {name} {kind}")
+                for name, column_type in columns.items():
+                    click.echo(f"    {name} {column_type}")
         return
     if not query:
         raise UsageError("name a query: seqit sql 'SELECT count(*) FROM records' sit.jsonl")
-    if not sources and " " not in query and query.endswith(FILES):
+    if not sources and " " not in query and query.endswith(SOURCE_SUFFIXES):
         raise UsageError(f"name a query first: seqit sql 'SELECT count(*) FROM records' {query}")
     if output not in (None, "-"):
         check_target(str(output))
-    form = form or _format_of(output)
+    form = form or _format_for(output)
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is not text for a terminal; name a file with -o")
     with Database(sources) as database:
@@ -78,9 +78,9 @@ def command(
             file.writelines(pieces)
 
 
-def _format_of(output: str | None) -> str:
-    """Return the format for a file's ending; a table without one."""
-    ending = Path(output).suffix if output else ""
-    if ending not in ENDINGS:
+def _format_for(output: str | None) -> str:
+    """Return the format for a file name's suffix; "table" for standard output."""
+    suffix = Path(output).suffix if output else ""
+    if suffix not in SUFFIX_FORMATS:
         raise UsageError(f"{output}: give --format, or a name that ends in .csv, .jsonl, …")
-    return ENDINGS[ending]
+    return SUFFIX_FORMATS[suffix]

@@ -1,4 +1,4 @@
-"""seqit train: fine-tune a model on rows, after printing the plan."""
+"""seqit train: print the plan of a training run, and fine-tune a model on rows."""
 
 import contextlib
 import dataclasses
@@ -16,6 +16,7 @@ from seqit import __version__
 from seqit.commands._train_options import apply_options, recipe_options
 from seqit.commands._train_plan_view import mask_lines, plan_lines
 from seqit.commands.shell.command import Command, say, was_given
+from seqit.commands.shell.job import SOME_ROWS_FAILED
 from seqit.commands.shell.progress import track
 from seqit.commands.shell.run_report import RejectWriter, schema_versions
 from seqit.errors import SeqitError, UsageError
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from seqit.train.plan import TrainPlan
     from seqit.train.recipe import Lora, TrainRecipe
 
-SOME_ROWS_FAILED = 3
-TOKENS = "tokens"
+TOKENS_FOLDER = "tokens"
 """The folder of prepared rows, in the run's folder."""
 
 
@@ -79,22 +79,22 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     (arXiv 2403.07794).
 
     \b
-    seqit train sit.parquet --model PATH --output DIR --dry-run  what would be done
-    seqit train --recipe sit-8b.yaml --ranks 8                   eight GPUs of this machine
+    seqit train sit.parquet --model PATH --output DIR --dry-run  print the plan
+    seqit train --recipe sit-8b.yaml --ranks 8                   on eight GPUs of this machine
     seqit train --output DIR --resume                            after a crash
     """
     from seqit.llm.providers.local.libraries import installed_version
 
-    recipe = _recipe(options)
-    only_shows = options["dry_run"] or options["show_mask"] is not None
-    recipe.check(needs_output=not only_shows)
+    recipe = _load_recipe(options)
+    is_preview = options["dry_run"] or options["show_mask"] is not None
+    recipe.check(needs_output=not is_preview)
     for module in ("torch", "transformers"):
         installed_version(module, "train")
-    if not only_shows:
+    if not is_preview:
         _check_output(recipe)
         if recipe.lora and not options["print_launch"]:
             _check_lora(recipe.lora)
-    with _tokens_parent(recipe, only_shows) as parent:
+    with _tokens_parent(recipe, is_preview) as parent:
         run = _PreparedRun(ctx, recipe, parent, options)
         if options["show_mask"] is not None:
             run.show_mask(options["show_mask"])
@@ -120,10 +120,12 @@ class _PreparedRun:
         self._encoder: Encoder = encoder_for(recipe)
         if recipe.tokens and recipe.resume and not (options["sources"] or options["data"]):
             # Located by name: the run's folder may have been moved.
-            self._folder = Path(recipe.output) / TOKENS / Path(recipe.tokens).name
+            self._folder = Path(recipe.output) / TOKENS_FOLDER / Path(recipe.tokens).name
         else:
             recipe = save_stdin(recipe, parent)
-            self._folder = prepare(recipe, self._encoder, parent, self._stats, self._with_progress)
+            self._folder = prepare(
+                recipe, self._encoder, parent, self._new_stats, self._with_progress
+            )
         self.recipe = dataclasses.replace(recipe, tokens=str(self._folder.absolute()))
         self._write_stats()
 
@@ -133,9 +135,9 @@ class _PreparedRun:
         from seqit.train.model.memory_estimate import model_size
         from seqit.train.plan import make_plan, run_layout
 
-        place = run_layout(self.recipe)
+        layout = run_layout(self.recipe)
         size = model_size(self.recipe, fetch_model_settings(self.recipe))
-        plan = make_plan(self.recipe, self._folder, place.ranks, size, place.has_gpu)
+        plan = make_plan(self.recipe, self._folder, layout.ranks, size, layout.has_gpu)
         if plan is None:
             raise SeqitError(f"no row is left to train on: {_summary(self._counts)}")
         is_first = os.environ.get("RANK", "0") == "0"  # torchrun starts the command on every rank
@@ -159,7 +161,7 @@ class _PreparedRun:
         for line in mask_lines(prepared.example(number), self._encoder):
             click.echo(line)
 
-    def _stats(self, rejects: IO[bytes]) -> "RunStats":
+    def _new_stats(self, rejects: IO[bytes]) -> "RunStats":
         from seqit.records.run_stats import RunStats
 
         return RunStats("train", RejectWriter(self._ctx, rejects), self._options["strict"])
@@ -180,18 +182,18 @@ class _PreparedRun:
             with atomic_file(target) as file, (self._folder / REJECTS_FILE).open("rb") as rejects:
                 shutil.copyfileobj(rejects, file)
         if target := self._options["manifest"]:
-            check = schema("manifest")
-            known = check.document["properties"]
+            manifest_schema = schema("manifest")
+            keys = manifest_schema.document["properties"]
             given = {k.replace("__", "."): v for k, v in self._options.items() if was_given(v)}
-            manifest = {key: value for key, value in self._counts.items() if key in known}
-            manifest |= {"version": __version__, "schemas": schema_versions(check)}
+            manifest = {key: value for key, value in self._counts.items() if key in keys}
+            manifest |= {"version": __version__, "schemas": schema_versions(manifest_schema)}
             manifest |= {"options": given, "complete": True}
             manifest["sources"] = [*self.recipe.data.sources, *self.recipe.data.eval]
             with atomic_file(target) as file:
-                file.write(encode(manifest, check) + b"\n")
+                file.write(encode(manifest, manifest_schema) + b"\n")
 
 
-def _recipe(options: dict[str, Any]) -> "TrainRecipe":
+def _load_recipe(options: dict[str, Any]) -> "TrainRecipe":
     """Return the recipe of --recipe or of the run to resume, overridden by the command line."""
     from seqit.train.recipe import RUN_FILE, TrainRecipe, read_recipe
 
@@ -232,19 +234,19 @@ def _check_lora(lora: "Lora") -> None:
 
 
 @contextlib.contextmanager
-def _tokens_parent(recipe: "TrainRecipe", only_shows: bool) -> Iterator[Path]:
-    """Yield the parent folder of prepared rows: the run's, or a temporary one without a run."""
-    if only_shows:
+def _tokens_parent(recipe: "TrainRecipe", is_preview: bool) -> Iterator[Path]:
+    """Yield the parent folder of prepared rows: in the run's folder, or temporary in a preview."""
+    if is_preview:
         with tempfile.TemporaryDirectory(prefix="seqit-train-") as folder:
             yield Path(folder)
     else:
-        yield Path(recipe.output) / TOKENS
+        yield Path(recipe.output) / TOKENS_FOLDER
 
 
 def _train(
     ctx: click.Context, recipe: "TrainRecipe", plan: "TrainPlan", options: dict[str, Any]
 ) -> None:
-    """Write the run's file, and train; exits with 3 if failed rows were left out."""
+    """Write the run file, and train; exits with 3 if failed rows were left out."""
     import orjson
 
     from seqit.stores.targets import atomic_file
@@ -271,7 +273,7 @@ def _train(
 
 
 def _summary(counts: dict[str, Any]) -> str:
-    reasons = [item for found in counts["reasons"].values() for item in found.items()]
+    reasons = [item for by_reason in counts["reasons"].values() for item in by_reason.items()]
     reasons.sort(key=lambda item: -item[1])
-    why = ", ".join(f"{reason} {number:,}" for reason, number in reasons)
-    return f"{counts['read']:,} were read ({why or 'the source is empty'})"
+    listed = ", ".join(f"{reason} {number:,}" for reason, number in reasons)
+    return f"{counts['read']:,} were read ({listed or 'the source is empty'})"

@@ -21,7 +21,7 @@ SCHEMAS = ("record", "response", "score", "reject", "manifest")
 @click.option("--schema", type=click.Choice(SCHEMAS), default="record", show_default=True)
 @data_options
 def command(job: Job, schema: str) -> None:
-    """Check every row against a schema of the rows that seqit reads and writes.
+    """Check every row against one of seqit's schemas.
 
     The first five rows that fail are shown, with file, line and field; --rejects keeps them all.
 
@@ -40,12 +40,12 @@ def command(job: Job, schema: str) -> None:
             yield row
 
     read = job.read_records if schema == "record" else job.read_rows
-    remarks = partial(_version_lines, schema, versions)
-    job.run(transform, read, schema=schema, discard=True, remarks=remarks)
+    summary_lines = partial(_version_lines, schema, versions)
+    job.run(transform, read, schema=schema, discard=True, summary_lines=summary_lines)
 
 
 def _version_lines(name: str, versions: "Counter[int]", stats: "RunStats") -> list[str]:
-    """Name the older versions of the schema that rows are of, with their numbers of rows."""
+    """Return a line for each older version of the schema, with its number of rows."""
     from seqit.records.validation import schema
 
     current = schema(name).version

@@ -1,4 +1,4 @@
-"""`seqit augment` with a model, as a person runs it: limits, cache, signals, pipes, progress."""
+"""`seqit augment` with a model, from the command line: limits, cache, signals, pipes, progress."""
 
 import json
 import os
@@ -21,21 +21,21 @@ REGENERATE = ("augment", "--method", "regenerate", "--teacher", "openai:test")
 
 @pytest.fixture(scope="module")
 def server():
-    """A model that answers at once, one time in ten with what cannot be used."""
+    """A model without latency; one answer in ten is invalid."""
     with AnsweringServer(*ANSWERS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def slow():
-    """A model that takes 50 ms."""
+    """A model with a latency of 50 ms."""
     with AnsweringServer(*ANSWERS, "--latency", "0.05") as running:
         yield running
 
 
 @pytest.fixture
 def seqit(seqit, server, tmp_path):
-    """Run a command against the server, with a cache of the test's own."""
+    """Run a command against the server, with a separate cache for each test."""
     return partial(seqit, OPENAI_BASE_URL=server.url, XDG_CACHE_HOME=str(tmp_path / "xdg"))
 
 
@@ -57,17 +57,17 @@ def environment(server, folder):
     return os.environ | {"OPENAI_BASE_URL": server.url, "XDG_CACHE_HOME": str(folder / "xdg")}
 
 
-def manifest_of(path):
+def read_manifest(path):
     manifest = json.loads(path.read_bytes())
-    gone = manifest["written"] + manifest["rejected"] + manifest["failed"] + manifest["merged"]
-    assert manifest["read"] + manifest["added"] == gone
+    outcomes = manifest["written"] + manifest["rejected"] + manifest["failed"] + manifest["merged"]
+    assert manifest["read"] + manifest["added"] == outcomes
     return manifest
 
 
-# The result depends on rows, options and answers; on nothing else.
+# The result depends only on rows, options and answers.
 
 
-def test_the_number_of_requests_in_flight_changes_no_byte(seqit, rows, tmp_path):
+def test_max_concurrency_does_not_change_the_output(seqit, rows, tmp_path):
     runs = [
         seqit(*SEQ_INSTRUCT, rows, "--no-cache", "--max-concurrency", number, "--rejects", to)
         for number, to in ((1, tmp_path / "one"), (64, tmp_path / "many"))
@@ -76,15 +76,15 @@ def test_the_number_of_requests_in_flight_changes_no_byte(seqit, rows, tmp_path)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "many").read_bytes()
 
 
-def test_two_iterations_are_two_commands_in_a_pipe(seqit, rows):
-    together = seqit(*SEQ_INSTRUCT, rows, "--iterations", 2)
+def test_two_iterations_equal_two_commands_in_a_pipe(seqit, rows):
+    both = seqit(*SEQ_INSTRUCT, rows, "--iterations", 2)
     first = seqit(*SEQ_INSTRUCT, rows)
     second = seqit(*SEQ_INSTRUCT, "-", stdin=first.out)
-    assert second.out == together.out
-    assert {row["lineage"]["iteration"] for row in together.rows} == {1, 2}
+    assert second.out == both.out
+    assert {row["lineage"]["iteration"] for row in both.rows} == {1, 2}
 
 
-def test_the_stages_one_by_one_are_the_whole_way(seqit, rows):
+def test_stages_run_one_by_one_give_the_chains_of_a_whole_run(seqit, rows):
     whole = seqit(*SEQ_INSTRUCT, rows)
     classified = seqit(*SEQ_INSTRUCT, rows, "--stop-after", "classify")
     rewritten = seqit(*SEQ_INSTRUCT, "--stop-after", "rewrite", stdin=classified.out)
@@ -104,49 +104,49 @@ def test_a_recording_answers_as_the_model_did(seqit, rows, tmp_path, server):
     replayed = seqit("augment", "--teacher", f"replay:{recording}", "--no-cache", rows)
     assert server.stats()["requests"] == served
     assert replayed.out.replace(b"replay:recorded.jsonl", b"openai:test") == ran.out != b""
-    # What came from the cache is recorded too.
+    # Completions from the cache are recorded too.
     again = tmp_path / "again.jsonl"
     assert seqit(*SEQ_INSTRUCT, rows, "--record", again).out == ran.out
     assert sorted(again.read_bytes().splitlines()) == sorted(recording.read_bytes().splitlines())
 
 
-# Limits, and what a run would take.
+# Limits, and estimates.
 
 
 @pytest.mark.parametrize(
     ("limit", "more"), [(("--max-total-tokens", 100_000), 10_000_000), (("--max-cost", 0.1), 10)]
 )
-def test_a_limit_stops_the_run_and_a_higher_one_goes_on(limit, more, seqit, rows, tmp_path, server):
+def test_a_limit_stops_a_run_and_a_higher_one_continues(limit, more, seqit, rows, tmp_path, server):
     prices = tmp_path / "prices.json"
     prices.write_text('{"test": {"input": 1, "output": 1}}')
     command = (*SEQ_INSTRUCT, rows, "--prices", prices)
     unlimited = seqit(*command, "--no-cache", "--rejects", tmp_path / "expected")
 
-    told = ("--manifest", tmp_path / "manifest", "--rejects", tmp_path / "rejects")
-    stopped = seqit(*command, *told, *limit, "--max-concurrency", 4)
+    reports = ("--manifest", tmp_path / "manifest", "--rejects", tmp_path / "rejects")
+    stopped = seqit(*command, *reports, *limit, "--max-concurrency", 4)
     assert stopped.code == 3
-    manifest = manifest_of(tmp_path / "manifest")
+    manifest = read_manifest(tmp_path / "manifest")
     used = manifest["counts"]["model"]
     assert 0.8 < (used["prompt_tokens"] + used["completion_tokens"]) / 100_000 < 1.05
     rejects = [json.loads(line) for line in (tmp_path / "rejects").read_bytes().splitlines()]
-    unpaid = [reject for reject in rejects if reject["reason"] == "budget"]
-    assert 0 < len(unpaid) < ROWS
-    assert "the limit of " in unpaid[0]["message"]
+    over_budget = [reject for reject in rejects if reject["reason"] == "budget"]
+    assert 0 < len(over_budget) < ROWS
+    assert "the limit of " in over_budget[0]["message"]
     assert set(stopped.out.splitlines()) < set(unlimited.out.splitlines())
-    # Rows were brought to their end one after the other: what was paid for is chains, not halves.
-    assert min(reject["line"] for reject in unpaid) > len(stopped.rows) - 4 > ROWS / 4
+    # Rows are completed one after the other: the budget is spent on whole chains.
+    assert min(reject["line"] for reject in over_budget) > len(stopped.rows) - 4 > ROWS / 4
     assert {"prefix", "suffix"} < {row["lineage"]["operation"] for row in stopped.rows}
 
     before = server.stats()["completions"]
-    on = seqit(*command, *told, limit[0], more)
-    assert on.out == unlimited.out
+    continued = seqit(*command, *reports, limit[0], more)
+    assert continued.out == unlimited.out
     assert (tmp_path / "rejects").read_bytes() == (tmp_path / "expected").read_bytes()
-    after = manifest_of(tmp_path / "manifest")["counts"]["model"]
+    after = read_manifest(tmp_path / "manifest")["counts"]["model"]
     assert after["cached"] > 0
     assert server.stats()["completions"] - before == after["requests"] - after["cached"]
 
 
-def test_a_dry_run_asks_nothing_and_leaves_nothing(seqit, rows, tmp_path, server):
+def test_a_dry_run_sends_no_request_and_writes_no_file(seqit, rows, tmp_path, server):
     before = server.stats()["requests"]
     options = ("--iterations", 2, "--max-cost", 5, "-o", tmp_path / "out.jsonl")
     teacher = ("augment", "--teacher", "openai:gpt-4o")
@@ -180,7 +180,7 @@ def test_a_dry_run_asks_nothing_and_leaves_nothing(seqit, rows, tmp_path, server
         ("--record", "x.parquet"),
     ],
 )
-def test_a_file_is_not_two_things_at_once(options, seqit, rows, tmp_path):
+def test_a_file_with_two_roles_is_a_usage_error(options, seqit, rows, tmp_path):
     source = tmp_path / "rows.jsonl"
     source.write_bytes(rows.read_bytes())
     ran = seqit(*REGENERATE, "rows.jsonl", *options, cwd=tmp_path)
@@ -190,11 +190,11 @@ def test_a_file_is_not_two_things_at_once(options, seqit, rows, tmp_path):
     assert source.read_bytes() == rows.read_bytes()
 
 
-def runs_of(seqit):
+def cached_runs(seqit):
     return json.loads(seqit("cache", "--json").out)["runs"]
 
 
-def test_a_second_run_asks_nothing_and_the_cache_tells(seqit, rows, tmp_path, server):
+def test_a_second_run_sends_no_request_and_the_cache_report_shows_it(seqit, rows, server):
     first = seqit(*REGENERATE, rows)
     served = server.stats()["requests"]
     second = seqit(*REGENERATE, rows)
@@ -202,12 +202,12 @@ def test_a_second_run_asks_nothing_and_the_cache_tells(seqit, rows, tmp_path, se
     assert second.out == first.out
     assert f"from the cache {ROWS}" in second.err
     assert "tokens 0 + 0" in second.err
-    newest, oldest = runs_of(seqit)
+    newest, oldest = cached_runs(seqit)
     assert (newest["hits"], newest["misses"]) == (ROWS, 0)
     assert (oldest["hits"], oldest["misses"]) == (0, ROWS)
-    shown = seqit("cache").out.decode()
-    assert f"openai:test  respond           {ROWS}" in shown
-    assert "100.0%" in shown
+    report = seqit("cache").out.decode()
+    assert f"openai:test  respond           {ROWS}" in report
+    assert "100.0%" in report
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_second_run_asks_nothing_and_the_cache_tells(seqit, rows, tmp_path, se
         (("--base-url", "http://localhost:{port}/v1"), "base_url: "),
     ],
 )
-def test_why_names_the_part_that_differs(option, part, seqit, rows, server):
+def test_cache_why_names_the_part_that_differs(option, part, seqit, rows, server):
     seqit(*REGENERATE, rows)
     served = server.stats()["requests"]
     options = [
@@ -236,33 +236,33 @@ def test_why_names_the_part_that_differs(option, part, seqit, rows, server):
     lines = why.out.decode().splitlines()
     assert lines[0] == f"record {first}"
     start = next(n for n, line in enumerate(lines) if "differs from number 1" in line) + 1
-    [difference] = lines[start:]  # nothing else differs
+    [difference] = lines[start:]  # only this part differs
     assert difference.strip().startswith(part)
 
 
-def test_why_says_that_the_prompt_differs(seqit, rows):
+def test_cache_why_reports_that_the_prompt_differs(seqit, rows):
     seqit(*SEQ_INSTRUCT, rows, "--stop-after", "classify")
     seqit(*SEQ_INSTRUCT, rows, "--stop-after", "classify", "--no-structured")
     first = json.loads(rows.read_bytes().splitlines()[0])["id"]
     assert "messages: the text differs" in seqit("cache", "why", first).out.decode()
 
 
-def test_two_processes_share_a_cache_at_once(rows, tmp_path, slow):
+def test_two_concurrent_processes_share_a_cache(rows, tmp_path, slow):
     command = [BIN / "seqit", *SEQ_INSTRUCT, rows, "-q"]
     env = environment(slow, tmp_path)
-    both = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE) for _ in range(2)]
-    outs = [process.communicate()[0] for process in both]
-    assert [process.returncode in (0, 3) for process in both] == [True, True]
+    processes = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE) for _ in range(2)]
+    outs = [process.communicate()[0] for process in processes]
+    assert [process.returncode in (0, 3) for process in processes] == [True, True]
     assert outs[0] == outs[1] != b""
     before = slow.stats()["completions"]
     third = subprocess.run(command, env=env, stdout=subprocess.PIPE)
     assert third.stdout == outs[0]
-    # Only what was no answer is asked anew.
+    # Only invalid answers are requested again.
     assert slow.stats()["completions"] - before <= 3 * (ROWS - len(outs[0].splitlines()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_goes_on(number, rows, tmp_path, slow):
+def test_an_interrupted_run_continues_from_the_cache(number, rows, tmp_path, slow):
     target = tmp_path / "out.jsonl"
     command = [BIN / "seqit", *SEQ_INSTRUCT, rows, "-o", target, "--max-concurrency", "8"]
     env = environment(slow, tmp_path)
@@ -276,18 +276,18 @@ def test_an_interrupted_run_goes_on(number, rows, tmp_path, slow):
     err = process.communicate()[1]
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], err
     assert not target.exists()
-    paid = slow.stats()["completions"] - start
+    completed = slow.stats()["completions"] - start
 
     again = subprocess.run([*command, "--manifest", tmp_path / "manifest"], env=env)
     assert again.returncode in (0, 3)
     assert target.read_bytes() == expected
-    assert manifest_of(tmp_path / "manifest")["counts"]["model"]["cached"] >= paid - 8
+    assert read_manifest(tmp_path / "manifest")["counts"]["model"]["cached"] >= completed - 8
 
 
-# Rows as they come, and what a person sees.
+# Streaming, failed rows and progress.
 
 
-def test_a_row_goes_through_a_pipe_of_two_teachers_at_once(rows, tmp_path, server):
+def test_a_pipe_of_two_teachers_writes_a_row_before_it_reads_the_next(rows, tmp_path, server):
     env = environment(server, tmp_path)
     pipe = subprocess.PIPE
     first = subprocess.Popen(
@@ -299,7 +299,7 @@ def test_a_row_goes_through_a_pipe_of_two_teachers_at_once(rows, tmp_path, serve
     for line in rows.read_bytes().splitlines(keepends=True)[:3]:
         first.stdin.write(line)
         first.stdin.flush()
-        row = json.loads(second.stdout.readline())  # before the next one is there
+        row = json.loads(second.stdout.readline())  # before the next one is written
         assert row["lineage"]["root"] == json.loads(line)["id"]
         assert row["lineage"]["teacher"] == "openai:test"
     first.stdin.close()
@@ -308,25 +308,25 @@ def test_a_row_goes_through_a_pipe_of_two_teachers_at_once(rows, tmp_path, serve
     assert (first.wait(), second.wait()) == (0, 0)
 
 
-def test_rows_that_fail_hold_back_no_others(seqit, rows):
+def test_a_failed_row_does_not_stop_the_others(seqit, rows):
     lines = rows.read_bytes().splitlines(keepends=True)
-    given = b"".join([lines[0], b'{"instruction": "[fault:too-long] Name a fish."}\n', lines[1]])
-    ran = seqit(*REGENERATE, stdin=given)
+    stdin = b"".join([lines[0], b'{"instruction": "[fault:too-long] Name a fish."}\n', lines[1]])
+    ran = seqit(*REGENERATE, stdin=stdin)
     assert ran.code == 3
     assert len(ran.rows) == 2
     assert "<stdin>:2: " in ran.err
 
 
 def test_strict_stops_at_a_row_without_an_answer(seqit, rows, tmp_path):
-    given = b'{"instruction": "[fault:too-long] Name a fish."}\n' + rows.read_bytes()
-    ran = seqit(*REGENERATE, "--strict", "-o", tmp_path / "out.jsonl", stdin=given)
+    stdin = b'{"instruction": "[fault:too-long] Name a fish."}\n' + rows.read_bytes()
+    ran = seqit(*REGENERATE, "--strict", "-o", tmp_path / "out.jsonl", stdin=stdin)
     assert ran.code == 1
     assert "<stdin>:1: " in ran.err
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def on_a_terminal(command, env):
-    """Run a command whose standard error is a terminal; return its exit code and what it shows."""
+def run_on_a_terminal(command, env):
+    """Run a command with a terminal as standard error; return its exit code and this output."""
     controller, terminal = pty.openpty()
     process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stderr=terminal)
     os.close(terminal)
@@ -340,7 +340,7 @@ def on_a_terminal(command, env):
     return process.wait(), shown.decode()
 
 
-LINE = re.compile(
+PROGRESS_LINE = re.compile(
     rf"augment: [\d,]+ of {ROWS} rows, [\d.,]+ rows/s, [\d,]+ tokens/s"
     r"(, \$\d+\.\d\d)?(, \d:\d\d:\d\d left)?"
 )
@@ -353,19 +353,19 @@ def test_progress_shows_rows_tokens_cost_and_the_time_left(rows, tmp_path, slow)
         *(BIN / "seqit", *SEQ_INSTRUCT, rows, "-o", tmp_path / "out.jsonl", "--prices", prices),
         *("--max-concurrency", "16"),
     ]
-    code, shown = on_a_terminal(command, environment(slow, tmp_path))
+    code, shown = run_on_a_terminal(command, environment(slow, tmp_path))
     assert code in (0, 3), shown
     *progress, _ = shown.split("\r\x1b[K")
     lines = [each for each in progress if " rows/s" in each]
     assert len(lines) >= 2
-    assert all(LINE.fullmatch(line) for line in lines), lines
+    assert all(PROGRESS_LINE.fullmatch(line) for line in lines), lines
     assert "$" in lines[-1] and "$0.00" not in lines[-1]
     assert lines[-1].endswith(" left")
-    # The closing lines stand alone, progress is wiped out before each.
+    # Progress is erased before each of the closing lines.
     assert re.search(rf"\r\x1b\[Kseqit augment: read {ROWS}, written ", shown)
     assert re.search(r"\r\x1b\[Kseqit augment: requests \d+, tokens [\d,]+ \+ [\d,]+, US\$ ", shown)
 
 
 def test_quiet_shows_nothing_on_a_terminal(rows, tmp_path, slow):
     command = [BIN / "seqit", *REGENERATE, rows, "-o", tmp_path / "out.jsonl", "-q"]
-    assert on_a_terminal(command, environment(slow, tmp_path)) == (0, "")
+    assert run_on_a_terminal(command, environment(slow, tmp_path)) == (0, "")

@@ -28,32 +28,32 @@ ITEMS = 80
 def rows(seed: int = 1) -> list[dict[str, Any]]:
     """Return accuracy (1 item per root) and quality (2 per root) of two models, some missing."""
     rng = random.Random(seed)
-    found = []
+    scores = []
     for model, skill in (("it", 0.5), (HOSTILE, 0.7)):
         for item in range(ITEMS):
             if item == 3 and model == "it":
-                continue  # not asked
+                continue  # this model has no answer to the item
             is_missing = item in ((5, 6) if model == "it" else (6, 7, 8))
-            known = {"model": model, "id": f"i{item}", "root": f"i{item}", "benchmark": "gsm8k"}
+            fields = {"model": model, "id": f"i{item}", "root": f"i{item}", "benchmark": "gsm8k"}
             value = None if is_missing else float(rng.random() < skill)
             status = "refused" if is_missing else "scored"
-            found.append(score(**known, value=value, status=status))
-            known |= {"benchmark": "seqeval", "root": f"i{item // 2}", "metric": "quality"}
+            scores.append(score(**fields, value=value, status=status))
+            fields |= {"benchmark": "seqeval", "root": f"i{item // 2}", "metric": "quality"}
             length = rng.randint(20, 60) * (1 + (model != "it"))
             value = max(1, min(5, length // 20 + rng.randint(-1, 1)))
-            found.append(score(**known, value=value, judge="a", length=length))
-    found.append(score(model="control", control="good", metric="quality", value=5, judge="a"))
-    return found
+            scores.append(score(**fields, value=value, judge="a", length=length))
+    scores.append(score(model="control", control="good", metric="quality", value=5, judge="a"))
+    return scores
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
-    def give(content: Any, name: str = "scores.jsonl") -> str:
+    def write_rows(content: Any, name: str = "scores.jsonl") -> str:
         path = tmp_path / name
         path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in content))
         return str(path)
 
-    return give
+    return write_rows
 
 
 def by_item(content: list[dict[str, Any]], model: str, metric: str) -> dict[Any, Any]:
@@ -83,22 +83,24 @@ def compare_by_item(
 
 
 @pytest.mark.parametrize("interval", ["analytic", "bootstrap"])
-def test_a_comparison_equals_its_parts(interval: str, write: Callable[..., str]) -> None:
+def test_a_comparison_equals_one_computed_in_python(
+    interval: str, write: Callable[..., str]
+) -> None:
     content = rows()
     with Database([write(content)]) as database:
-        found = compare(database, options=CompareOptions(interval=interval, seed=3))
-    assert found.models == ["it", HOSTILE]  # in order of appearance
-    assert [(task.name, task.is_share) for task in found.tasks] == [
+        comparison = compare(database, options=CompareOptions(interval=interval, seed=3))
+    assert comparison.models == ["it", HOSTILE]  # in order of appearance
+    assert [(task.name, task.is_share) for task in comparison.tasks] == [
         ("gsm8k accuracy", True), ("seqeval quality", False),
     ]  # fmt: skip
-    roots = {f"i{k}": f"i{k // 2}" for k in range(ITEMS)}
-    for task, own in zip(found.tasks, (None, roots), strict=True):
+    pair_roots = {f"i{k}": f"i{k // 2}" for k in range(ITEMS)}
+    for task, roots in zip(comparison.tasks, (None, pair_roots), strict=True):
         first = by_item(content, "it", task.metric)
         other = by_item(content, HOSTILE, task.metric)
-        result = found.results[HOSTILE, task]
-        mean = mean_interval(list(other.values()), [own[k] if own else k for k in other])
-        expected = compare_by_item(first, other, own)
-        assert found.results["it", task].paired is None
+        result = comparison.results[HOSTILE, task]
+        mean = mean_interval(list(other.values()), [roots[k] if roots else k for k in other])
+        expected = compare_by_item(first, other, roots)
+        assert comparison.results["it", task].paired is None
         paired = result.paired
         assert paired is not None
         assert (paired.alone, paired.test) == (expected.alone, expected.test)
@@ -111,13 +113,13 @@ def test_a_comparison_equals_its_parts(interval: str, write: Callable[..., str])
             else:
                 assert one.low == pytest.approx(two.low, abs=two.error)
                 assert one.low != pytest.approx(two.low)
-    accuracy = found.results[HOSTILE, found.tasks[0]]
+    accuracy = comparison.results[HOSTILE, comparison.tasks[0]]
     assert (accuracy.paired.test, accuracy.paired.alone) == ("mcnemar", 1)
     assert (accuracy.paired.difference.n, accuracy.paired.difference.missing) == (75, 4)
     assert accuracy.statuses == {"refused": 3}
 
 
-def test_samples_and_votes_of_an_item_are_one_score_of_it(write: Callable[..., str]) -> None:
+def test_samples_and_votes_of_an_item_are_averaged(write: Callable[..., str]) -> None:
     content = [
         score(model=model, id=f"i{k}", root=f"i{k}", sample=sample, value=float(value))
         for model, values in (("a", (1, 0, 0, 0)), ("b", (1, 1, 1, 0)))
@@ -131,20 +133,20 @@ def test_samples_and_votes_of_an_item_are_one_score_of_it(write: Callable[..., s
         for p in (1, 2)
     ]
     with Database([write(content)]) as database:
-        found = compare(database)
-    accuracy, step = (found.results["b", task].paired for task in found.tasks)
+        comparison = compare(database)
+    accuracy, step = (comparison.results["b", task].paired for task in comparison.tasks)
     assert (accuracy.difference.n, accuracy.difference.mean, accuracy.test) == (6, 0.5, "t")
     assert (step.difference.n, step.difference.roots, step.difference.mean) == (12, 6, 1)
 
 
 def test_power_analysis_of_the_given_items(write: Callable[..., str]) -> None:
     with Database([write(rows())]) as database:
-        found = compare(database)
-    for each in power_analyses(found):
-        difference, smallest = each.result.paired.difference, each.smallest_difference
+        comparison = compare(database)
+    for analysis in power_analyses(comparison):
+        difference, smallest = analysis.result.paired.difference, analysis.smallest_difference
         assert smallest == pytest.approx(2.8016 * difference.error, rel=1e-3)
         pairs = difference.n * (smallest / difference.mean) ** 2
-        assert each.pairs_needed == pytest.approx(pairs, abs=1)
+        assert analysis.pairs_needed == pytest.approx(pairs, abs=1)
 
 
 def test_markdown_has_a_row_per_model(seqit: Any, write: Callable[..., str]) -> None:
@@ -154,8 +156,8 @@ def test_markdown_has_a_row_per_model(seqit: Any, write: Callable[..., str]) -> 
     table = [line for line in lines if line.startswith("|")]
     assert [len(cells_of(line)) for line in table] == [3, 3, 3, 3]
     assert cells_of(table[0]) == ["model", "gsm8k accuracy, %", "seqeval quality"]
-    shown = HOSTILE.replace("\n", "<br>")
-    assert cells_of(table[3])[0].replace("\\", "") == shown.replace("\\", "")
+    expected = HOSTILE.replace("\n", "<br>")
+    assert cells_of(table[3])[0].replace("\\", "") == expected.replace("\\", "")
     assert re.fullmatch(
         r"[\d.]+ \([\d.]+–[\d.]+\); [+−][\d.]+ \([+−][\d.]+ to [+−][\d.]+\), p [<=] 0\.\d{3}",
         cells_of(table[3])[1],
@@ -168,14 +170,14 @@ def test_markdown_has_a_row_per_model(seqit: Any, write: Callable[..., str]) -> 
     )
 
 
-def test_a_bound_below_0_has_a_minus_sign_and_no_dash(
+def test_a_negative_bound_has_a_minus_sign_and_no_dash(
     seqit: Any, write: Callable[..., str]
 ) -> None:
-    halves = [
+    wins = [
         score(model="sit", id=f"i{n}", root=f"i{n}", metric="win", value=value)
         for n, value in enumerate((0.0, 0.5, 0.0, 0.0))
     ]
-    ran = seqit("compare", write(halves))
+    ran = seqit("compare", write(wins))
     assert ran.code == 0, ran.err
     assert "12.5 (−27.3 to 52.3)" in ran.out.decode()
 
@@ -184,25 +186,26 @@ def test_models_are_compared_with_the_first_one_named(
     seqit: Any, write: Callable[..., str]
 ) -> None:
     name = write(rows())
-    forth = seqit("compare", "it", HOSTILE, name, "-f", "jsonl").rows
-    back = seqit("compare", HOSTILE, "it", name, "-f", "jsonl").rows
-    assert [row["model"] for row in back] == [HOSTILE, "it"] * 2
-    one = next(r for r in forth if r["model"] == HOSTILE and r["metric"] == "accuracy")
-    two = next(r for r in back if r["model"] == "it" and r["metric"] == "accuracy")
+    it_first = seqit("compare", "it", HOSTILE, name, "-f", "jsonl").rows
+    it_second = seqit("compare", HOSTILE, "it", name, "-f", "jsonl").rows
+    assert [row["model"] for row in it_second] == [HOSTILE, "it"] * 2
+    one = next(r for r in it_first if r["model"] == HOSTILE and r["metric"] == "accuracy")
+    two = next(r for r in it_second if r["model"] == "it" and r["metric"] == "accuracy")
     assert (two["against"], two["difference"]) == (HOSTILE, pytest.approx(-one["difference"]))
     assert two["p"] == one["p"]
     assert set(one) > {"n", "missing", "statuses", "low", "high", "pairs", "unpaired", "alone"}
 
 
-def test_latex_compiles_with_names_as_text(
+def test_latex_compiles_with_escaped_names(
     seqit: Any, write: Callable[..., str], tmp_path: Path
 ) -> None:
     target = tmp_path / "table.tex"
     ran = seqit("compare", write(rows()), "--power", "-o", target)
     assert ran.code == 0, ran.err
     text = target.read_text()
-    bare = re.sub(r"\\text[a-z]+\{\}|\\[{}$&#_%]", "", text)
-    body = [line for line in bare.splitlines() if not line.startswith(("\\begin", "\\end", "\\hl"))]
+    unescaped = re.sub(r"\\text[a-z]+\{\}|\\[{}$&#_%]", "", text)
+    lines = unescaped.splitlines()
+    body = [line for line in lines if not line.startswith(("\\begin", "\\end", "\\hl"))]
     assert all(line.count("&") in (0, 2, 5) for line in body)
     assert "DROP VIEW" in text
     assert not any(char in "".join(body).replace("$-$", "") for char in "#_%~^$")
@@ -217,7 +220,7 @@ def test_latex_compiles_with_names_as_text(
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("a & b \\ {x} $y$ #1_%", r"a \& b \textbackslash{} \{x\} \$y\$ \#1\_\%"),
         ("~^<>|\"`", r"\textasciitilde{}\textasciicircum{}\textless{}\textgreater{}\textbar{}"
@@ -227,11 +230,11 @@ def test_latex_compiles_with_names_as_text(
         ("Größe 模型", "Größe 模型"),
     ],
 )  # fmt: skip
-def test_latex_shows_a_name_literally(text: str, shown: str) -> None:
-    assert escape_latex(text) == shown
+def test_latex_shows_a_name_literally(text: str, expected: str) -> None:
+    assert escape_latex(text) == expected
 
 
-def test_no_name_breaks_a_table() -> None:
+def test_names_do_not_break_a_table() -> None:
     table = Table(["model", "x | y"], [["a\n| b |\n\n# c", "1"]], ["[note](javascript:x)\n- y"])
     lines = list(markdown([table]))
     assert len(lines) == 5
@@ -242,38 +245,37 @@ def test_no_name_breaks_a_table() -> None:
     assert r"{}[2pt] & 1 \\" in latex([table])
 
 
-def test_judges_are_compared_on_request(seqit: Any, write: Callable[..., str]) -> None:
+def test_agreement_compares_judges(seqit: Any, write: Callable[..., str]) -> None:
     rng = random.Random(2)
     content = []
     for k in range(60):
         value = rng.randint(1, 5)
         for judge, noise in (("a", 0), ("b", rng.choice((-1, 0, 0, 1)))):
-            given = min(5, max(1, value + noise))
+            judged = min(5, max(1, value + noise))
             content.append(
-                score(id=f"i{k}", root=f"i{k}", metric="quality", judge=judge, value=given)
+                score(id=f"i{k}", root=f"i{k}", metric="quality", judge=judge, value=judged)
             )
     name = write(content)
-    found = seqit("compare", "--agreement", name, "-f", "jsonl").rows[-1]
-    assert (found["answers"], found["kappas"][0]["judges"]) == (60, ["a", "b"])
-    assert 0.8 < found["alpha"] < 1
+    agreement = seqit("compare", "--agreement", name, "-f", "jsonl").rows[-1]
+    assert (agreement["answers"], agreement["kappas"][0]["judges"]) == (60, ["a", "b"])
+    assert 0.8 < agreement["alpha"] < 1
     text = seqit("compare", "--agreement", name).out.decode()
     assert "b quality: scores of several judges are averaged: a, b" in text
-    assert f"Cohen's kappa of a and b: {found['kappas'][0]['kappa']:.3f}" in text
-    alone = seqit("compare", "--agreement", write(content[::2]))
-    assert (alone.code, "no answer in the files given has scores of two" in alone.err) == (1, True)
+    assert f"Cohen's kappa of a and b: {agreement['kappas'][0]['kappa']:.3f}" in text
+    single = seqit("compare", "--agreement", write(content[::2]))
+    assert single.code == 1
+    assert "no answer in the files given has scores of two" in single.err
 
 
-def test_scores_are_compared_at_equal_length_on_request(
-    seqit: Any, write: Callable[..., str]
-) -> None:
+def test_equal_length_adds_adjusted_scores(seqit: Any, write: Callable[..., str]) -> None:
     name = write(rows())
-    found = seqit("compare", "--equal-length", name, "-f", "jsonl").rows
-    quality = {row["model"]: row for row in found if row["metric"] == "quality"}
+    results = seqit("compare", "--equal-length", name, "-f", "jsonl").rows
+    quality = {row["model"]: row for row in results if row["metric"] == "quality"}
     raw = quality[HOSTILE]["mean"] - quality["it"]["mean"]
-    level = quality[HOSTILE]["adjusted"] - quality["it"]["adjusted"]
+    adjusted = quality[HOSTILE]["adjusted"] - quality["it"]["adjusted"]
     assert raw > 1
-    assert abs(level) < 0.6
-    assert "adjusted" not in next(row for row in found if row["metric"] == "accuracy")
+    assert abs(adjusted) < 0.6
+    assert "adjusted" not in next(row for row in results if row["metric"] == "accuracy")
     text = seqit("compare", "--equal-length", name).out.decode()
     assert "seqeval quality: answers twice as long score +" in text
 
@@ -308,10 +310,8 @@ def test_annotations_give_scores_and_leaderboard_entries(
     del content[9]["generator_1"]
     path.write_bytes(orjson.dumps(content))
     ran = seqit("compare", path)
-    assert (ran.code, "annotations.json: generator_1: expected text, found null" in ran.err) == (
-        1,
-        True,
-    )
+    assert ran.code == 1
+    assert "annotations.json: generator_1: expected text, found null" in ran.err
 
 
 def test_standard_input_is_a_source(seqit: Any) -> None:
@@ -326,10 +326,10 @@ def test_standard_input_is_a_source(seqit: Any) -> None:
     ("args", "code", "message"),
     [
         (["itt", "{scores}"], 2, "there is no score of a model 'itt' (did you mean 'it'?)"),
-        (["it", "lost.jsonl"], 2, "lost.jsonl is not there"),
+        (["it", "missing.jsonl"], 2, "missing.jsonl does not exist"),
         (["{other}"], 1, "there are no scores in the files given"),
         (["{scores}", "--reference", "{other}"], 1, "the column index is missing"),
-        (["{scores}", "-o", "table.docx"], 2, "say with --format what to write"),
+        (["{scores}", "-o", "table.docx"], 2, "give --format, or a name that ends in .md"),
         (["{scores}", "--test", "mcnemar"], 1, "McNemar's test needs scores of 0 or 1"),
     ],
 )

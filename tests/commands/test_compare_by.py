@@ -23,74 +23,74 @@ MODELS = ("IT", "SIT")
 
 
 def rows(models: tuple[str, ...] = MODELS, runs: int = 3, seed: int = 1) -> list[dict[str, Any]]:
-    """Return following and step of chains of 1 to 3 steps, two per root, in two benchmarks."""
+    """Return scores of chains of 1 to 3 steps: two chains per root, two metrics and benchmarks."""
     rng = random.Random(seed)
-    found = []
+    scores = []
     for number, model in enumerate(models):
         for run in range(runs):
             lead = number + rng.gauss(0, 0.3)
             for item in range(72):
                 chain = 1 + item % 3
-                known = {
+                fields = {
                     "id": f"i{item}", "root": f"r{item // 2}", "model": model, "chain": chain,
                     "benchmark": ("seen", "unseen")[item // 2 % 2], "judge": "builtin",
                     "operation": ("prefix", "suffix")[item % 2], "training": f"{model} {run}",
                 }  # fmt: skip
                 steps = [float(rng.gauss(lead - k / 2, 1) > 0) for k in range(chain)]
-                found.append(score(**known, metric="following", value=min(steps)))
-                found += [
-                    score(**known, metric="step", value=value, position=k + 1)
+                scores.append(score(**fields, metric="following", value=min(steps)))
+                scores += [
+                    score(**fields, metric="step", value=value, position=k + 1)
                     for k, value in enumerate(steps)
                 ]
-    found.append(score(model=models[0], metric="quality", value=5, judge="a", control="good"))
-    return found
+    scores.append(score(model=models[0], metric="quality", value=5, judge="a", control="good"))
+    return scores
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
-    def give(content: Any, name: str = "scores.jsonl") -> str:
+    def write_rows(content: Any, name: str = "scores.jsonl") -> str:
         path = tmp_path / name
         path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in content))
         return str(path)
 
-    return give
+    return write_rows
 
 
-def compared(name: str, **options: Any) -> Comparison:
+def compare_file(name: str, **options: Any) -> Comparison:
     with Database([name]) as database:
         return compare(database, options=CompareOptions(**options))
 
 
-def test_a_comparison_by_fields_has_the_intervals_of_its_parts(
+def test_intervals_by_fields_are_those_of_each_group(
     write: Callable[..., str],
 ) -> None:
     content = rows()
-    found = compared(write(content), by=("position", "chain"), metrics=("step",))
-    keys = [(task.benchmark, *(value for _, value in task.by)) for task in found.tasks]
+    comparison = compare_file(write(content), by=("position", "chain"), metrics=("step",))
+    keys = [(task.benchmark, *(value for _, value in task.by)) for task in comparison.tasks]
     assert keys == [
         (benchmark, position, chain)
         for benchmark in ("seen", "unseen")
         for position in (1, 2, 3)
         for chain in range(position, 4)
     ]
-    for (model, task), result in found.results.items():
+    for (model, task), result in comparison.results.items():
         fields = {"model": model, "metric": "step", "benchmark": task.benchmark, **dict(task.by)}
-        own = [row for row in content if fields.items() <= row.items()]
-        parts = ([row[name] for row in own] for name in ("value", "root", "training"))
-        expected, mean = mean_interval(*parts), result.estimate
+        group = [row for row in content if fields.items() <= row.items()]
+        columns = ([row[name] for row in group] for name in ("value", "root", "training"))
+        expected, mean = mean_interval(*columns), result.estimate
         assert (mean.n, mean.runs, mean.roots) == (36, 3, expected.roots)
         for name in ("mean", "error", "low", "high", "degrees"):
             assert getattr(mean, name) == pytest.approx(getattr(expected, name)), name
 
 
-def test_a_difference_is_of_items_averaged_over_runs(write: Callable[..., str]) -> None:
+def test_differences_are_computed_from_items_averaged_over_runs(write: Callable[..., str]) -> None:
     content = rows()
     for row in content[:3]:  # i0 and i1 have fewer runs than the others
         row |= {"value": None, "status": "failed"}
     content = [row for row in content if row["metric"] != "step"]
     content = [row for row in content if row["id"] != "i0" or row["model"] != "SIT"]
-    found = compared(write(content))
-    for result in found.results.values():
+    comparison = compare_file(write(content))
+    for result in comparison.results.values():
         if not result.paired:
             continue
         means = {}
@@ -99,8 +99,8 @@ def test_a_difference_is_of_items_averaged_over_runs(write: Callable[..., str]) 
                 if (row["model"], row["benchmark"]) == (model, result.task.benchmark):
                     means.setdefault(row["id"], {}).setdefault(model, []).append(row["value"])
         differences = []
-        for by in means.values():
-            numbers = [[v for v in by.get(model, ()) if v is not None] for model in MODELS]
+        for by_model in means.values():
+            numbers = [[v for v in by_model.get(model, ()) if v is not None] for model in MODELS]
             if all(numbers):
                 one, two = (sum(values) / len(values) for values in numbers)
                 differences.append(two - one)
@@ -121,8 +121,8 @@ def test_differences_between_runs_widen_the_interval(
                 value = float(item % 10 < 10 * share)
                 content.append(score(model=model, id=f"i{item}", root=f"i{item}", value=value,
                                      training=f"{model} {run}"))  # fmt: skip
-    (task,) = compared(write(content)).tasks
-    results = compared(write(content)).results
+    (task,) = compare_file(write(content)).tasks
+    results = compare_file(write(content)).results
     different, same = (results[model, task].estimate for model in MODELS)
     assert different.mean == same.mean == 0.5
     assert different.error == pytest.approx(0.2 / 3**0.5, rel=0.05)
@@ -131,7 +131,7 @@ def test_differences_between_runs_widen_the_interval(
     paired = results["SIT", task].paired
     assert (paired.difference.mean, paired.p) == (pytest.approx(0), pytest.approx(1))
     assert paired.difference.high > 0.4
-    bootstrap = compared(write(content), interval="bootstrap").results["IT", task].estimate
+    bootstrap = compare_file(write(content), interval="bootstrap").results["IT", task].estimate
     assert bootstrap.high - bootstrap.low > 0.3
 
 
@@ -154,9 +154,9 @@ def test_the_table_has_a_row_for_each_value(seqit: Any, write: Callable[..., str
     assert "interval, clustered by root and run)" in notes[0]
     assert "- Intervals are over 3 runs and 12 roots." in notes
     assert "- b step: in no row: 1 score without chain" in notes
-    found = seqit("compare", name, "--by", "chain", "-f", "jsonl").rows
-    assert [row["chain"] for row in found if row["model"] == "IT"] == [1, 2, 3] * 4
-    assert {row["runs"] for row in found} == {3}
+    results = seqit("compare", name, "--by", "chain", "-f", "jsonl").rows
+    assert [row["chain"] for row in results if row["model"] == "IT"] == [1, 2, 3] * 4
+    assert {row["runs"] for row in results} == {3}
     text = seqit("compare", name, "--by", "benchmark", "--metrics", "following", "-f", "latex")
     assert r"\begin{tabular}{llrrr}" in text.out.decode()
 
@@ -199,7 +199,7 @@ def test_errors_of_by_and_figure_have_a_message(
     assert message in " ".join(ran.stderr.split())
 
 
-def texts(svg: Path) -> list[str]:
+def svg_texts(svg: Path) -> list[str]:
     return [each.firstChild.data for each in minidom.parse(str(svg)).getElementsByTagName("text")]
 
 
@@ -212,12 +212,12 @@ def test_a_figure_shows_all_names_as_text(write: Callable[..., str], tmp_path: P
         assert ran.exit_code == 0, ran.stderr
     svg = tmp_path / "1.svg"
     assert svg.read_bytes() == (tmp_path / "2.svg").read_bytes()
-    found = texts(svg)
-    assert {*MODELS, HOSTILE.replace("\u202e", "\\u202e"), "seen", "unseen"} < set(found)
-    assert found.count("3 tasks in the chain") == 2
-    assert found.count("step accuracy, %") == 2
-    assert found.count("place of the task in the chain") == 3
-    (caption,) = (text for text in found if text.startswith("Means"))
+    texts = svg_texts(svg)
+    assert {*MODELS, HOSTILE.replace("\u202e", "\\u202e"), "seen", "unseen"} < set(texts)
+    assert texts.count("3 tasks in the chain") == 2
+    assert texts.count("step accuracy, %") == 2
+    assert texts.count("place of the task in the chain") == 3
+    (caption,) = (text for text in texts if text.startswith("Means"))
     assert caption == (
         "Means with 95 % intervals over 3 runs and 12 roots; a point is of 36 scores."
     )
@@ -243,24 +243,24 @@ def test_a_figure_shows_the_means_and_intervals(write: Callable[..., str]) -> No
     pytest.importorskip("matplotlib")
     from seqit.scores.report.figure import build_figure, build_panels
 
-    found = compared(write(rows()), by=("chain",), metrics=("following",))
-    panels = build_panels(found)
+    comparison = compare_file(write(rows()), by=("chain",), metrics=("following",))
+    panels = build_panels(comparison)
     assert [panel.title for panel in panels] == [("seen",), ("unseen",)]
-    figure = build_figure(found, panels, CompareOptions(), "svg")
+    figure = build_figure(comparison, panels, CompareOptions(), "svg")
     for axes, panel in zip(figure.axes, panels, strict=True):
-        for model, drawn in zip(MODELS, axes.containers, strict=True):
-            points, _, (bars,) = drawn
-            means = [found.results[model, panel.tasks[chain]].estimate for chain in (1, 2, 3)]
+        for model, container in zip(MODELS, axes.containers, strict=True):
+            points, _, (bars,) = container
+            means = [comparison.results[model, panel.tasks[n]].estimate for n in (1, 2, 3)]
             assert list(points.get_ydata()) == pytest.approx([100 * each.mean for each in means])
             assert [round(x) for x in points.get_xdata()] == [1, 2, 3]
-            ends = [(low[1], high[1]) for low, high in bars.get_segments()]
-            assert ends == [
+            intervals = [(low[1], high[1]) for low, high in bars.get_segments()]
+            assert intervals == [
                 pytest.approx((100 * each.low, 100 * each.high), abs=1e-9) for each in means
             ]
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
 
 
-def test_without_matplotlib_the_figure_says_how_to_get_it(
+def test_a_figure_without_matplotlib_is_an_error_with_the_install_command(
     write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)

@@ -1,16 +1,16 @@
-"""Golden cases: tests/cases/<command>/<name>/ holds the arguments and what must come out.
+"""Golden cases: each folder tests/cases/<command>/<name>/ has the arguments and expected output.
 
-args   the command line after `seqit`, as a shell would split it; run in the case's folder
-in     standard input, where there is any
-out    standard output, to the byte
-err    standard error, to the byte; without it nothing is asked of standard error
-code   the exit code; without it 0
-answers  what the model openai:test says, at a server on loopback; see case_answers.py
+args     the command line after `seqit`, split as by a shell; it runs in the case's folder
+in       standard input, if any
+out      standard output, byte for byte
+err      standard error, byte for byte; not checked if the file is missing
+code     the exit code; 0 if the file is missing
+answers  the answers of the model openai:test, at a server on loopback; see case_answers.py
 
-What every edit of a prompt or of the rule library changes is left out: versions and hashes of
-both, and the tokens of prompts.
+Values that change with every edit of a prompt or of the step library are masked: versions and
+hashes of both, and the tokens of prompts.
 
-A new behaviour is a new folder. SEQIT_UPDATE_CASES=1 writes out, err and code anew: read the diff.
+A new behaviour is a new folder. SEQIT_UPDATE_CASES=1 rewrites out, err and code: read the diff.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ from support.paths import CASES
 
 from seqit.cli import group
 
-LEFT_OUT = [
+MASKED = [
     (re.compile(r'("prompt":)"(?:[0-9a-f]{16}|builtin-\d+)"'), r'\1"HASH"'),
     (re.compile(r'("sha256":)"[0-9a-f]{64}"'), r'\1"HASH"'),
     (re.compile(r"(tokens )[\d,]+( \+ )"), r"\1N\2"),
     (re.compile(r'("prompt_tokens":)[1-9]\d*'), r"\1N"),
 ]
-FOUND = sorted(path.parent for path in CASES.rglob("args"))
+CASE_FOLDERS = sorted(path.parent for path in CASES.rglob("args"))
 
 
 @contextlib.contextmanager
-def model_of(case, unanswered):
-    """Give the environment in which openai:test says what the case's file `answers` holds.
+def model_server(case, unanswered):
+    """Serve the answers of the case as openai:test; yield the environment to find the server.
 
-    What that does not answer is in the file `unanswered`.
+    Requests without an answer are written to the file `unanswered`.
     """
     if not (case / "answers").exists():
         yield {}
@@ -47,24 +47,24 @@ def model_of(case, unanswered):
         yield {"OPENAI_BASE_URL": server.url}
 
 
-def left_out(text):
-    """Return the text without what changes while the behaviour stays."""
-    for pattern, shown in LEFT_OUT:
-        text = pattern.sub(shown, text)
+def mask(text):
+    """Mask the values that change without a change of behaviour."""
+    for pattern, replacement in MASKED:
+        text = pattern.sub(replacement, text)
     return text
 
 
-@pytest.mark.parametrize("case", FOUND, ids=lambda case: str(case.relative_to(CASES)))
+@pytest.mark.parametrize("case", CASE_FOLDERS, ids=lambda case: str(case.relative_to(CASES)))
 def test_case(case, seqit, tmp_path):
-    given, unanswered = case / "in", tmp_path / "unanswered"
-    with model_of(case, unanswered) as env:
+    stdin, unanswered = case / "in", tmp_path / "unanswered"
+    with model_server(case, unanswered) as env:
         ran = seqit(
             *shlex.split((case / "args").read_text()),
-            stdin=given.read_bytes() if given.exists() else b"",
+            stdin=stdin.read_bytes() if stdin.exists() else b"",
             cwd=case,
             **env,
         )
-    out, err = left_out(ran.out.decode()), left_out(ran.err)
+    out, err = mask(ran.out.decode()), mask(ran.err)
     assert not unanswered.exists(), unanswered.read_text()
     if os.environ.get("SEQIT_UPDATE_CASES"):
         (case / "out").write_text(out)
@@ -81,10 +81,10 @@ def test_case(case, seqit, tmp_path):
 
 
 def test_every_folder_is_a_case():
-    assert {path.parent for path in CASES.glob("*/*/*")} == set(FOUND)
-    assert len(FOUND) >= 30
+    assert {path.parent for path in CASES.glob("*/*/*")} == set(CASE_FOLDERS)
+    assert len(CASE_FOLDERS) >= 30
 
 
 @pytest.mark.parametrize("command", sorted(set(group.commands) - {"demo"}))
 def test_every_command_has_cases(command):
-    assert len([case for case in FOUND if case.parent.name == command]) >= 2
+    assert len([case for case in CASE_FOLDERS if case.parent.name == command]) >= 2

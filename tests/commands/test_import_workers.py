@@ -1,4 +1,4 @@
-"""seqit import in several processes: the same bytes, rejects and account as in one."""
+"""seqit import in several processes: the same bytes, rejects and statistics as in one."""
 
 import json
 from unittest import mock
@@ -53,13 +53,13 @@ FORMATS = {
 }
 
 
-def imported(path, form, workers, *, strict=False):
-    """Return the lines, the rejects and the account of an import."""
+def import_rows(path, form, workers, *, strict=False):
+    """Return the lines, the rejects and the manifest of an import."""
     rejects: list[bytes] = []
     stats = RunStats("import", lambda reject: rejects.append(encode(reject)), strict)
     with WorkerPool(workers) as pool:
-        spread = pool.map if workers > 1 else None
-        rows = read_format([str(path)], stats, format_name=form, parallel_map=spread)
+        parallel_map = pool.map if workers > 1 else None
+        rows = read_format([str(path)], stats, format_name=form, parallel_map=parallel_map)
         lines = [row.raw or encode(row.value) for row in rows]
     stats.written = len(lines)
     stats.close()
@@ -75,28 +75,28 @@ def source(request, tmp_path):
 
 @pytest.mark.parametrize("workers", [2, 3])
 @pytest.mark.parametrize("guessed", [False, True])
-def test_workers_change_nothing(source, workers, guessed):
+def test_workers_do_not_change_the_result(source, workers, guessed):
     path, form = source
     form = "auto" if guessed else form
-    alone = imported(path, form, 1)
+    sequential = import_rows(path, form, 1)
     with (
         mock.patch.object(processes, "MIN_PARALLEL_BYTES", 2000),
         mock.patch.object(processes, "BATCH_BYTES", 1 << 14),
     ):
-        shared = imported(path, form, workers)
-    assert len(alone[0]) > 1000
-    assert alone[1] or form != "alpaca"
-    assert shared == alone
+        parallel = import_rows(path, form, workers)
+    assert len(sequential[0]) > 1000
+    assert sequential[1] or form != "alpaca"
+    assert parallel == sequential
 
 
-def test_how_others_read_the_rows_is_counted(tmp_path):
+def test_differences_from_the_publishers_parser_are_counted(tmp_path):
     path = tmp_path / "recorded.jsonl"
     path.write_bytes(b"\n".join(seq_instruct(number) for number in range(3000)))
-    counted = imported(path, "seq-instruct", 1)[2]["counts"]["parser"]
-    assert counted["instruction"] == {"same": 1500, "content": 400, "unreadable": 100}
-    first, *_ = shown = counted["differences"]
-    assert len(shown) == 20
-    assert first == {
+    counts = import_rows(path, "seq-instruct", 1)[2]["counts"]["parser"]
+    assert counts["instruction"] == {"same": 1500, "content": 400, "unreadable": 100}
+    differences = counts["differences"]
+    assert len(differences) == 20
+    assert differences[0] == {
         "reading": "instruction",
         "line": 6,
         "kind": "content",
@@ -110,18 +110,18 @@ def test_strict_stops_at_the_same_row(tmp_path):
     path = tmp_path / "a.jsonl"
     good = json.dumps({"instruction": "Name a river.", "output": "The Elbe."}).encode()
     path.write_bytes(b"\n".join([*[good] * 500, b"{oops", *[good] * 500, b"{oops again"]))
-    with pytest.raises(StrictError) as alone:
-        imported(path, "alpaca", 1, strict=True)
+    with pytest.raises(StrictError) as sequential:
+        import_rows(path, "alpaca", 1, strict=True)
     with (
         mock.patch.object(processes, "MIN_PARALLEL_BYTES", 2000),
-        pytest.raises(StrictError) as shared,
+        pytest.raises(StrictError) as parallel,
     ):
-        imported(path, "alpaca", 2, strict=True)
-    assert ":501:" in str(alone.value)
-    assert str(shared.value) == str(alone.value)
+        import_rows(path, "alpaca", 2, strict=True)
+    assert ":501:" in str(sequential.value)
+    assert str(parallel.value) == str(sequential.value)
 
 
-def test_what_cannot_be_spread_takes_one_process(tmp_path, seqit):
+def test_parquet_and_json_arrays_are_read_in_one_process(tmp_path, seqit):
     rows = b"\n".join(alpaca(0) for _ in range(100))
     assert seqit("import", "-q", "-o", tmp_path / "a.parquet", stdin=rows).code == 0
     again = seqit("import", "--workers", 3, tmp_path / "a.parquet")

@@ -1,4 +1,4 @@
-"""judge as a command: at a server with faults, from a recording, and what SQL makes of it."""
+"""seqit judge: a server with faults, a recording, several judges, and queries of its scores."""
 
 import json
 import os
@@ -18,14 +18,14 @@ def lines(rows):
 
 
 def chain(number):
-    """Return an item of iteration 1 to 4 in one of the modes."""
-    iteration, turn = 1 + number % 4, number // 4
-    operation = OPERATIONS[turn % 3 if iteration == 1 else 1 + turn % 2]
+    """Return an item of iteration 1 to 4, made by one of the operations."""
+    iteration, index = 1 + number % 4, number // 4
+    operation = OPERATIONS[index % 3 if iteration == 1 else 1 + index % 2]
     lineage = {"root": f"root {number}", "iteration": iteration, "operation": operation}
     return item(number, lineage=lineage, output="", steps=None)
 
 
-ANSWERED = [response(chain(n), f"This is answer {n}.") for n in range(150)]
+RESPONSES = [response(chain(n), f"This is answer {n}.") for n in range(150)]
 
 
 @pytest.fixture(scope="module")
@@ -34,32 +34,32 @@ def server():
         yield running
 
 
-def test_each_verdict_belongs_to_its_own_answer_under_faults(seqit, tmp_path):
+def test_each_judgement_belongs_to_its_answer_at_a_server_with_faults(seqit, tmp_path):
     options = ("--faults", "0.3", "--jitter", "0.01", "--answers", "support.judge_answers:reply")
     with AnsweringServer(*options) as server:
         ran = seqit(
             *("judge", "--judge", "openai:test", "--metrics", "quality,steps", "--controls", 0),
             *("--cache", tmp_path / "cache", "--retries", 20, "--rejects", tmp_path / "rejects"),
-            stdin=lines(ANSWERED[:60]),
+            stdin=lines(RESPONSES[:60]),
             OPENAI_BASE_URL=server.url,
         )
         assert sum(server.stats()["faults"].values()) > 30
     scores = ran.rows
-    expected = [each["id"] for each in ANSWERED[:60]]
+    expected = [each["id"] for each in RESPONSES[:60]]
     assert list(dict.fromkeys(score["id"] for score in scores)) == expected
-    answers = {each["id"]: each["output"] for each in ANSWERED}
-    told = [s for s in scores if s["metric"] != "step" and s["status"] == "scored"]
-    assert all(s["reason"] == f"About: {answers[s['id']]}" for s in told)
-    # A server that says nothing three times in a row gives no verdict, and no number.
-    without = [s for s in scores if s["status"] != "scored"]
-    assert ran.code == (3 if without else 0)
-    assert len((tmp_path / "rejects").read_bytes().splitlines()) == len(without)
-    assert len(without) < 10
-    assert all(s["value"] is None for s in without)
+    answers = {each["id"]: each["output"] for each in RESPONSES}
+    scored = [s for s in scores if s["metric"] != "step" and s["status"] == "scored"]
+    assert all(s["reason"] == f"About: {answers[s['id']]}" for s in scored)
+    # After three empty answers in a row, the judgement failed and has no value.
+    failed = [s for s in scores if s["status"] != "scored"]
+    assert ran.code == (3 if failed else 0)
+    assert len((tmp_path / "rejects").read_bytes().splitlines()) == len(failed)
+    assert len(failed) < 10
+    assert all(s["value"] is None for s in failed)
 
 
 @pytest.mark.slow
-def test_seqeval_from_end_to_end_with_a_recorded_judge(data, server, seqit, tmp_path):
+def test_seqeval_end_to_end_with_a_recorded_judge(data, server, seqit, tmp_path):
     env = {"OPENAI_BASE_URL": server.url}
     responses, recording = tmp_path / "responses.jsonl", tmp_path / "recording.jsonl"
     answered = seqit(
@@ -68,27 +68,27 @@ def test_seqeval_from_end_to_end_with_a_recorded_judge(data, server, seqit, tmp_
         **env,
     )
     assert "read 805, written 804, rejected 0, failed 1" in answered.err
-    asked = ("judge", "--no-cache", "--metrics", "quality,following,steps", responses)
-    live = seqit(*asked, "--judge", "openai:test", "--record", recording, **env)
-    again = seqit(*asked, "--judge", f"replay:{recording}")
-    assert (live.code, again.code) == (0, 0), again.err
-    scores, replayed = live.rows, again.rows
+    command = ("judge", "--no-cache", "--metrics", "quality,following,steps", responses)
+    live = seqit(*command, "--judge", "openai:test", "--record", recording, **env)
+    replayed = seqit(*command, "--judge", f"replay:{recording}")
+    assert (live.code, replayed.code) == (0, 0), replayed.err
+    scores, replayed_scores = live.rows, replayed.rows
     assert {row.pop("judge") for row in scores} == {"openai:test"}
-    assert {row.pop("judge") for row in replayed} == {"replay:recording.jsonl"}
-    assert scores == replayed
+    assert {row.pop("judge") for row in replayed_scores} == {"replay:recording.jsonl"}
+    assert scores == replayed_scores
     by_metric = Counter(row["metric"] for row in scores if "control" not in row)
     assert by_metric["quality"] == by_metric["following"] == 804
     assert by_metric["step"] >= 2 * 804
     assert len({row["id"] for row in scores if "control" not in row}) == 804
-    assert "control items" in again.err
+    assert "control items" in replayed.err
 
 
-def test_following_by_iteration_and_mode_is_one_query(server, seqit, tmp_path):
+def test_following_by_iteration_and_operation_is_one_query(server, seqit, tmp_path):
     scores = tmp_path / "scores.jsonl"
     ran = seqit(
         *("judge", "--judge", "openai:test", "--metrics", "following", "--no-cache"),
         *("-o", scores),
-        stdin=lines(ANSWERED),
+        stdin=lines(RESPONSES),
         OPENAI_BASE_URL=server.url,
     )
     assert ran.code == 0, ran.err
@@ -96,17 +96,17 @@ def test_following_by_iteration_and_mode_is_one_query(server, seqit, tmp_path):
         SELECT iteration, operation, count(*) AS n, avg(value) AS following FROM scores
         WHERE metric = 'following' AND control IS NULL GROUP BY ALL ORDER BY ALL
     """
-    found = seqit("sql", query, scores, "-f", "jsonl").rows
+    results = seqit("sql", query, scores, "-f", "jsonl").rows
     groups = defaultdict(list)
     for line in scores.read_text().splitlines():
         score = json.loads(line)
         if "control" not in score:
             groups[score["iteration"], score["operation"]].append(score["value"])
-    assert len(groups) == 9 and sum(map(len, groups.values())) == len(ANSWERED)
-    assert {(row["iteration"], row["operation"]): row["n"] for row in found} == {
+    assert len(groups) == 9 and sum(map(len, groups.values())) == len(RESPONSES)
+    assert {(row["iteration"], row["operation"]): row["n"] for row in results} == {
         key: len(values) for key, values in groups.items()
     }
-    for row in found:
+    for row in results:
         values = groups[row["iteration"], row["operation"]]
         assert row["following"] == pytest.approx(sum(values) / len(values))
 
@@ -126,32 +126,32 @@ def test_several_judges(server, seqit, tmp_path):
     rows = [response(item(n)) for n in range(2, 22)]
     env = {"OPENAI_BASE_URL": server.url}
     recording = tmp_path / "recording.jsonl"
-    asked = ("judge", "--no-cache", "--metrics", "quality", "--controls", 1)
-    alone = seqit(*asked, "--judge", "openai:one", "--record", recording, stdin=lines(rows), **env)
+    command = ("judge", "--no-cache", "--metrics", "quality", "--controls", 1)
+    one = ("--judge", "openai:one")
+    single = seqit(*command, *one, "--record", recording, stdin=lines(rows), **env)
     both = seqit(
-        *asked,
-        *("--judge", "openai:one", "--judge", f"replay:{recording}", "--base-url", server.url),
+        *(*command, *one, "--judge", f"replay:{recording}", "--base-url", server.url),
         *("--manifest", tmp_path / "manifest"),
         stdin=lines(rows),
     )
     assert both.code == 0, both.err
-    named = [row["judge"] for row in both.rows]
-    assert named == ["openai:one", "replay:recording.jsonl"] * (len(named) // 2)
-    assert both.rows[::2] == alone.rows
-    assert [row["value"] for row in both.rows[1::2]] == [row["value"] for row in alone.rows]
+    judges = [row["judge"] for row in both.rows]
+    assert judges == ["openai:one", "replay:recording.jsonl"] * (len(judges) // 2)
+    assert both.rows[::2] == single.rows
+    assert [row["value"] for row in both.rows[1::2]] == [row["value"] for row in single.rows]
     manifest = json.loads((tmp_path / "manifest").read_text())
-    assert set(manifest["counts"]["judges"]) == set(named)
+    assert set(manifest["counts"]["judges"]) == set(judges)
     assert "openai:one: requests" in both.err
 
 
 def test_votes_are_not_greedy(server, seqit):
     rows = lines([response(item(2))])
-    asked = ("judge", "--judge", "openai:test", "--no-cache", "--controls", 0)
+    command = ("judge", "--judge", "openai:test", "--no-cache", "--controls", 0)
     env = {"OPENAI_BASE_URL": server.url}
-    assert [row["vote"] for row in seqit(*asked, "--votes", 3, "--metrics", "quality", stdin=rows,
-            **env).rows] == [1, 2, 3]  # fmt: skip
+    ran = seqit(*command, "--votes", 3, "--metrics", "quality", stdin=rows, **env)
+    assert [row["vote"] for row in ran.rows] == [1, 2, 3]
     assert server.last()[1]["temperature"] == 1.0
-    seqit(*asked, stdin=rows, **env)
+    seqit(*command, stdin=rows, **env)
     assert server.last()[1]["temperature"] == 0.0
 
 
@@ -175,7 +175,7 @@ def test_two_models_are_compared(server, seqit, tmp_path):
     assert "2 responses of" in ran.err and "matched no response" in ran.err
 
 
-def test_a_file_of_two_models_is_no_opponent(seqit, tmp_path):
+def test_a_baseline_file_of_two_models_is_an_error(seqit, tmp_path):
     (tmp_path / "both.jsonl").write_bytes(
         lines([response(item(1), model="a"), response(item(1), model="b")])
     )
@@ -183,10 +183,10 @@ def test_a_file_of_two_models_is_no_opponent(seqit, tmp_path):
     assert ran.code == 1 and "more than once" in ran.err
 
 
-def test_what_is_no_response_fails(seqit, tmp_path):
-    broken = [ANSWERED[0] | {"item": {"instruction": "Name a fish."}}, {"id": "x"}, [1]]
+def test_rows_that_are_not_responses_fail(seqit, tmp_path):
+    invalid = [RESPONSES[0] | {"item": {"instruction": "Name a fish."}}, {"id": "x"}, [1]]
     ran = seqit(
-        *("judge", "--judge", "builtin", "--rejects", tmp_path / "rejects"), stdin=lines(broken)
+        *("judge", "--judge", "builtin", "--rejects", tmp_path / "rejects"), stdin=lines(invalid)
     )
     assert (ran.code, ran.out) == (3, b"")
     rejects = [json.loads(line) for line in (tmp_path / "rejects").read_text().splitlines()]
@@ -194,7 +194,7 @@ def test_what_is_no_response_fails(seqit, tmp_path):
     assert rejects[0]["message"].startswith("item: 'id' is missing")
 
 
-def test_strict_stops_at_the_first_verdict_that_is_none(server, seqit, tmp_path):
+def test_strict_stops_at_the_first_unparseable_judgement(server, seqit, tmp_path):
     rows = [response(item(n), "[fault:hang-up]") for n in range(3)]
     with AnsweringServer("--answers", "support.judge_answers:ramble") as judge:
         ran = seqit(
@@ -207,20 +207,21 @@ def test_strict_stops_at_the_first_verdict_that_is_none(server, seqit, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_verdict_that_is_none_is_asked_anew_by_the_next_run(seqit, tmp_path):
+def test_an_unparseable_judgement_is_requested_again_by_the_next_run(seqit, tmp_path):
     row = lines([response(item(2))])
-    asked = ("judge", "--judge", "openai:test", "--metrics", "quality", "--controls", 0)
+    command = ("judge", "--judge", "openai:test", "--metrics", "quality", "--controls", 0)
+    cache = ("--cache", tmp_path / "cache")
     with AnsweringServer("--answers", "support.judge_answers:ramble") as judge:
         for number in (1, 2):
-            ran = seqit(*asked, "--cache", tmp_path / "cache", stdin=row, OPENAI_BASE_URL=judge.url)
+            ran = seqit(*command, *cache, stdin=row, OPENAI_BASE_URL=judge.url)
             assert (ran.code, ran.rows[0]["status"]) == (3, "unparseable")
             assert judge.stats()["requests"] == 3 * number
 
 
-def test_an_estimate_asks_nothing(server, seqit):
+def test_an_estimate_sends_no_request(server, seqit):
     before = server.stats()["requests"]
     ran = seqit("judge", "--judge", "openai:test", "--judge", "builtin", "--dry-run",
-                stdin=lines(ANSWERED), OPENAI_BASE_URL=server.url)  # fmt: skip
+                stdin=lines(RESPONSES), OPENAI_BASE_URL=server.url)  # fmt: skip
     assert (ran.code, ran.out) == (0, b"")
     assert "an estimate for 150 rows and openai:test" in ran.err
     assert server.stats()["requests"] == before
@@ -243,15 +244,15 @@ def test_builtin_verifies_chains_and_needs_no_model(seqit):
     assert {row["value"] for row in empty.rows} == {0}
 
 
-def test_scores_come_out_while_the_next_response_is_not_there_yet(server):
+def test_scores_are_written_before_the_next_response_is_read(server):
     command = [BIN / "seqit", "judge", "--judge", "openai:test", "--no-cache", "-q"]
     env = os.environ | {"OPENAI_BASE_URL": server.url}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
-    for each in ANSWERED[:3]:
+    for each in RESPONSES[:3]:
         process.stdin.write(lines([each]))
         process.stdin.flush()
-        got = [json.loads(process.stdout.readline()) for _ in ("quality", "following")]
-        assert [score["id"] for score in got] == [each["id"]] * 2
+        scores = [json.loads(process.stdout.readline()) for _ in ("quality", "following")]
+        assert [score["id"] for score in scores] == [each["id"]] * 2
     rest, _ = process.communicate()  # the control items
     assert process.returncode == 0
     assert all("control" in json.loads(line) for line in rest.splitlines())

@@ -19,7 +19,7 @@ ROWS = 3000
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two files of records, one of them larger than what is done without workers."""
+    """Two files of records, one of them large enough to be measured by workers."""
     path = tmp_path_factory.mktemp("mix")
     for name, words in (("sit", 200), ("it", 3)):
         lines = []
@@ -37,7 +37,9 @@ def number_of_rows(path: Path) -> int:
     return int(parquet.ParquetFile(path).metadata.num_rows)
 
 
-def test_shards_hold_exactly_what_was_asked(folder: Path, seqit: Seqit, tmp_path: Path) -> None:
+def test_shards_contain_exactly_the_requested_rows(
+    folder: Path, seqit: Seqit, tmp_path: Path
+) -> None:
     args = ("mix", "sit.jsonl=0.3", "it.jsonl=0.7", "--rows", 2500, "--seed", 7)
     ran = seqit(*args, "-o", f"{tmp_path}/mixture/", "--shard-rows", 1000, cwd=folder)
     assert ran.code == 0, ran.err
@@ -58,15 +60,15 @@ def test_shards_hold_exactly_what_was_asked(folder: Path, seqit: Seqit, tmp_path
     assert sorted(row["id"] for row in again.rows) == sorted(row["id"] for row in whole.rows)
     read = seqit("filter", "--no-defaults", "-r", "length:min_words=1", *(out / p for p in parts))
     assert [row["id"] for row in read.rows] == [row["id"] for row in whole.rows]
-    # The same again replaces the folder, with another kind of shards as well.
+    # A second run replaces the folder, also with shards of another format.
     more = ("-o", out, "--shard-rows", 2000, "--shard-format", "jsonl.zst")
     assert seqit(*args, *more, cwd=folder).code == 0
     names = ["part-00000.jsonl.zst", "part-00001.jsonl.zst", "plan.json"]
     assert sorted(path.name for path in out.iterdir()) == names
-    assert list(tmp_path.iterdir()) == [out]  # nothing is left beside it
+    assert list(tmp_path.iterdir()) == [out]  # no temporary folder is left
 
 
-def test_a_folder_of_other_things_is_not_replaced(
+def test_a_folder_with_other_files_is_not_replaced(
     folder: Path, seqit: Seqit, tmp_path: Path
 ) -> None:
     ran = seqit("mix", "it.jsonl", "-o", folder, "--shard-rows", 10, cwd=folder)
@@ -81,7 +83,7 @@ def test_a_folder_of_other_things_is_not_replaced(
     assert ran.code == 2
 
 
-def test_shards_that_break_off_leave_what_was_there(tmp_path: Path) -> None:
+def test_an_error_while_writing_shards_leaves_the_old_folder(tmp_path: Path) -> None:
     target = tmp_path / "out"
 
     def write(rows: int, error: Exception | None = None) -> None:
@@ -113,29 +115,29 @@ def test_the_held_out_file_the_plan_and_the_manifest_agree(
     folder: Path, seqit: Seqit, tmp_path: Path
 ) -> None:
     args = ("mix", "sit.jsonl=0.5", "it.jsonl=0.5", "--rows", 1000, "--stratify", "operation=equal")
-    further = ("--held-out", tmp_path / "test.jsonl=0.1", "--plan-file", tmp_path / "plan.json")
-    named = ("--manifest", tmp_path / "manifest", "--rejects", tmp_path / "rejects")
-    ran = seqit(*args, *further, *named, cwd=folder)
+    targets = ("--held-out", tmp_path / "test.jsonl=0.1", "--plan-file", tmp_path / "plan.json")
+    reports = ("--manifest", tmp_path / "manifest", "--rejects", tmp_path / "rejects")
+    ran = seqit(*args, *targets, *reports, cwd=folder)
     assert ran.code == 0, ran.err
-    held = [json.loads(line) for line in (tmp_path / "test.jsonl").read_bytes().splitlines()]
-    roots = {row["lineage"]["root"] for row in held}
+    held_out = [json.loads(line) for line in (tmp_path / "test.jsonl").read_bytes().splitlines()]
+    roots = {row["lineage"]["root"] for row in held_out}
     assert not roots & {row["lineage"]["root"] for row in ran.rows}
-    assert len(held) == 4 * len(roots)  # two rows in each file
+    assert len(held_out) == 4 * len(roots)  # two rows in each file
     manifest = json.loads((tmp_path / "manifest").read_bytes())
-    assert manifest["held_out"] == len(held)
-    gone = manifest["written"] + manifest["held_out"] + manifest["rejected"]
-    assert manifest["read"] + manifest["added"] == gone
+    assert manifest["held_out"] == len(held_out)
+    outcomes = manifest["written"] + manifest["held_out"] + manifest["rejected"]
+    assert manifest["read"] + manifest["added"] == outcomes
     assert seqit("validate", "--schema", "manifest", tmp_path / "manifest").code == 0
     plan = json.loads((tmp_path / "plan.json").read_bytes())
     assert plan == manifest["counts"]["plan"]
     assert plan["held_out"]["file"] == str(tmp_path / "test.jsonl")
-    assert plan["held_out"]["achieved"]["rows"] == len(held)
-    assert f"held out {len(held):,}, rejected" in ran.err
+    assert plan["held_out"]["achieved"]["rows"] == len(held_out)
+    assert f"held out {len(held_out):,}, rejected" in ran.err
     values = {value["value"]: value["achieved"]["rows"] for value in plan["strata"]["values"]}
     assert values == {"keep": 500, "prefix": 500}
 
 
-def test_nothing_is_written_where_the_mixture_fails(
+def test_no_file_is_written_if_the_mixture_fails(
     folder: Path, seqit: Seqit, tmp_path: Path
 ) -> None:
     targets = ("--held-out", "test.jsonl", "--plan-file", "plan.json", "-o", "mixture.jsonl")
@@ -148,7 +150,7 @@ def test_nothing_is_written_where_the_mixture_fails(
 
 
 @pytest.mark.parametrize("target", ["it.jsonl", "mixture.jsonl"])
-def test_the_held_out_file_is_no_other_file(target: str, folder: Path, seqit: Seqit) -> None:
+def test_the_held_out_file_must_be_a_separate_file(target: str, folder: Path, seqit: Seqit) -> None:
     before = (folder / "it.jsonl").read_bytes()
     ran = seqit("mix", "it.jsonl", "-o", "mixture.jsonl", "--held-out", target, cwd=folder)
     assert ran.code == 2
@@ -172,26 +174,27 @@ def test_any_number_of_workers_gives_the_same_bytes(
         "--stratify",
         "operation=equal",
     )
-    found = []
+    results = []
     for workers in (1, 3):
         rejects, manifest = tmp_path / f"rejects{workers}", tmp_path / f"manifest{workers}"
-        further = ("--workers", workers, "--rejects", rejects, "--manifest", manifest)
-        ran = seqit(*args, *further, cwd=folder)
+        options = ("--workers", workers, "--rejects", rejects, "--manifest", manifest)
+        ran = seqit(*args, *options, cwd=folder)
         assert ran.code == 3
-        told = json.loads(manifest.read_bytes())
-        told["options"].pop("rejects", None)
-        found.append((ran.out, ran.err.replace("rejects3", "rejects1"), rejects.read_bytes(), told))
-        found[-1] += ((tmp_path / "test").read_bytes(),)
-    assert found[0] == found[1]
+        stats = json.loads(manifest.read_bytes())
+        stats["options"].pop("rejects", None)
+        err = ran.err.replace("rejects3", "rejects1")
+        held_out = (tmp_path / "test").read_bytes()
+        results.append((ran.out, err, rejects.read_bytes(), stats, held_out))
+    assert results[0] == results[1]
 
 
 def test_a_mixture_in_a_pipe_of_one_process(folder: Path, seqit: Seqit) -> None:
     content = (folder / "it.jsonl").read_bytes()
-    alone = seqit("mix", "--seed", 3, stdin=content)
+    expected = seqit("mix", "--seed", 3, stdin=content)
     last = seqit("pipe", f"validate -o - {folder}/it.jsonl | mix --seed 3", cwd=folder)
     first = seqit("pipe", f"mix --seed 3 {folder}/it.jsonl | validate -o -", cwd=folder)
-    assert first.out == alone.out
-    assert last.out == alone.out
+    assert first.out == expected.out
+    assert last.out == expected.out
 
 
 TOKENIZER: dict[str, Any] = {
@@ -207,7 +210,7 @@ TOKENIZER: dict[str, Any] = {
 }
 
 
-def test_token_shares_by_a_models_folder_are_met(
+def test_token_shares_with_the_tokenizer_of_a_model_folder(
     folder: Path, seqit: Seqit, tmp_path: Path
 ) -> None:
     pytest.importorskip("tokenizers", reason="the extra seqit[tokens] is not installed")
@@ -226,6 +229,6 @@ def test_token_shares_by_a_models_folder_are_met(
     assert len(plan["tokenizer"]["sha256"]) == 64
 
 
-def test_a_folder_without_a_tokenizer_gets_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SeqitError, match=r"has no tokenizer\.json"):
         load_token_counter(str(tmp_path))

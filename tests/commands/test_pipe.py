@@ -1,4 +1,4 @@
-"""seqit pipe: one process, and the bytes, rejects, manifests and exit code of the shell's pipe."""
+"""seqit pipe: the bytes, rejects, manifests and exit code equal those of a shell's pipe."""
 
 import json
 import os
@@ -47,12 +47,12 @@ PIPES = [
 ]
 
 
-def closing(text: str) -> list[str]:
-    """The lines of standard error, sorted: processes of a shell's pipe write when they like."""
+def sorted_lines(text: str) -> list[str]:
+    """Return the lines of standard error, sorted: a shell's processes write in any order."""
     return sorted(text.splitlines())
 
 
-def both(pipe: str, folder, seqit, stdin: bytes = b""):
+def run_both(pipe: str, folder, seqit, stdin: bytes = b""):
     """Run a pipe in one process and in the shell, each stage with rejects and a manifest."""
     (folder / "seeds.jsonl").write_bytes(seed_rows())
     results = []
@@ -79,39 +79,39 @@ def both(pipe: str, folder, seqit, stdin: bytes = b""):
     return results, len(stages)
 
 
-def manifest_of(path):
-    told = json.loads(path.read_bytes())
+def read_manifest(path):
+    manifest = json.loads(path.read_bytes())
     for name in ("rejects", "manifest"):
-        told["options"].pop(name, None)
-    return told
+        manifest["options"].pop(name, None)
+    return manifest
 
 
 @pytest.mark.parametrize("pipe", PIPES)
-def test_one_process_does_what_the_shell_does(pipe, tmp_path, seqit):
-    (one, shell), count = both(pipe, tmp_path, seqit, seed_rows())
+def test_one_process_gives_the_results_of_the_shells_pipe(pipe, tmp_path, seqit):
+    (one, shell), count = run_both(pipe, tmp_path, seqit, seed_rows())
     assert one[0] == shell[0]
     assert one[1] == shell[1]
-    assert closing(one[2]) == closing(shell[2])
+    assert sorted_lines(one[2]) == sorted_lines(shell[2])
     assert len(shell[1]) > 1000 or "validate" in pipe
     for number in range(count):
         rejects = (tmp_path / f"one.{number}.r").read_bytes()
         assert rejects == (tmp_path / f"shell.{number}.r").read_bytes()
-        manifest = manifest_of(tmp_path / f"one.{number}.m")
-        assert manifest == manifest_of(tmp_path / f"shell.{number}.m")
+        manifest = read_manifest(tmp_path / f"one.{number}.m")
+        assert manifest == read_manifest(tmp_path / f"shell.{number}.m")
         assert manifest["complete"] is True
 
 
-def test_rejects_of_a_later_stage_count_the_rows_handed_to_it(tmp_path, seqit):
+def test_line_numbers_of_a_later_stage_count_the_rows_passed_to_it(tmp_path, seqit):
     (tmp_path / "seeds.jsonl").write_bytes(seed_rows())
     both_stages = "import --format alpaca seeds.jsonl | filter --rejects r.jsonl"
     assert seqit("pipe", both_stages, cwd=tmp_path).code == 3
     rejects = [json.loads(line) for line in (tmp_path / "r.jsonl").read_bytes().splitlines()]
     assert {reject["source"] for reject in rejects} == {"<stdin>"}
-    # Rows 8 and 12 did not get this far, so that the empty answer of row 14 is the twelfth.
+    # Rows 8 and 12 failed in import, so the empty answer of row 14 is the twelfth row of filter.
     assert rejects[0]["reason"] == "empty" and rejects[0]["line"] == 12
 
 
-def test_a_row_that_is_too_long_for_a_line_fails_as_it_would_when_read(tmp_path, seqit):
+def test_a_row_that_is_too_long_fails_as_in_the_shells_pipe(tmp_path, seqit):
     long = {"instruction": "Say it.", "input": "é" * 3_000_000, "output": "So."}
     rows = json.dumps(long, ensure_ascii=False).encode() + b"\n" + seed_rows(5)
     pipe = "augment --method repeat --on-inapplicable pass | filter --no-defaults -r empty-output"
@@ -120,11 +120,11 @@ def test_a_row_that_is_too_long_for_a_line_fails_as_it_would_when_read(tmp_path,
     ran = seqit("pipe", pipe, stdin=rows, cwd=tmp_path)
     assert ran.code == 3 == done.returncode
     assert ran.out == done.stdout
-    assert closing(ran.err) == closing(done.stderr.decode())
+    assert sorted_lines(ran.err) == sorted_lines(done.stderr.decode())
     assert "the longest accepted has" in ran.err
 
 
-def test_mix_draws_from_what_is_handed_to_it(tmp_path, seqit):
+def test_mix_samples_from_the_rows_passed_to_it(tmp_path, seqit):
     (tmp_path / "seeds.jsonl").write_bytes(seed_rows())
     ran = seqit("pipe", "filter -q seeds.jsonl | mix --seed 3 -- -=20 | filter -q", cwd=tmp_path)
     assert ran.code == 3 and len(ran.rows) == 20, ran.err
@@ -132,17 +132,17 @@ def test_mix_draws_from_what_is_handed_to_it(tmp_path, seqit):
     assert seqit("mix", "-q", "--seed", "3", "--", "-=20", stdin=first).out == ran.out
 
 
-def test_a_file_at_the_end_appears_whole(tmp_path, seqit):
+def test_the_last_command_writes_a_parquet_file(tmp_path, seqit):
     pipe = f"import --format alpaca | filter -o {tmp_path / 'out.parquet'}"
     ran = seqit("pipe", pipe, stdin=seed_rows(20))
     assert (ran.code, ran.out) == (3, b"")
-    again = seqit("filter", "-q", tmp_path / "out.parquet")
-    plain = seqit("pipe", "import --format alpaca | filter", stdin=seed_rows(20))
-    assert again.out == plain.out
+    written = seqit("filter", "-q", tmp_path / "out.parquet")
+    expected = seqit("pipe", "import --format alpaca | filter", stdin=seed_rows(20))
+    assert written.out == expected.out
 
 
 @pytest.mark.parametrize(
-    ("pipe", "sentence"),
+    ("pipe", "message"),
     [
         ("filter > out.jsonl", "'>' is not quoted"),
         ("filter; mix", "';' is not quoted"),
@@ -160,14 +160,14 @@ def test_a_file_at_the_end_appears_whole(tmp_path, seqit):
         ("filter | augment --no-such", "there is no option --no-such"),
     ],
 )
-def test_what_a_pipe_cannot_do_gets_a_sentence(pipe, sentence, tmp_path, seqit):
+def test_an_invalid_pipe_is_a_usage_error(pipe, message, tmp_path, seqit):
     ran = seqit("pipe", pipe, stdin=seed_rows(5), cwd=tmp_path)
     assert (ran.code, ran.out) == (2, b"")
-    assert sentence in " ".join(ran.err.split())
+    assert message in " ".join(ran.err.split())
     assert not list(tmp_path.iterdir())
 
 
-def test_quotes_are_the_shells():
+def test_quotes_are_parsed_as_by_a_shell():
     text = """filter --keep "a > 1 | b" 'c;d' e\\|f "g\\"h|" | mix"""
     assert [shlex.split(stage) for stage in split_commands(text)] == [
         ["filter", "--keep", "a > 1 | b", "c;d", "e|f", 'g"h|'],
@@ -177,12 +177,12 @@ def test_quotes_are_the_shells():
         list(split_commands("filter a\\"))
 
 
-def test_unquoted_words_are_told_to_be_quoted(seqit):
+def test_an_unquoted_pipe_is_a_usage_error(seqit):
     ran = seqit("pipe", "filter", "a.jsonl")
     assert ran.code == 2 and "put the whole pipe in quotes" in ran.err
 
 
-def test_an_error_in_an_early_stage_is_said_in_its_name_and_leaves_no_output(tmp_path, seqit):
+def test_an_error_in_an_early_stage_has_its_name_and_leaves_no_output(tmp_path, seqit):
     pipe = "import --strict --format alpaca --manifest m | augment | filter -o out.jsonl"
     ran = seqit("pipe", pipe, stdin=seed_rows(), cwd=tmp_path)
     assert ran.code == 1
@@ -192,7 +192,7 @@ def test_an_error_in_an_early_stage_is_said_in_its_name_and_leaves_no_output(tmp
     assert json.loads((tmp_path / "m").read_bytes())["complete"] is False
 
 
-def test_an_error_in_a_late_stage_ends_all(tmp_path, seqit):
+def test_an_error_in_a_late_stage_ends_the_pipe(tmp_path, seqit):
     ran = seqit("pipe", "import --format alpaca -q | filter -o /dev/full", stdin=seed_rows())
     assert ran.code == 1
     assert "seqit filter: " in ran.err and "No space left on device" in ran.err
@@ -204,7 +204,7 @@ def start(*args):
     return subprocess.Popen([BIN / "seqit", *map(str, args)], **pipes)
 
 
-def test_a_reader_that_has_enough_ends_the_pipe_quietly(tmp_path):
+def test_a_closed_output_ends_the_pipe_without_a_message(tmp_path):
     (tmp_path / "seeds.jsonl").write_bytes(seed_rows(3000))
     process = start("pipe", f"augment -q {tmp_path / 'seeds.jsonl'} | filter -q")
     process.stdout.close()
@@ -214,7 +214,7 @@ def test_a_reader_that_has_enough_ends_the_pipe_quietly(tmp_path):
     process.stderr.close()
 
 
-def test_rows_come_out_while_rows_still_come_in():
+def test_rows_are_written_while_the_input_is_still_open():
     process = start("pipe", "import -q --format alpaca | augment -q | filter -q")
     process.stdin.write(seed_rows(5))
     process.stdin.flush()
@@ -246,16 +246,16 @@ def server():
         yield running
 
 
-MODEL = "--method regenerate --teacher openai:test --no-cache"
-ASKING = [
-    f"import --format alpaca | augment {MODEL} --seed 5 | filter",
-    f"augment {MODEL} | augment --method repeat --on-inapplicable pass "
-    f"| augment {MODEL} --temperature 0",
+REGENERATE = "--method regenerate --teacher openai:test --no-cache"
+MODEL_PIPES = [
+    f"import --format alpaca | augment {REGENERATE} --seed 5 | filter",
+    f"augment {REGENERATE} | augment --method repeat --on-inapplicable pass "
+    f"| augment {REGENERATE} --temperature 0",
 ]
 
 
-@pytest.mark.parametrize("pipe", ASKING)
-def test_a_model_may_answer_in_any_stage(pipe, server, tmp_path, seqit):
+@pytest.mark.parametrize("pipe", MODEL_PIPES)
+def test_any_stage_can_call_a_model(pipe, server, tmp_path, seqit):
     env = {"OPENAI_BASE_URL": server.url}
     rows = seed_rows(60)
     ran = seqit("pipe", pipe, stdin=rows, cwd=tmp_path, **env)
@@ -267,8 +267,8 @@ def test_a_model_may_answer_in_any_stage(pipe, server, tmp_path, seqit):
     assert len(ran.rows) > 40
 
 
-@pytest.mark.parametrize("pipe", ASKING)
-def test_answers_come_out_while_rows_still_come_in(pipe, server, monkeypatch):
+@pytest.mark.parametrize("pipe", MODEL_PIPES)
+def test_answers_are_written_while_the_input_is_still_open(pipe, server, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     process = start("pipe", pipe)
     process.stdin.write(seed_rows(5))

@@ -1,6 +1,6 @@
-"""The whole data path on real public data, through the installed commands as processes.
+"""The whole data pipeline on real public data, run with the installed commands.
 
-The counts are facts of the publishers' files; README.md beside the data lists them.
+The counts are those of the publishers' files; README.md in the data folder lists them.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ FLANCOT = 33_443
 XQUAD = 1_190
 OPERATIONS = ("decompose", "prefix", "suffix", "keep")
 
-# A real shell pipe; `tee` keeps what every stage wrote. "$@" is what import is given.
+# A shell's pipe; `tee` saves the output of every stage. "$@" are the arguments of import.
 PIPE = """
 seqit import "$@" --rejects import.rejects --manifest import.manifest | tee import.rows |
 seqit augment --rejects augment.rejects --manifest augment.manifest | tee augment.rows |
@@ -31,7 +31,7 @@ echo "${PIPESTATUS[*]}" > codes
 
 
 class Stage(NamedTuple):
-    """What one command of a pipe wrote: rows, rejects and manifest, and its exit code."""
+    """The rows, rejects, manifest and exit code of one command of a pipe."""
 
     out: bytes
     rejects: list[Any]
@@ -40,14 +40,14 @@ class Stage(NamedTuple):
 
     @property
     def rows(self) -> list[Any]:
-        return rows_of(self.out)
+        return parse_rows(self.out)
 
 
-def rows_of(out: bytes) -> list[Any]:
+def parse_rows(out: bytes) -> list[Any]:
     return [orjson.loads(line) for line in out.splitlines()]
 
 
-def pipe(folder: Path, *sources: object, seed: int = 0) -> list[Stage]:
+def run_pipe(folder: Path, *sources: object, seed: int = 0) -> list[Stage]:
     """Run import | augment | filter in `folder`; return the three stages."""
     folder.mkdir(exist_ok=True)
     done = subprocess.run(
@@ -60,11 +60,11 @@ def pipe(folder: Path, *sources: object, seed: int = 0) -> list[Stage]:
     )
     assert "Traceback" not in done.stderr and "defect" not in done.stderr, done.stderr
     names = ("import", "augment", "filter")
-    codes = (folder / "codes").read_text().split()[::2]  # those of `tee` stand between
+    codes = (folder / "codes").read_text().split()[::2]  # the others are those of `tee`
     return [
         Stage(
             (folder / f"{name}.rows").read_bytes(),
-            rows_of((folder / f"{name}.rejects").read_bytes()),
+            parse_rows((folder / f"{name}.rejects").read_bytes()),
             json.loads((folder / f"{name}.manifest").read_bytes()),
             int(code),
         )
@@ -72,59 +72,59 @@ def pipe(folder: Path, *sources: object, seed: int = 0) -> list[Stage]:
     ]
 
 
-def check_accounts(stages: list[Stage]) -> None:
-    """Every row of every stage is in its output, in its rejects, or was merged."""
+def check_stats(stages: list[Stage]) -> None:
+    """Check that every row of every stage is in its output, in its rejects, or was merged."""
     for stage in stages:
         stats, rejects = stage.manifest, stage.rejects
-        gone = [stats[key] for key in ("written", "rejected", "failed", "merged")]
-        assert stats["read"] + stats["added"] == sum(gone)
+        outcomes = [stats[key] for key in ("written", "rejected", "failed", "merged")]
+        assert stats["read"] + stats["added"] == sum(outcomes)
         assert stats["complete"]
         assert stats["written"] == len(stage.rows)
         assert stats["output"]["sha256"] == hashlib.sha256(stage.out).hexdigest()
-        outcomes = Counter(reject["outcome"] for reject in rejects)
-        assert outcomes == Counter({k: stats[k] for k in ("rejected", "failed") if stats[k]})
+        rejected = Counter(reject["outcome"] for reject in rejects)
+        assert rejected == Counter({k: stats[k] for k in ("rejected", "failed") if stats[k]})
         reasons = Counter((reject["stage"], reject["reason"]) for reject in rejects)
-        said = {(s, r): n for s, by in stats["reasons"].items() for r, n in by.items()}
-        assert reasons == said
+        counted = {(s, r): n for s, by in stats["reasons"].items() for r, n in by.items()}
+        assert reasons == counted
         assert all(reject["message"] and reject["line"] for reject in rejects)
         assert all("row" in reject or "raw" in reject for reject in rejects)
         assert stage.code == (3 if stats["failed"] else 0)
     for before, after in pairwise(stages):
         assert after.manifest["read"] == before.manifest["written"]
-    # Identities, not only numbers: what filter read is what it wrote and what it rejected.
+    # The ids agree too: filter wrote or rejected every row that it read.
     _, augmented, filtered = stages
-    kept = Counter(row["id"] for row in filtered.rows)
-    kept.update(reject["row"]["id"] for reject in filtered.rejects)
-    assert kept == Counter(row["id"] for row in augmented.rows)
+    ids = Counter(row["id"] for row in filtered.rows)
+    ids.update(reject["row"]["id"] for reject in filtered.rejects)
+    assert ids == Counter(row["id"] for row in augmented.rows)
 
 
-def verified_checks(rows: list[Any]) -> int:
-    """Verify every check of the rows, and return how many there are."""
+def verify_checks(rows: list[Any]) -> int:
+    """Verify every check of the rows, and return their number."""
     problems = [(row["id"], found) for row in rows if (found := record_problems(row))]
     assert not problems, problems[:3]
     return sum("check" in step for row in rows for step in row.get("steps", ()))
 
 
 def check_chains(imported: list[Any], augmented: list[Any]) -> int:
-    """Every chain comes from the seed in its place, holds its answer, and has verified steps.
+    """Check that each chain is made from the seed in the same row and contains its answer.
 
-    Returns how many checks were verified.
+    Returns the number of checks of its steps, all of which are verified.
     """
     assert len(augmented) == len(imported)
     for seed, row in zip(imported, augmented, strict=True):
         assert row["lineage"]["root"] == seed["id"]
-        assert folded(seed["output"]) in folded(row["output"])  # or parted by a line break
+        assert normalize_spaces(seed["output"]) in normalize_spaces(row["output"])
         assert (row["lineage"]["operation"] == "keep") == (row["id"] == seed["id"])
     changed = [row for row in augmented if row["lineage"]["operation"] != "keep"]
     for row in changed:
         assert len(row["steps"]) >= 2
         assert any("check" in step for step in row["steps"])
-    verified = verified_checks(augmented)
+    verified = verify_checks(augmented)
     assert verified >= len(changed)
     return verified
 
 
-def folded(text: str) -> str:
+def normalize_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
@@ -136,29 +136,29 @@ def tsv_files(data: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def flancot(data, tmp_path_factory):
-    """All of FlanCoT through the pipe, once: the folder and the three stages."""
+    """The pipe's result on FlanCoT: the folder and the three stages."""
     folder = tmp_path_factory.mktemp("flancot")
-    return folder, pipe(folder, *tsv_files(data))
+    return folder, run_pipe(folder, *tsv_files(data))
 
 
-# --- nothing vanishes ------------------------------------------------------------------------
+# --- no row is lost --------------------------------------------------------------------------
 
 
-def test_every_row_of_flancot_is_accounted(flancot):
+def test_every_row_of_flancot_is_accounted_for(flancot):
     _, stages = flancot
-    check_accounts(stages)
+    check_stats(stages)
     imported, augmented, filtered = (stage.manifest for stage in stages)
     assert imported["read"] == imported["written"] == FLANCOT
     assert augmented["read"] == augmented["written"] == FLANCOT
     assert filtered["written"] + filtered["rejected"] == FLANCOT
-    # Mojibake in two rationales of AQuA and one question that StrategyQA asks twice: the data
-    # is clean otherwise, and a default rule that takes more takes good rows.
+    # Two rationales of AQuA have mojibake, and StrategyQA has one question twice. The other rows
+    # are clean: a default rule must not reject them.
     assert filtered["rejected"] < FLANCOT / 1000
     assert set(filtered["reasons"]) == {"non-printing", "exact-duplicate"}
 
 
 class Expected(NamedTuple):
-    """A source, and what import makes of it."""
+    """A source, with the expected counts of its import."""
 
     source: str
     read: int
@@ -170,7 +170,7 @@ SOURCES = [
     Expected("alpaca/seed_tasks.jsonl", 175),
     *(Expected(f"xquad/xquad.{code}.json", XQUAD) for code in ("ar", "de", "en", "es", "ru", "zh")),
     Expected("seqeval/seqEval.json", 805, failed=1),
-    # Its columns are of no format, so that one has to be named, and no row fits it.
+    # Its columns match no format: one must be named, and every row fails.
     Expected("seqeval/seqEval_iteration_1.json", 805, failed=805, options=("--format", "alpaca")),
     *(
         Expected(f"alpacaeval/{model}/model_outputs.json", 805)
@@ -180,15 +180,15 @@ SOURCES = [
 
 
 @pytest.mark.parametrize("expected", SOURCES, ids=lambda expected: expected.source)
-def test_every_row_is_accounted(expected, data, tmp_path):
-    stages = pipe(tmp_path, *expected.options, data / expected.source)
-    check_accounts(stages)
+def test_every_row_is_accounted_for(expected, data, tmp_path):
+    stages = run_pipe(tmp_path, *expected.options, data / expected.source)
+    check_stats(stages)
     imported, augmented, filtered = (stage.manifest for stage in stages)
     assert (imported["read"], imported["added"]) == (expected.read, 0)
     assert (imported["failed"], imported["rejected"]) == (expected.failed, 0)
     assert augmented["read"] == augmented["written"] == expected.read - expected.failed
     verified = check_chains(stages[0].rows, stages[1].rows)
-    if expected.source.startswith("seqeval"):  # instructions alone: there is no answer to learn
+    if expected.source.startswith("seqeval"):  # instructions without answers
         assert filtered["written"] == 0
         assert {reject["stage"] for reject in stages[2].rejects} <= {"empty-output"}
     else:
@@ -196,12 +196,12 @@ def test_every_row_is_accounted(expected, data, tmp_path):
         assert verified > 0.1 * expected.read
 
 
-def test_the_empty_instruction_of_seqeval_fails_and_is_named(data, seqit, tmp_path):
+def test_the_empty_instruction_of_seqeval_fails_with_its_line(data, seqit, tmp_path):
     file = data / "seqeval" / "seqEval.json"
     published = json.loads(file.read_bytes())
     assert [i for i, item in enumerate(published) if not item["instruction"]] == [547]
     ran = seqit("import", file, "--rejects", tmp_path / "rejects")
-    (reject,) = rows_of((tmp_path / "rejects").read_bytes())
+    (reject,) = parse_rows((tmp_path / "rejects").read_bytes())
     assert reject["row"] == published[547]
     before = b"\n".join(file.read_bytes().splitlines()[: reject["line"] - 1])
     assert before.count(b'"instruction"') == 547
@@ -210,11 +210,11 @@ def test_the_empty_instruction_of_seqeval_fails_and_is_named(data, seqit, tmp_pa
     assert [row["instruction"] for row in ran.rows] == [item["instruction"] for item in published]
 
 
-def test_columns_of_no_format_get_a_sentence(data, seqit, tmp_path):
+def test_a_missing_column_is_named_in_the_reject(data, seqit, tmp_path):
     file = data / "seqeval" / "seqEval_iteration_1.json"
-    named = seqit("import", "--format", "alpaca", file, "--rejects", tmp_path / "rejects")
-    assert (named.code, named.out) == (3, b"")
-    rejects = rows_of((tmp_path / "rejects").read_bytes())
+    ran = seqit("import", "--format", "alpaca", file, "--rejects", tmp_path / "rejects")
+    assert (ran.code, ran.out) == (3, b"")
+    rejects = parse_rows((tmp_path / "rejects").read_bytes())
     assert len(rejects) == 805
     for reject in rejects:
         assert reject["message"].startswith("instruction: ")
@@ -222,18 +222,18 @@ def test_columns_of_no_format_get_a_sentence(data, seqit, tmp_path):
         assert reject["row"]["ori_instruction"]
 
 
-def test_sql_finds_every_row_again(flancot, seqit):
+def test_sql_accounts_for_every_row(flancot, seqit):
     folder, _ = flancot
     names = ("import", "augment", "filter")
     query = """
         SELECT command, read + added - written - rejected - failed - merged AS lost, rejected,
-            (SELECT count(*) FROM rejects WHERE rejects.command = manifests.command) AS kept
+            (SELECT count(*) FROM rejects WHERE rejects.command = manifests.command) AS in_rejects
         FROM manifests
     """
     files = [folder / f"{name}.{kind}" for name in names for kind in ("manifest", "rejects")]
-    found = seqit("sql", query, *files, "-f", "jsonl").rows
-    assert {row["command"] for row in found} == set(names)
-    assert all(row["lost"] == 0 and row["kept"] == row["rejected"] for row in found)
+    results = seqit("sql", query, *files, "-f", "jsonl").rows
+    assert {row["command"] for row in results} == set(names)
+    assert all(row["lost"] == 0 and row["in_rejects"] == row["rejected"] for row in results)
 
 
 # --- chains ----------------------------------------------------------------------------------
@@ -243,39 +243,39 @@ def test_every_chain_of_flancot_verifies(flancot):
     _, (imported, augmented, _) = flancot
     rows = augmented.rows
     assert check_chains(imported.rows, rows) > 30_000
-    # The paper's rewriting lost content (its prompts shrink from 150 tokens to 127); ours adds.
+    # The paper's rewriting lost content (its prompts shrink from 150 tokens to 127); seqit's adds.
     for seed, row in zip(imported.rows, rows, strict=True):
-        assert folded(seed["instruction"]).rstrip(".?!") in folded(row["instruction"])
+        instruction = normalize_spaces(seed["instruction"]).rstrip(".?!")
+        assert instruction in normalize_spaces(row["instruction"])
 
 
 def test_all_operations_occur_and_few_rows_are_kept(flancot, seqit):
     folder, (_, augmented, _) = flancot
     counts = augmented.manifest["counts"]["operations"]["1"]
     query = "SELECT lineage.operation AS operation, count(*) AS n FROM records GROUP BY ALL"
-    found = seqit("sql", query, folder / "augment.rows", "-f", "jsonl").rows
-    assert {row["operation"]: row["n"] for row in found} == counts
+    results = seqit("sql", query, folder / "augment.rows", "-f", "jsonl").rows
+    assert {row["operation"]: row["n"] for row in results} == counts
     assert set(counts) == set(OPERATIONS)
     assert sum(counts.values()) == FLANCOT
     assert counts["keep"] <= 0.25 * FLANCOT
     assert min(counts.values()) >= 0.05 * FLANCOT
 
 
-def test_two_iterations_are_two_runs(flancot, seqit, tmp_path):
+def test_two_iterations_equal_two_runs(flancot, seqit, tmp_path):
     _, (imported, augmented, _) = flancot
-    # Every third row, for speed: the files of FlanCoT come one after the other.
-    seeds, once = (stage.out.splitlines(keepends=True)[::3] for stage in (imported, augmented))
+    # Every third row, for speed, so that all files of FlanCoT are covered.
+    seeds, first = (stage.out.splitlines(keepends=True)[::3] for stage in (imported, augmented))
     manifest = tmp_path / "manifest"
-    at_once = seqit("augment", "--iterations", 2, "--manifest", manifest, stdin=b"".join(seeds))
-    again = seqit("augment", stdin=b"".join(once))
-    assert at_once.out == again.out
+    both = seqit("augment", "--iterations", 2, "--manifest", manifest, stdin=b"".join(seeds))
+    second = seqit("augment", stdin=b"".join(first))
+    assert both.out == second.out
     operations = json.loads(manifest.read_bytes())["counts"]["operations"]
     assert sum(operations["2"].values()) == len(seeds) - operations["1"]["keep"]
-    twice = rows_of(at_once.out)
-    assert verified_checks(twice) > len(seeds) * 1.5
-    for before, row in zip(map(orjson.loads, once), twice, strict=True):
+    assert verify_checks(both.rows) > len(seeds) * 1.5
+    for before, row in zip(map(orjson.loads, first), both.rows, strict=True):
         assert row["lineage"]["root"] == before["lineage"]["root"]
         if "kept" in before["lineage"]:
-            assert row == before  # frozen
+            assert row == before  # final
         elif "kept" not in row["lineage"]:
             assert row["lineage"]["parent"] == before["id"]
             assert row["lineage"]["iteration"] == 2
@@ -297,13 +297,13 @@ def halves(data, tmp_path_factory):
     return first, second
 
 
-def test_the_same_seed_gives_the_same_bytes_however_the_input_is_split(flancot, halves, tmp_path):
+def test_how_the_input_is_split_into_files_does_not_change_the_output(flancot, halves, tmp_path):
     _, stages = flancot
-    again = pipe(tmp_path, *halves)
+    again = run_pipe(tmp_path, *halves)
     assert [stage.out for stage in again] == [stage.out for stage in stages]
 
 
-def test_halves_by_themselves_add_up_to_the_whole(flancot, halves, seqit):
+def test_outputs_of_separate_runs_concatenate_to_the_output_of_one(flancot, halves, seqit):
     _, (imported, augmented, _) = flancot
     parts = [seqit("import", half).out for half in halves]
     assert b"".join(parts) == imported.out
@@ -313,13 +313,13 @@ def test_halves_by_themselves_add_up_to_the_whole(flancot, halves, seqit):
 def test_two_runs_are_identical_and_another_seed_differs(data, tmp_path):
     file = data / "flancot" / "strategyqa_train.tsv"
     runs = {name: tmp_path / name for name in ("one", "two", "other")}
-    one, two = pipe(runs["one"], file, seed=7), pipe(runs["two"], file, seed=7)
+    one, two = run_pipe(runs["one"], file, seed=7), run_pipe(runs["two"], file, seed=7)
     assert [stage.out for stage in one] == [stage.out for stage in two]
     for kind in ("rejects", "manifest"):
         for name in ("import", "augment", "filter"):
             contents = {(runs[run] / f"{name}.{kind}").read_bytes() for run in ("one", "two")}
             assert len(contents) == 1
-    other = pipe(runs["other"], file, seed=8)
+    other = run_pipe(runs["other"], file, seed=8)
     assert other[0].out == one[0].out
     pairs = zip(one[1].rows, other[1].rows, strict=True)
     assert sum(a["instruction"] != b["instruction"] for a, b in pairs) > 1_000
@@ -328,8 +328,8 @@ def test_two_runs_are_identical_and_another_seed_differs(data, tmp_path):
 # --- translate-then-predict ------------------------------------------------------------------
 
 
-def published(data: Path, code: str) -> dict[str, tuple[str, str, str]]:
-    """Read question, text and answer by id, from the publisher's file, without seqit."""
+def load_published(data: Path, code: str) -> dict[str, tuple[str, str, str]]:
+    """Return question, text and answer by id, read from the publisher's file without seqit."""
     document = json.loads((data / "xquad" / f"xquad.{code}.json").read_bytes())
     paragraphs = [p for article in document["data"] for p in article["paragraphs"]]
     items = {
@@ -350,7 +350,7 @@ def import_xquad(seqit, data: Path, *codes: str) -> bytes:
 
 @pytest.mark.parametrize("variant", ["single-turn", "multi-turn", "crosslingual"])
 def test_xquad_gives_the_published_answers(variant, data, seqit, tmp_path):
-    english, german = published(data, "en"), published(data, "de")
+    english, german = load_published(data, "en"), load_published(data, "de")
     ran = seqit(
         *("augment", "--method", "translate", "--variant", variant),
         *("--manifest", tmp_path / "manifest"),
@@ -363,12 +363,12 @@ def test_xquad_gives_the_published_answers(variant, data, seqit, tmp_path):
         question, text, answer = english[row["metadata"]["id"]]
         foreign_question, foreign_text, _ = german[row["metadata"]["id"]]
         turns = [part for turn in row.get("history", ()) for part in turn]
-        asked = "\n".join([*turns[::2], row["instruction"], row["input"]])
-        assert foreign_question in asked and foreign_text in asked
-        assert text not in asked
+        prompt = "\n".join([*turns[::2], row["instruction"], row["input"]])
+        assert foreign_question in prompt and foreign_text in prompt
+        assert text not in prompt
         assert row["steps"][-1]["output"] == answer
         translation = {"single-turn": row["output"], "multi-turn": "".join(turns[1:])}
-        if variant in translation:  # to the letter: nothing is lower-cased
+        if variant in translation:  # unchanged: not lower-cased
             assert question in translation[variant] and text in translation[variant]
         if variant == "single-turn":
             assert row["output"].endswith(f"\n\nAnswer: {answer}")
@@ -376,7 +376,7 @@ def test_xquad_gives_the_published_answers(variant, data, seqit, tmp_path):
         else:
             assert row["output"] == answer
             assert text not in row["output"]
-    assert verified_checks(ran.rows) == XQUAD
+    assert verify_checks(ran.rows) == XQUAD
 
 
 def test_xquad_in_all_languages(data, seqit, tmp_path):
@@ -391,16 +391,16 @@ def test_xquad_in_all_languages(data, seqit, tmp_path):
     assert counts == (XQUAD, 4 * XQUAD, 5 * XQUAD)
     languages = Counter(row["metadata"]["translation"]["source"] for row in ran.rows)
     assert languages == dict.fromkeys(foreign, XQUAD)
-    answers = {key: answer for key, (_, _, answer) in published(data, "en").items()}
+    answers = {key: answer for key, (_, _, answer) in load_published(data, "en").items()}
     assert all(r["steps"][-1]["output"] == answers[r["metadata"]["id"]] for r in ran.rows)
-    assert verified_checks(ran.rows) == 5 * XQUAD
+    assert verify_checks(ran.rows) == 5 * XQUAD
 
 
-# --- what trainers read ----------------------------------------------------------------------
+# --- export to the formats of trainers -------------------------------------------------------
 
 
-def turns_of(form: str, row: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return (role, text) for every turn, as a trainer reads a row of the format."""
+def parse_turns(form: str, row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (role, text) for every turn of an exported row, as a trainer reads it."""
     if form == "messages":
         return [(turn["role"], turn["content"]) for turn in row["messages"]]
     if form == "sharegpt":
@@ -408,27 +408,27 @@ def turns_of(form: str, row: dict[str, Any]) -> list[tuple[str, str]]:
         return [(roles[turn["from"]], turn["value"]) for turn in row["conversations"]]
     if form == "prompt-completion":
         return [("user", row["prompt"]), ("assistant", row["completion"])]
-    asked = f"{row['instruction']}\n{row['input']}" if row["input"] else row["instruction"]
-    return [("user", asked), ("assistant", row["output"])]
+    prompt = f"{row['instruction']}\n{row['input']}" if row["input"] else row["instruction"]
+    return [("user", prompt), ("assistant", row["output"])]
 
 
 @pytest.mark.parametrize("form", ["alpaca", "messages", "sharegpt", "prompt-completion"])
-def test_trainers_read_the_seed_tasks(form, data, seqit):
+def test_the_seed_tasks_are_exported(form, data, seqit):
     file = data / "alpaca" / "seed_tasks.jsonl"
     exported = seqit("export", "--format", form, stdin=seqit("import", file).out)
     assert exported.code == 0
     rows = exported.rows
     assert len(rows) == 175
     assert all(set(row) == set(rows[0]) for row in rows)
-    for seed, row in zip(rows_of(file.read_bytes()), rows, strict=True):
+    for seed, row in zip(parse_rows(file.read_bytes()), rows, strict=True):
         (instance,) = seed["instances"]
-        (user, asked), (assistant, answer) = turns_of(form, row)
+        (user, prompt), (assistant, answer) = parse_turns(form, row)
         assert (user, assistant) == ("user", "assistant")
-        assert seed["instruction"] in asked and instance["input"] in asked
+        assert seed["instruction"] in prompt and instance["input"] in prompt
         assert answer == instance["output"]
 
 
-def test_trainers_read_several_turns(data, seqit):
+def test_several_turns_are_exported(data, seqit):
     translated = seqit(
         *("augment", "--method", "translate", "--variant", "multi-turn"),
         stdin=import_xquad(seqit, data, "en", "de"),
@@ -437,7 +437,7 @@ def test_trainers_read_several_turns(data, seqit):
         rows = seqit("export", "--format", form, stdin=translated.out).rows
         assert len(rows) == XQUAD
         for row in rows:
-            turns = turns_of(form, row)
+            turns = parse_turns(form, row)
             expected = cycle(("user", "assistant"))
             assert all(role == next(expected) and text for role, text in turns)
             assert len(turns) == 4
@@ -447,15 +447,17 @@ def test_trainers_read_several_turns(data, seqit):
 
 
 @pytest.mark.parametrize(
-    ("amounts", "rows", "wanted"),
+    ("amounts", "rows", "expected"),
     [
         (("0.4", "0.6"), ("--rows", 50_000), (20_000, 30_000)),
-        (("70%", "30%"), ("--rows", 60_000), (42_000, 18_000)),  # more than there are
+        (("70%", "30%"), ("--rows", 60_000), (42_000, 18_000)),  # more than are available
         (("1234", "4321"), (), (1234, 4321)),
     ],
     ids=["weights", "repeated", "counts"],
 )
-def test_a_mixture_holds_exactly_what_was_asked(amounts, rows, wanted, flancot, seqit, tmp_path):
+def test_a_mixture_has_exactly_the_requested_rows(
+    amounts, rows, expected, flancot, seqit, tmp_path
+):
     folder, (_, _, filtered) = flancot
     sources = [folder / "filter.rows", folder / "import.rows"]
     mixture, manifest = tmp_path / "mixture.jsonl", tmp_path / "manifest"
@@ -470,19 +472,19 @@ def test_a_mixture_holds_exactly_what_was_asked(amounts, rows, wanted, flancot, 
     assert stats["read"] + stats["added"] == stats["written"] + stats["rejected"]
     plan = stats["counts"]["plan"]["sources"]
     assert tuple(source["available"]["rows"] for source in plan) == available
-    assert tuple(source["requested"]["rows"] for source in plan) == wanted
+    assert tuple(source["requested"]["rows"] for source in plan) == expected
 
-    # The recount: which source a row is of is seen in its lineage.
+    # Count the rows of each source by their lineage.
     query = """
         SELECT lineage.operation = 'seed' AS is_seed, count(*) AS n, count(DISTINCT id) AS ids
         FROM records GROUP BY ALL ORDER BY is_seed
     """
-    found = seqit("sql", query, mixture, "-f", "jsonl").rows
-    assert [row["is_seed"] for row in found] == [False, True]
-    assert tuple(row["n"] for row in found) == wanted
-    assert tuple(source["achieved"]["rows"] for source in plan) == wanted
-    if wanted[0] > available[0]:  # all of it at least once; no two records of filter share an id
-        assert found[0]["ids"] == available[0]
-        assert stats["added"] == wanted[0] - available[0]
+    results = seqit("sql", query, mixture, "-f", "jsonl").rows
+    assert [row["is_seed"] for row in results] == [False, True]
+    assert tuple(row["n"] for row in results) == expected
+    assert tuple(source["achieved"]["rows"] for source in plan) == expected
+    if expected[0] > available[0]:  # every row at least once; the ids of filter's rows are unique
+        assert results[0]["ids"] == available[0]
+        assert stats["added"] == expected[0] - available[0]
     else:
-        assert found[0]["ids"] == wanted[0]
+        assert results[0]["ids"] == expected[0]

@@ -1,4 +1,4 @@
-"""docs/commands.md says what --help says; SEQIT_UPDATE_CASES=1 writes it anew."""
+"""docs/commands.md is the output of --help; SEQIT_UPDATE_CASES=1 rewrites it."""
 
 import os
 
@@ -9,17 +9,17 @@ from support.paths import ROOT
 from seqit.cli import group
 
 REFERENCE = ROOT / "docs" / "commands.md"
-HEAD = """\
+HEADER = """\
 # Commands
 
 Generated from `--help` (`SEQIT_UPDATE_CASES=1 bin/test tests/commands/test_reference.py`). Each
-command is also a program of its own: `seqit filter` and `seqit-filter` are one definition. Every
-option also reads `SEQIT_<COMMAND>_<OPTION>` from the environment.
+command is also a separate program: `seqit filter` and `seqit-filter` are the same. The environment
+variable `SEQIT_<COMMAND>_<OPTION>` sets an option.
 """
 
 
 def reference() -> str:
-    parts = [HEAD]
+    parts = [HEADER]
     for name in (
         *("import", "augment", "filter", "mix", "train", "merge", "pipe", "respond", "judge"),
         *("score", "bench", "sql", "compare", "export", "validate", "cache", "demo"),
@@ -46,11 +46,11 @@ def test_the_reference_is_up_to_date():
     assert REFERENCE.read_text() == reference()
 
 
-def test_the_reference_names_every_command():
+def test_the_reference_has_every_command():
     assert [name for name in group.commands if f"\n## {name}\n" not in reference()] == []
 
 
-def test_every_option_says_what_it_does():
+def test_every_option_has_a_help_text():
     for command in group.commands.values():
         for option in command.params:
             if isinstance(option, click.Option) and option.name not in ("schema", "method"):

@@ -326,9 +326,9 @@ def test_published_seqeval_is_answered_except_the_item_without_instruction(
 
 
 def test_the_model_gets_the_sampling_of_the_command():
-    from seqit.commands.respond import ANSWERING
+    from seqit.commands.respond import SAMPLING_DEFAULTS
     from seqit.commands.shell.model_options import TEACHER, ModelOptions
 
     nothing = dict.fromkeys(("temperature", "top_p", "top_k", "max_new_tokens"))
     assert ModelOptions(nothing, TEACHER).sampling == Sampling()
-    assert ModelOptions(nothing, ANSWERING).sampling == Sampling(temperature=0, top_p=None)
+    assert ModelOptions(nothing, SAMPLING_DEFAULTS).sampling == Sampling(temperature=0, top_p=None)

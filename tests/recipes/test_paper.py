@@ -1,4 +1,4 @@
-"""The recipes of the paper's experiments, whole, with tiny models and a scripted teacher."""
+"""The recipes of the paper's experiments, run with tiny models and a scripted teacher."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ MODELS = {
     "multilingual": ["it", "single-turn", "placebo"],
     "visual": ["base", "describe", "merged"],
 }
-MEASURES = {
+METRICS = {
     "alpaca": [
         *("alpacaeval quality", "alpacaeval win, %", "gsm8k accuracy, %", "humaneval pass, %"),
         *("humaneval pass@1, %", "humaneval pass@10, %"),
@@ -42,7 +42,7 @@ MEASURES = {
 
 
 def command(name: str, out: Path, **settings: str) -> dict:
-    """Return what starts a recipe, as arguments of subprocess.run."""
+    """Return the arguments of subprocess.run that start a recipe."""
     script, *arguments = RECIPES[name]
     env = os.environ | {"SEQIT_ENVIRONMENT": sys.prefix, "OUT": str(out), "HOME": str(out.parent)}
     return {"args": [str(FOLDER / script), *arguments], "env": env | settings, "cwd": out.parent}
@@ -56,18 +56,18 @@ def run(name: str, out: Path, **settings: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def outs(tmp_path_factory):
-    """Folders of finished runs by recipe, each run once."""
-    found = {}
+    """Return the folder of a finished run of a recipe; each recipe is run once."""
+    folders = {}
 
     def out(name: str) -> Path:
-        if name not in found:
-            found[name] = tmp_path_factory.mktemp(name) / "out"
-            done = run(name, found[name], SMOKE="1")
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp(name) / "out"
+            done = run(name, folders[name], SMOKE="1")
             assert done.returncode == 0, done.stderr
             assert "Traceback" not in done.stderr
-            shown = [path.read_text() for path in sorted((found[name] / "tables").iterdir())]
-            assert all(table in done.stdout for table in shown)
-        return found[name]
+            tables = [path.read_text() for path in sorted((folders[name] / "tables").iterdir())]
+            assert all(table in done.stdout for table in tables)
+        return folders[name]
 
     return out
 
@@ -78,7 +78,7 @@ def name(request):
 
 
 def table(out: Path, name: str) -> list[list[str]]:
-    """Return the cells of a table, the head first."""
+    """Return the cells of a table, the header first."""
     lines = (out / "tables" / f"{name}.md").read_text().splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
     return [rows[0], *rows[2:]]
@@ -93,48 +93,49 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_all_models_are_measured_by_all_measures(name, outs):
-    head, *rows = table(outs(name), "scores")
-    assert head == ["model", *MEASURES[name]]
+def test_all_models_have_all_metrics(name, outs):
+    header, *rows = table(outs(name), "scores")
+    assert header == ["model", *METRICS[name]]
     assert [row[0] for row in rows] == MODELS[name]
     for row in rows:
-        numbers = dict(zip(head, row, strict=True))
+        numbers = dict(zip(header, row, strict=True))
         if row[0] == MODELS[name][0]:
-            numbers.pop("alpacaeval win, %", None)  # nobody wins over itself
-        assert all(numbers[each][0].isdigit() for each in MEASURES[name] if each in numbers), row
+            numbers.pop("alpacaeval win, %", None)  # the baseline is not compared with itself
+        assert all(numbers[each][0].isdigit() for each in METRICS[name] if each in numbers), row
 
 
-def test_every_account_balances(name, outs):
-    all_stats = sorted((outs(name) / "accounts").glob("*.json"))
-    assert len(all_stats) > 15
-    for path in all_stats:
-        told = json.loads(path.read_bytes())
-        gone = ("written", "held_out", "rejected", "failed", "merged")
-        assert told["complete"], path
-        assert told["read"] + told.get("added", 0) == sum(told.get(key, 0) for key in gone), path
-        assert told["failed"] == 0, path
+def test_the_counts_of_every_manifest_add_up(name, outs):
+    paths = sorted((outs(name) / "accounts").glob("*.json"))
+    assert len(paths) > 15
+    for path in paths:
+        stats = json.loads(path.read_bytes())
+        outcomes = ("written", "held_out", "rejected", "failed", "merged")
+        assert stats["complete"], path
+        total = sum(stats.get(key, 0) for key in outcomes)
+        assert stats["read"] + stats.get("added", 0) == total, path
+        assert stats["failed"] == 0, path
         rejects = path.with_suffix(".rejects.jsonl").read_bytes().splitlines()
-        assert len(rejects) == told["rejected"], path
+        assert len(rejects) == stats["rejected"], path
 
 
-def test_the_same_command_again_changes_nothing(name, outs):
+def test_a_second_run_changes_no_file(name, outs):
     out = outs(name)
     before = contents(out)
-    made = {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl")}
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl")}
     done = run(name, out, SMOKE="1")
     assert done.returncode == 0, done.stderr
-    assert "seqit " not in done.stderr  # no step is taken
+    assert "seqit " not in done.stderr  # no step is run
     assert contents(out) == before
-    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_duplicates_and_items_of_benchmarks_are_gone(outs):
-    lost = table(outs("alpaca"), "lost")
-    assert ["filter", "exact-duplicate", "duplicate", "1"] in lost
-    assert ["filter", "decontaminate", "item", "1"] in lost
+def test_duplicates_and_benchmark_items_are_filtered(outs):
+    rejected = table(outs("alpaca"), "lost")
+    assert ["filter", "exact-duplicate", "duplicate", "1"] in rejected
+    assert ["filter", "decontaminate", "item", "1"] in rejected
 
 
-def test_chains_are_chained_on_and_separated(outs):
+def test_chains_are_extended_and_separated(outs):
     rows = {}
     for path in (outs("alpaca") / "data").glob("*.jsonl"):
         rows[path.stem] = [json.loads(line) for line in path.read_bytes().splitlines()]
@@ -152,22 +153,22 @@ def test_chains_are_chained_on_and_separated(outs):
 
 def test_each_language_has_its_rows(outs):
     out = outs("multilingual")
-    found = {}
+    rows = {}
     for model in MODELS["multilingual"]:
         lines = (out / "train" / f"{model}.jsonl").read_bytes().splitlines()
-        found[model] = [json.loads(line) for line in lines]
-    made = [row for row in found["single-turn"] if row["lineage"]["operation"] == "translate"]
-    sources = [row["metadata"]["translation"]["source"] for row in made]
+        rows[model] = [json.loads(line) for line in lines]
+    translated = [row for row in rows["single-turn"] if row["lineage"]["operation"] == "translate"]
+    sources = [row["metadata"]["translation"]["source"] for row in translated]
     assert {code: sources.count(code) for code in sources} == dict.fromkeys(
         ("de", "zh", "ru", "es"), 3
     )
-    roots = {model: sorted(row["lineage"]["root"] for row in found[model]) for model in found}
-    placebos = [row["lineage"]["operation"] for row in found["placebo"]]
+    roots = {model: sorted(row["lineage"]["root"] for row in rows[model]) for model in rows}
+    placebos = [row["lineage"]["operation"] for row in rows["placebo"]]
     assert (placebos.count("repeat"), placebos.count("paraphrase")) == (2, 6)
-    assert roots["single-turn"] == roots["it"]  # the same rows, but for the chains
+    assert roots["single-turn"] == roots["it"]  # the same seeds
 
 
-def test_a_run_that_is_killed_again_and_again_ends_in_the_same_tables(outs, tmp_path):
+def test_a_run_that_is_killed_several_times_gives_the_same_results(outs, tmp_path):
     out = tmp_path / "out"
     rng = random.Random()
     for _ in range(3):
@@ -189,7 +190,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_tables(outs, tmp_
 
 
 @pytest.mark.parametrize(
-    ("recipe", "file", "where"),
+    ("recipe", "file", "url"),
     [
         ("alpaca", "alpaca_data_cleaned.json", "huggingface.co/datasets/yahma/alpaca-cleaned"),
         ("flancot", "cot_data.jsonl", "github.com/allenai/open-instruct"),
@@ -197,14 +198,14 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_tables(outs, tmp_
         ("visual", "vqav2/train.jsonl", "visualqa.org"),
     ],
 )
-def test_missing_data_is_named(recipe, file, where, tmp_path):
+def test_missing_data_is_named_with_its_url(recipe, file, url, tmp_path):
     done = run(recipe, tmp_path / "out", DATA=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{tmp_path / file} is missing; get it from https://{where}" in done.stderr
+    assert f"{tmp_path / file} is missing; get it from https://{url}" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_set_that_is_not_known_is_a_wrong_use(tmp_path):
+def test_an_unknown_data_set_is_a_usage_error(tmp_path):
     done = subprocess.run(
         [FOLDER / "seq-instruct.sh", "dolly"], capture_output=True, text=True, cwd=tmp_path
     )

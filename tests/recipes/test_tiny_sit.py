@@ -1,4 +1,4 @@
-"""recipes/tiny-sit, whole and small: its tables, its equal budgets, and that it can be killed."""
+"""recipes/tiny-sit, run as a whole in a small size: its tables, equal budgets, and resuming."""
 
 import hashlib
 import importlib.util
@@ -38,7 +38,7 @@ def run(out: Path) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
-    """A tokenizer as the recipe makes it, of a few texts."""
+    """A tokenizer made by the recipe's code from a few texts."""
     from transformers import AutoTokenizer
 
     spec = importlib.util.spec_from_file_location("model", RECIPE.with_name("model.py"))
@@ -50,12 +50,12 @@ def tokenizer(tmp_path_factory):
 
 
 @given(text=st.text(alphabet=st.sampled_from('aB "[]\n.-7é中')) | st.text())
-def test_the_tokenizer_gives_back_every_text(tokenizer, text):
+def test_the_tokenizer_decodes_to_the_same_text(tokenizer, text):
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
 
 
 @pytest.mark.parametrize("text", ["Ben", "\nBen", '"Ben"', "[Ben]", "Ada sees Ben", "1\n\nBen"])
-def test_a_word_is_one_token_wherever_it_stands(tokenizer, text):
+def test_a_word_is_one_token_in_every_position(tokenizer, text):
     (ben,) = tokenizer("Ben", add_special_tokens=False).input_ids
     assert ben in tokenizer(text, add_special_tokens=False).input_ids
 
@@ -65,7 +65,7 @@ def rows(file: Path) -> list[dict]:
 
 
 def digests(out: Path) -> dict[str, str]:
-    """Return the hash of every file but those that tell the time."""
+    """Return the hash of every file."""
     files = (file for file in sorted(out.rglob("*")) if file.is_file())
     return {
         str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
@@ -92,13 +92,13 @@ def test_the_results_have_every_arm_and_length(out):
     trained = {row["id"] for row in rows(out / "mixture-SIT-1.jsonl")}
     assert len(lineage) == 5 and all(any(i in line for i in trained) for line in lineage[2:])
     scores = [score for score in rows(out / "scores.jsonl") if "control" not in score]
-    found = {(s["model"], s["benchmark"], s["chain"]) for s in scores if s["metric"] == "following"}
+    keys = {(s["model"], s["benchmark"], s["chain"]) for s in scores if s["metric"] == "following"}
     lengths = {"seen": range(1, 6), "unseen": range(2, 6)}
-    assert found == {(a, split, n) for a in ARMS for split, of in lengths.items() for n in of}
+    assert keys == {(a, split, n) for a in ARMS for split, all_n in lengths.items() for n in all_n}
     assert all(score["status"] == "scored" and score["training"] for score in scores)
 
 
-def test_roots_and_combinations_of_the_test_are_not_trained_on(out):
+def test_roots_and_combinations_of_the_items_are_not_trained_on(out):
     def pairs(row):
         return set(pairwise(step["name"] for step in row["steps"]))
 
@@ -108,11 +108,11 @@ def test_roots_and_combinations_of_the_test_are_not_trained_on(out):
     assert not roots["base"] & roots["train"] and not roots["test"] & roots["train"]
     assert not roots["base"] & roots["test"]
     assert {row["lineage"]["root"] for row in trained} <= roots["train"]
-    known = set().union(*map(pairs, trained))
+    trained_pairs = set().union(*map(pairs, trained))
     assert max(len(row["steps"]) for row in trained) == 4
     unseen, seen = rows(out / "items-unseen.jsonl"), rows(out / "items-seen.jsonl")
-    assert all(pairs(row) - known for row in unseen)
-    held_out = set().union(*map(pairs, rows(out / "test-unseen.jsonl"))) - known
+    assert all(pairs(row) - trained_pairs for row in unseen)
+    held_out = set().union(*map(pairs, rows(out / "test-unseen.jsonl"))) - trained_pairs
     assert not any(pairs(row) & held_out for row in seen)
     assert {row["lineage"]["root"] for row in (*unseen, *seen)} <= roots["test"]
 
@@ -120,21 +120,21 @@ def test_roots_and_combinations_of_the_test_are_not_trained_on(out):
 def test_every_arm_has_the_same_budget(out):
     tokens = {}
     for arm in ARMS:
-        record = json.loads((out / "models" / f"{arm}-1" / "training.json").read_text())
-        assert record["steps"] == 5
-        tokens[arm] = record["tokens"]
+        provenance = json.loads((out / "models" / f"{arm}-1" / "training.json").read_text())
+        assert provenance["steps"] == 5
+        tokens[arm] = provenance["tokens"]
     assert max(tokens.values()) <= 5 * 1024
     assert min(tokens.values()) > 0.95 * max(tokens.values()), tokens
 
 
-def test_a_finished_run_is_not_made_again(out):
+def test_a_finished_run_is_not_repeated(out):
     before = digests(out)
     done = run(out)
     assert digests(out) == before
     assert "trained" not in done.stderr
 
 
-def test_killed_at_any_point_it_goes_on(out, tmp_path):
+def test_a_run_killed_at_any_point_can_be_continued(out, tmp_path):
     rng = random.Random(3)
     for _ in range(3):
         process = subprocess.Popen(

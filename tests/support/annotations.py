@@ -26,7 +26,10 @@ def annotation(n: int, preference: Any, **other: Any) -> dict[str, Any]:
 
 
 def short_model(n: int = 300, seed: int = 3) -> tuple[list[JudgedPair], Reference, float]:
-    """Return pairs of a model that loses wins by short answers, and its rate at equal length."""
+    """Return judged pairs of a model with short answers, the reference, and its win rate in %.
+
+    The win rate is the one at equal length; short answers lose some wins.
+    """
     rng = np.random.default_rng(seed)
     difficulty = rng.normal(0, 1, n)
     model = rng.integers(100, 900, n)

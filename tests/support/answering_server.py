@@ -7,7 +7,7 @@ depends only on the body and n, so a run gets the same faults in whatever order 
 A prompt can demand a fault: ``[fault:500]`` always, ``[fault:500*2]`` the first two times.
 
 GET /stats returns what was served; a body that was completed twice was paid for twice.
-It uses plain asyncio for speed, since it shares its core with the code that is measured.
+It uses plain asyncio for speed, since it shares a CPU with the code that is measured.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""A model for the golden cases, whose answers are in the file in CASE_ANSWERS.
+"""The model of the golden cases: its answers are in the file named by CASE_ANSWERS.
 
-One JSON object per line: {"asked": [words, …], "says": answer}. The first line whose words are all
-in the request's messages is used, so that no case contains a whole prompt. An answer that is an
-object is returned as JSON, matching the request's JSON Schema. Requests without an answer are
-written to the file in CASE_UNANSWERED.
+One JSON object per line: {"asked": [phrase, …], "says": answer}. The first line whose phrases are
+all in the request's messages is used, so that no case contains a whole prompt. An answer that is
+an object is returned as JSON, matching the request's JSON Schema. Requests without an answer are
+written to the file named by CASE_UNANSWERED.
 """
 
 import json
@@ -15,9 +15,9 @@ def answer(body):
     """Return the completion's text for a decoded request body."""
     messages = json.dumps([message["content"] for message in body["messages"]], ensure_ascii=False)
     for line in Path(os.environ["CASE_ANSWERS"]).read_text().splitlines():
-        known = json.loads(line)
-        if all(words in messages for words in known["asked"]):
-            text = known["says"]
+        case = json.loads(line)
+        if all(phrase in messages for phrase in case["asked"]):
+            text = case["says"]
             return text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
     with Path(os.environ["CASE_UNANSWERED"]).open("a") as file:
         file.write(f"…{messages[-300:]}\n")

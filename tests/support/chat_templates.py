@@ -1,6 +1,6 @@
 """Chat templates and tokenizers like those of well-known model families, written for these tests.
 
-Each template comes with the text that the model has to generate for an answer.
+Each template has a function that returns the text the model has to generate for an answer.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ SPECIAL = ("<s>", "</s>", "<unk>")
 
 @dataclass(frozen=True)
 class Family:
-    """A template, the tokens that it writes, and how it renders an answer.
+    """A chat template, its tokens, and how it renders an answer.
 
     rendered: maps an answer to its supervised text. special: control tokens; added: tokens that
     are not marked as such; stripping: tokens that also match the whitespace after them.

@@ -13,8 +13,8 @@ def _number(text, limit):
 
 
 def _request(body):
-    form = body.get("response_format")
-    schema = form["json_schema"]["schema"] if form else None
+    response_format = body.get("response_format")
+    schema = response_format["json_schema"]["schema"] if response_format else None
     return SimpleNamespace(messages=body["messages"], schema=schema)
 
 

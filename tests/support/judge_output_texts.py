@@ -1,13 +1,13 @@
-"""Judge outputs in many formats, each with the score that was meant; generated from a seed."""
+"""Judge outputs in many formats, each with the intended score; generated from a seed."""
 
 from random import Random
 from typing import NamedTuple
 
 
 class Text(NamedTuple):
-    """A judge's output; `expected` is its score, None if it gives none on the scale of 1 to 5.
+    """A judge's output; `expected` is its score, or None if it has no single score from 1 to 5.
 
-    `must_parse`: it has the form that was asked for, so the parser must accept it.
+    `must_parse`: it has the requested format, so the parser must accept it.
     """
 
     name: str
@@ -58,7 +58,7 @@ def _json(reason: str, score: object) -> str:
 
 
 def _clear(rng: Random, reason: str, n: int) -> list[Text]:
-    """Texts that give a score in the form asked for, or so close to it that it may be accepted."""
+    """Return texts with a score in the requested format, or in one that may be accepted."""
     m = str(n)
     return [
         Text("json", _json(reason, n), m, True),
@@ -91,7 +91,7 @@ def _clear(rng: Random, reason: str, n: int) -> list[Text]:
         Text("Spanish", f"{reason}\n\nPuntuación: {n} / 5", m),
         Text("twice the same", f"Score: {n}\n\n{reason}\n\nScore: {n}", m),
         Text("sorry, but", f"I'm sorry to say it, but: {reason}\n\nScore: {n}", m, True),
-        # In another form: parsed with the score that was meant, or rejected.
+        # In another format: parsed with the intended score, or rejected.
         Text("first line", f"Score: {n}\n\n{reason}", m),
         Text("prose", f"{reason} I would give it {n} out of 5.", m),
         Text("prose, points", f"{reason} All in all this deserves {n} points.", m),
@@ -104,7 +104,7 @@ def _clear(rng: Random, reason: str, n: int) -> list[Text]:
 
 
 def _unclear(rng: Random, reason: str, n: int) -> list[Text]:
-    """Texts that give no score on the scale, or more than one."""
+    """Return texts without a score from 1 to 5, or with more than one."""
     other = rng.choice([k for k in range(1, 6) if k != n])
     ten = rng.choice([6, 7, 8, 9, 10])
     half = f"{min(n, 4)}.5"
@@ -176,8 +176,8 @@ def _unclear(rng: Random, reason: str, n: int) -> list[Text]:
 def output_texts(rounds: int, seed: int = 0) -> list[Text]:
     """Return each format `rounds` times, with random reasons and scores."""
     rng = Random(seed)
-    found = []
+    texts = []
     for _ in range(rounds):
         for make in (_clear, _unclear):
-            found += make(rng, rng.choice(REASONS), rng.randint(1, 5))
-    return found
+            texts += make(rng, rng.choice(REASONS), rng.randint(1, 5))
+    return texts

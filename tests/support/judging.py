@@ -29,15 +29,15 @@ def item(number=0, **parts):
         ],
         "lineage": {"root": f"root {number}", "iteration": 1, "operation": "suffix"},
     } | parts
-    made = with_id({name: value for name, value in parts.items() if value is not None})
-    assert schema("record").is_valid(made), schema("record").problems(made)
-    return made
+    record = with_id({name: value for name, value in parts.items() if value is not None})
+    assert schema("record").is_valid(record), schema("record").problems(record)
+    return record
 
 
 def response(record, output=None, model="a-model", sample=0, **more):
-    """Return a response to an item, by default its own reference."""
+    """Return a response to an item; `output` is by default the reference."""
     names = ("root", "iteration", "operation", "teacher")
-    made = {
+    row = {
         "id": record["id"],
         "model": model,
         "sample": sample,
@@ -46,8 +46,8 @@ def response(record, output=None, model="a-model", sample=0, **more):
         "item": record,
         "lineage": {n: record["lineage"][n] for n in names if n in record["lineage"]},
     }
-    assert schema("response").is_valid(made | more)
-    return made | more
+    assert schema("response").is_valid(row | more)
+    return row | more
 
 
 def texts_of(messages):

@@ -12,7 +12,7 @@ from support.tiny_model import BOS, END, make_tokenizer
 
 IMAGE = "<image>"
 SIDE, PATCH = 32, 16
-"""Pixels of an image's side and of a patch's: four patches an image."""
+"""Size of an image and of a patch in pixels: four patches per image."""
 QUERIES = 4
 INITIALIZER_RANGE = 0.2
 """Standard deviation of the random weights: large enough that the image decides the answer."""

@@ -1,7 +1,7 @@
 """Tiny training runs: prepared rows, and ranks that start fast.
 
-Ranks are forked from a process that has already imported the libraries; the real launcher, which
-takes ten seconds, is tested in tests/train/launch.
+Ranks are forked from a process that has already imported the libraries. The real launcher needs
+ten seconds to start them; it is tested in tests/train/launch.
 """
 
 import dataclasses

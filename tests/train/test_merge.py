@@ -411,8 +411,8 @@ def test_the_command(adapter, base, tmp_path, seqit):
     ran = seqit("merge", adapter, "-o", tmp_path / "out", HF_HUB_OFFLINE="1")
     assert (ran.code, ran.out) == (0, b""), ran.err
     assert re.fullmatch(
-        rf"seqit merge: {tmp_path}/out holds 430,720 parameters in float32: the adapter in "
-        rf"{adapter} over {base}\n",
+        rf"seqit merge: {tmp_path}/out: 430,720 parameters in float32, from the adapter in "
+        rf"{adapter} and the base model {base}\n",
         ran.err,
     ), ran.err
     assert (tmp_path / "out" / "config.json").is_file()

@@ -1,4 +1,4 @@
-"""The click command of every seqit command: errors as sentences, exit codes, clean streams."""
+"""The click command class of all commands: error messages, exit codes, standard streams."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from seqit.commands.shell.progress import CLEAR
 from seqit.commands.shell.unknown_option import explain_unknown_option
 from seqit.errors import SeqitError, UsageError
 
-INTERRUPTED, READER_GONE = 130, 141
+INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes: 128 plus SIGINT, SIGPIPE
 
 
 class SectionOption(click.Option):
-    """An option that --help lists under a heading of its own."""
+    """An option that --help lists under the heading `section`."""
 
     def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -24,7 +24,7 @@ class SectionOption(click.Option):
 
 
 class Command(click.Command):
-    """A click command whose errors are sentences and whose exit codes are seqit's."""
+    """A click command with seqit's error messages and exit codes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["--help", "-h"]})
@@ -35,12 +35,12 @@ class Command(click.Command):
             )
         )
         for option in (each for each in self.params if isinstance(each, click.Option)):
-            # From the option as it is written; click would take the parameter's name.
-            word = max(option.opts, key=len).removeprefix("--")
-            option.envvar = f"SEQIT_{self.name}_{word}".replace("-", "_").upper()
+            # Named after the option; click would name it after the parameter.
+            name = max(option.opts, key=len).removeprefix("--")
+            option.envvar = f"SEQIT_{self.name}_{name}".replace("-", "_").upper()
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options; those of a section stand together, after the others."""
+        """Write the options by section, those without one first."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
@@ -52,7 +52,7 @@ class Command(click.Command):
                 formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the command line; an unknown option is answered with the one that is meant."""
+        """Parse the command line; the error for an unknown option suggests an existing one."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -61,16 +61,16 @@ class Command(click.Command):
             raise click.UsageError(message, ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error becomes a sentence and an exit code."""
-        asked = ctx.params.pop("traceback", False)
-        ctx.meta["traceback"] = asked or ctx.meta.get("traceback", False)
+        """Run the command; an error becomes a message and an exit code."""
+        traceback = ctx.params.pop("traceback", False)
+        ctx.meta["traceback"] = traceback or ctx.meta.get("traceback", False)
         try:
             with error_boundary(ctx):
                 return super().invoke(ctx)
         except BrokenPipeError:
             # The reader (head) closed the pipe: drop what Python would still flush at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.exit(READER_GONE)
+            sys.exit(BROKEN_PIPE)
         except KeyboardInterrupt:
             say(ctx, "interrupted")
             sys.exit(INTERRUPTED)
@@ -78,9 +78,9 @@ class Command(click.Command):
 
 @contextlib.contextmanager
 def error_boundary(ctx: click.Context) -> Iterator[None]:
-    """Turn an error of the block into this command's sentence and exit code.
+    """Print the message of an exception raised in the block, and exit with its exit code.
 
-    A closed pipe is not this command's error and passes through.
+    Usage errors are left to click, and BrokenPipeError to the caller.
     """
     try:
         yield
@@ -91,11 +91,11 @@ def error_boundary(ctx: click.Context) -> Iterator[None]:
     except Exception as error:
         if ctx.meta["traceback"]:
             raise
-        say(ctx, _sentence(error))
+        say(ctx, _message(error))
         sys.exit(error.exit_code if isinstance(error, SeqitError) else 1)
 
 
-def _sentence(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, SeqitError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
@@ -108,18 +108,18 @@ def _sentence(error: Exception) -> str:
 
 
 def was_given(value: Any) -> bool:
-    """Return whether an option's value shows that it was given; 0 does too."""
+    """Return whether an option has a value; 0 is one."""
     return value is not None and value is not False and value not in ((), {}, "")
 
 
 def was_typed(name: str) -> bool:
-    """Return whether a parameter was given on the command line, not by the environment."""
+    """Return whether a parameter was set on the command line, not by the environment."""
     source = click.get_current_context().get_parameter_source(name)
     return source is click.core.ParameterSource.COMMANDLINE
 
 
 def say(ctx: click.Context, message: str) -> None:
-    """Write one line to standard error, after the command's name; overwrites progress."""
+    """Write one line to standard error, prefixed with the command's name; replaces progress."""
     start = CLEAR if sys.stderr.isatty() else ""
     click.echo(f"{start}{ctx.command_path}: {message}", err=True)
 
@@ -133,6 +133,6 @@ def claim_stdout() -> Iterator[IO[bytes]]:
         try:
             yield records
         except (BrokenPipeError, KeyboardInterrupt, SystemExit):
-            # The reader has gone or may never read on: drop what is still buffered.
+            # The reader has closed the pipe or may not read on: drop what is still buffered.
             os.dup2(os.open(os.devnull, os.O_WRONLY), records.fileno())
             raise

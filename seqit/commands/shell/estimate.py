@@ -1,4 +1,4 @@
-"""--dry-run: what a run would request and cost, without sending a request."""
+"""--dry-run: an estimate of a run's requests, tokens and cost; no request is sent."""
 
 import sys
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from seqit.llm.request import Message
     from seqit.llm.scheduling.prices import Price
 
-KEPT = (0.168, 0.63, 0.935, 0.99)
+KEPT_SHARES = (0.168, 0.63, 0.935, 0.99)
 """Share of records kept in iteration 1, 2, …: the paper's, on Alpaca."""
-THOUGHT, ANSWER = 80, 400
+REASONING_TOKENS, ANSWER_TOKENS = 80, 400
 """Tokens of a short reasoning, and of an answer (the paper's have 300 to 430)."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
-    """One kind of request: how many per row, and its tokens besides the row's own text.
+    """One kind of request: how many per row, and its tokens without the row's text.
 
     echo: how often the completion repeats the row's text.
     """
@@ -30,7 +30,7 @@ class StageEstimate:
     name: str
     share: float
     prompt: str = ""  # file in seqit/augment/prompts
-    completion: int = THOUGHT
+    completion: int = REASONING_TOKENS
     echo: float = 0.0
 
 
@@ -51,11 +51,11 @@ def stages_of(method: str, given: dict[str, Any]) -> Iterator[StageEstimate]:
     elif method == "evol-instruct":
         yield StageEstimate("evolve", rounds, "evol_constrain", 40, 2.0)
         yield StageEstimate("judge", rounds, "evol_judge", 10)
-        yield StageEstimate("respond", rounds, "", ANSWER)
+        yield StageEstimate("respond", rounds, "", ANSWER_TOKENS)
     elif method == "seqeval":
-        yield StageEstimate("rewrite", rounds, "prefix", THOUGHT + 40, 2.0)
+        yield StageEstimate("rewrite", rounds, "prefix", REASONING_TOKENS + 40, 2.0)
     elif method == "regenerate":
-        yield StageEstimate("respond", 1, "", ANSWER)
+        yield StageEstimate("respond", 1, "", ANSWER_TOKENS)
     else:
         yield StageEstimate(method, 1, method, 20, 1.2)
 
@@ -65,46 +65,50 @@ def _seq_instruct(iterations: int, given: dict[str, Any]) -> Iterator[StageEstim
     stages = {"classify": 0.0, "rewrite": 0.0}
     for number in range(iterations):
         stages["classify"] += share
-        share *= 1 - KEPT[min(number, len(KEPT) - 1)]
+        share *= 1 - KEPT_SHARES[min(number, len(KEPT_SHARES) - 1)]
         stages["rewrite"] += share
     yield StageEstimate("classify", stages["classify"], "classify")
     if given.get("stop_after") == "classify":
         return
     chains = stages["rewrite"]
-    yield StageEstimate("rewrite", chains, "prefix", THOUGHT + 40, 2.0)
+    yield StageEstimate("rewrite", chains, "prefix", REASONING_TOKENS + 40, 2.0)
     if not given.get("no_refine"):
-        yield StageEstimate("refine", chains, "refine", THOUGHT)
+        yield StageEstimate("refine", chains, "refine", REASONING_TOKENS)
     if given.get("stop_after") != "rewrite":
-        yield StageEstimate("respond", chains, "", ANSWER)
+        yield StageEstimate("respond", chains, "", ANSWER_TOKENS)
 
 
 def estimate(
     job: Job, method: str, given: dict[str, Any], teacher: str, model: ModelOptions
 ) -> None:
-    """Read the rows, and print on standard error what the run would take."""
+    """Read the rows, and print an estimate of the run on standard error."""
     from seqit.augment.prompt import load_prompt
     from seqit.llm.chat import prompt_messages
     from seqit.llm.scheduling.budget import CHARACTERS_PER_TOKEN
     from seqit.records.run_stats import RunStats
 
-    rows, text = 0, 0.0
+    rows, row_tokens = 0, 0.0
     for row in job.read_records(job.check(), RunStats("augment")):
         rows += 1
-        text += tokens_of(prompt_messages(row.value))
-    lines: list[StageTotal] = []
+        row_tokens += estimate_tokens(prompt_messages(row.value))
+    totals: list[StageTotal] = []
     for stage in stages_of(method, given):
-        file = _size(load_prompt(stage.prompt)) / CHARACTERS_PER_TOKEN if stage.prompt else 0.0
-        prompt = stage.share * (rows * file + text)
-        completion = stage.share * (rows * stage.completion + text * stage.echo)
-        lines.append(StageTotal(stage.name, stage.share * rows, prompt, completion))
-    print_estimate(job, rows, teacher, model, lines)
+        template = (
+            _prompt_length(load_prompt(stage.prompt)) / CHARACTERS_PER_TOKEN
+            if stage.prompt
+            else 0.0
+        )
+        prompt = stage.share * (rows * template + row_tokens)
+        completion = stage.share * (rows * stage.completion + row_tokens * stage.echo)
+        totals.append(StageTotal(stage.name, stage.share * rows, prompt, completion))
+    print_estimate(job, rows, teacher, model, totals)
     sys.stderr.write(
         "  Assumes 4 characters per token, the paper's shares of kept records and answers of 400\n"
         "  tokens; retries are extra, and what the cache has already is free.\n"
     )
 
 
-def tokens_of(messages: "list[Message]") -> float:
+def estimate_tokens(messages: "list[Message]") -> float:
     """Return the approximate number of tokens of a chat."""
     from seqit.llm.scheduling.budget import CHARACTERS_PER_TOKEN, TOKENS_PER_IMAGE
 
@@ -118,31 +122,31 @@ def tokens_of(messages: "list[Message]") -> float:
 
 
 def print_estimate(
-    job: Job, rows: int, name: str, model: ModelOptions, lines: list[StageTotal]
+    job: Job, rows: int, name: str, model: ModelOptions, totals: list[StageTotal]
 ) -> None:
-    """Print what calling the model KIND:MODEL for this many rows would take."""
+    """Print the estimate for the model KIND:MODEL and this many rows, with its cost if known."""
     say(job.context, f"an estimate for {rows:,} rows and {name}; no request was sent")
-    if len(lines) > 1:
-        _, *columns = zip(*lines, strict=True)
-        lines = [*lines, StageTotal("all", *map(sum, columns))]
-    _print_table(lines, model.price(name))
+    if len(totals) > 1:
+        _, *columns = zip(*totals, strict=True)
+        totals = [*totals, StageTotal("all", *map(sum, columns))]
+    _print_table(totals, model.price(name))
 
 
-def _size(prompt: "Prompt") -> int:
+def _prompt_length(prompt: "Prompt") -> int:
     """Return the characters of a prompt with its examples, without the row's text."""
     values = sum(len(value) for example in prompt.examples for value in example.values())
     return len(prompt.task) + len(prompt.given) * (len(prompt.examples) + 1) + values
 
 
-def _print_table(lines: list[StageTotal], price: "Price | None") -> None:
+def _print_table(totals: list[StageTotal], price: "Price | None") -> None:
     table = [["stage", "requests", "prompt tokens", "completion tokens"]]
-    table += [[line.name, *(f"{number:,.0f}" for number in line[1:])] for line in lines]
+    table += [[total.name, *(f"{number:,.0f}" for number in total[1:])] for total in totals]
     if price:
         table[0].append("US$")
-        for cells, line in zip(table[1:], lines, strict=True):
-            cells.append(f"{price.cost(line.prompt_tokens, line.completion_tokens):,.2f}")
+        for cells, total in zip(table[1:], totals, strict=True):
+            cells.append(f"{price.cost(total.prompt_tokens, total.completion_tokens):,.2f}")
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for first, *others in table:
-        cells = [first.ljust(widths[0])]
-        cells += [each.rjust(width) for each, width in zip(others, widths[1:], strict=True)]
+    for name, *numbers in table:
+        cells = [name.ljust(widths[0])]
+        cells += [each.rjust(width) for each, width in zip(numbers, widths[1:], strict=True)]
         sys.stderr.write("  " + "  ".join(cells) + "\n")

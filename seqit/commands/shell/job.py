@@ -46,7 +46,7 @@ class Job:
     items_per_row: int = 1
     """How many items a scheduler gets for one row."""
     has_sources: bool = True
-    """Whether the command reads rows; otherwise it makes them."""
+    """Whether the command reads rows; False for bench, which generates them."""
 
     def run(
         self,
@@ -57,15 +57,15 @@ class Job:
         discard: bool = False,
         into: "contextlib.AbstractContextManager[Sink] | None" = None,
         scheduler: "Scheduler | None" = None,
-        remarks: "Callable[[RunStats], list[str]] | None" = None,
+        summary_lines: "Callable[[RunStats], list[str]] | None" = None,
     ) -> None:
         """Read, transform, write; exit with 3 if rows failed.
 
         `read(names, stats, before_read)` yields the rows, by default records. Rows are written if
-        they match `schema`; with `discard` they are dropped unless an output file is named; they
-        go to the sink `into` if one is given. A `scheduler` that the transform uses prefetches
-        rows in a thread, so it flushes the output and shows the progress itself. `remarks`
-        returns lines that follow the closing statistics.
+        they match `schema`; `discard` drops them unless an output file is named; `into` is the
+        sink to write to, by default the output. A `scheduler` that the transform uses prefetches
+        rows in a thread, so it flushes the output and shows the progress itself. `summary_lines`
+        returns lines to print after the closing statistics.
         """
         from seqit.records.run_stats import RunStats
         from seqit.records.validation import schema as load_schema
@@ -85,7 +85,7 @@ class Job:
                 self.context,
                 stats,
                 scheduler,
-                remarks,
+                summary_lines,
                 quiet=self.quiet,
                 manifest=self.manifest,
                 options=self.given_options,
@@ -95,8 +95,8 @@ class Job:
             )
 
             def rows(flush: Callable[[], None]) -> Iterator["Row"]:
-                found = (read or self.read_records)(names, stats, None if scheduler else flush)
-                return transform(self._with_progress(found, names, scheduler, flush), stats)
+                source = (read or self.read_records)(names, stats, None if scheduler else flush)
+                return transform(self._with_progress(source, names, scheduler, flush), stats)
 
             def hashed(sink: Sink) -> Sink:
                 report.hashed = HashingSink(sink) if self.manifest else None
@@ -128,18 +128,18 @@ class Job:
 
     @property
     def given_options(self) -> dict[str, Any]:
-        """The command's own options that were given, and defaults that are not empty."""
+        """The command's options that have a value, for the manifest; without the shared ones."""
         return {name: value for name, value in self.options.items() if was_given(value)}
 
     @property
     def slot(self) -> PipelineSlot:
-        """The command's place in a pipe of one process."""
+        """The command's slot in a pipe of one process."""
         return PipelineSlot.of(self.context)
 
     def read_records(
         self, names: Sequence[str], stats: "RunStats", before_read: "BeforeRead | None" = None
     ) -> Iterator["Row"]:
-        """Yield the records of the sources, or those that the command before passes on."""
+        """Yield the records of the sources, or those that the previous command passes on."""
         from seqit.records.readers.rows import read_records, to_records
 
         link = self.slot.link
@@ -151,14 +151,14 @@ class Job:
     def read_rows(
         self, names: Sequence[str], stats: "RunStats", before_read: "BeforeRead | None" = None
     ) -> Iterator["Row"]:
-        """Yield the rows of the sources, or those passed on, of any content."""
+        """Yield the rows, of any format, of the sources or of the previous command."""
         from seqit.records.readers.rows import read_rows
 
         link = self.slot.link
         return link.read(stats, before_read) if link else read_rows(names, stats, before_read)
 
     def check(self) -> tuple[str, ...]:
-        """Return the sources; raises if one cannot be read or a target cannot be written."""
+        """Return the sources; raises SeqitError if one or a target cannot be opened."""
         from seqit.stores.sources import STDIN, check_sources
 
         if self.slot.run_next and self.output not in (None, "-"):
@@ -175,16 +175,16 @@ class Job:
             names = (STDIN,)
         else:
             raise UsageError(
-                "the rows come from the command before; only the first one of a pipe has a SOURCE"
+                "the rows come from the previous command; only the first one of a pipe has a SOURCE"
             )
         self._check_targets(names)
         return names
 
     @contextlib.contextmanager
     def workers(self, count: int | None) -> Iterator["WorkerPool | None"]:
-        """Yield the processes that share the work; None if this process does it alone.
+        """Yield a pool of worker processes, or None to work in this process.
 
-        A Parquet file and the next command of a pipe need values; other processes return bytes.
+        Workers return bytes, but a Parquet file and the next command of a pipe need values.
         """
         from seqit.engine.processes import WorkerPool, usable_cpus
 
@@ -202,13 +202,13 @@ class Job:
         return self.context.command.name or ""
 
     def _check_targets(self, names: tuple[str, ...]) -> None:
-        """Raise UsageError if one file has two roles, or an ending of another format."""
+        """Raise UsageError if a file has two roles, or the suffix of another format."""
         from seqit.stores.targets import check_target
 
         taken = {os.path.realpath(name): f"the source {name}" for name in names if name != "-"}
-        given = self.context.params  # --record and --cache belong to commands that call a model
+        params = self.context.params  # --record and --cache are options of some commands only
         targets = {"--rejects": self.rejects, "--manifest": self.manifest}
-        targets |= {"--record": given.get("record"), "--cache": given.get("cache")}
+        targets |= {"--record": params.get("record"), "--cache": params.get("cache")}
         for option, target in targets.items():
             if target is None:
                 continue
@@ -218,16 +218,13 @@ class Job:
                 check_target(target)
                 if target.endswith((".gz", ".zst", ".parquet")):
                     raise UsageError(f"{option} writes plain JSON; name a .json or .jsonl file")
-            where = os.path.realpath(target)
-            if where in taken or (self.output and where == os.path.realpath(self.output)):
-                raise UsageError(f"{option} {target} is also {taken.get(where, 'the output')}")
-            taken[where] = f"the file of {option}"
+            path = os.path.realpath(target)
+            if path in taken or (self.output and path == os.path.realpath(self.output)):
+                raise UsageError(f"{option} {target} is also {taken.get(path, 'the output')}")
+            taken[path] = f"the file of {option}"
 
     def _shows_progress(self) -> bool:
-        """Return whether standard error is a terminal that nothing else writes to.
-
-        The commands in the middle of a pipe are silent, so that the last one can be read.
-        """
+        """Return whether standard error is a terminal that no later command of a pipe writes to."""
         if self.slot.run_next:
             return False
         to_file = bool(self.output) or not stat.S_ISFIFO(os.fstat(1).st_mode)
@@ -240,7 +237,7 @@ class Job:
         scheduler: "Scheduler | None",
         flush: Callable[[], None],
     ) -> Iterator["Row"]:
-        """Show the progress on a terminal; a scheduler, which knows more, shows its own."""
+        """Show the progress on a terminal; a scheduler shows its own, with tokens and cost."""
         is_shown = not self.quiet and self._shows_progress()
         if scheduler is None:
             return track(rows, self._name) if is_shown else rows

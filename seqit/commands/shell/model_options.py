@@ -1,4 +1,4 @@
-"""The options of every command that calls a model, and the client that they configure."""
+"""The options of the commands that call a model, and the client that they configure."""
 
 import functools
 from collections.abc import Callable, Collection, Iterator
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 CONCURRENCY = 64
 RETRIES = 8
 WINDOW, MAX_WINDOW = 32, 2048
-"""Rows in progress: per request in flight, and at most. A row whose request is retried does not
-block the rows after it."""
+"""Rows in progress: per request in flight, and the maximum. A row whose request is retried does
+not block the rows after it."""
 BATCH_WINDOW = 50_000
-"""Rows in progress with --batch-api: as many as the provider accepts in one batch."""
+"""Rows in progress with --batch-api: the provider's maximum number of requests per batch."""
 
 
 class JsonObject(click.ParamType[Any]):
@@ -59,7 +59,7 @@ STORAGE = functools.partial(_option, "Cache of completions")
 
 
 class SamplingDefaults(NamedTuple):
-    """A command's sampling if no option sets it, and the option that names its model."""
+    """A command's default sampling, and the option that names its model."""
 
     option: str
     temperature: float
@@ -133,7 +133,7 @@ def _options(defaults: SamplingDefaults) -> list[Callable[..., Any]]:
 def model_options_with(
     defaults: SamplingDefaults,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the options of calling a model to a command, which gets them as `model: ModelOptions`."""
+    """Return a decorator that adds the model options, passed on as `model: ModelOptions`."""
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(body)
@@ -166,10 +166,10 @@ _BACKENDS = {
     "max_concurrency": ("openai", "replay"),
     "engine_arg": ("vllm", "transformers"),
 }
-"""Options that only some backends take."""
+"""Options that only some backends have."""
 _EXCLUSIVE = (
     ("cache", "no_cache"),
-    ("batch_api", "no_cache"),  # submitted batches are stored beside the completions
+    ("batch_api", "no_cache"),  # submitted batches are stored in the cache
     ("batch_api", "rpm"),
     ("batch_api", "tpm"),
     ("batch_api", "max_concurrency"),
@@ -182,13 +182,13 @@ def _as_option(name: str) -> str:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How to call a model, as the command line says."""
+    """The values of the model options."""
 
     given: dict[str, Any]  # by parameter name; None, False or () if it was not given
     defaults: SamplingDefaults = TEACHER
 
     def of_kind(self, kind: str, others: Collection[str]) -> "ModelOptions":
-        """Return the options for one kind of backend, without those that only `others` take."""
+        """Return the options for one kind of backend, without those that only `others` have."""
         given = dict(self.given)
         for option, kinds in _BACKENDS.items():
             if kind not in kinds and not set(kinds).isdisjoint(others):
@@ -197,9 +197,9 @@ class ModelOptions:
 
     @property
     def names(self) -> list[str]:
-        """The options given on the command line, as they are written.
+        """The options given on the command line, as in --top-k.
 
-        Those set in the environment are not listed: they apply to all runs, also to runs that
+        Those set in the environment are not included: they apply to all runs, also to runs that
         call no model.
         """
         return [_as_option(name) for name in _NAMES if was_typed(name)]
@@ -210,8 +210,8 @@ class ModelOptions:
     ) -> Iterator[tuple["ModelClient", "Scheduler"]]:
         """Yield a client for the model KIND:MODEL, and its scheduler.
 
-        `notify` receives what a person should know while the model works. Raises UsageError for
-        options that exclude each other.
+        `notify` receives messages for the user. Raises UsageError for options that exclude each
+        other.
         """
         from seqit.llm.client import ModelClient
         from seqit.llm.scheduling.budget import Budget
@@ -246,16 +246,16 @@ class ModelOptions:
 
     @property
     def sampling(self) -> "Sampling":
-        """The sampling of completions: the command's defaults, and the options over them."""
+        """The sampling of completions: the command's defaults, overridden by the options."""
         from seqit.llm.request import Sampling
 
         names = ("temperature", "top_p", "top_k", "max_new_tokens")
         given = {k: self.given[k] for k in names if self.given[k] is not None}
         temperature = given.get("temperature", self.defaults.temperature)
-        chosen: dict[str, Any] = {"temperature": temperature, "top_p": self.defaults.top_p}
+        defaults: dict[str, Any] = {"temperature": temperature, "top_p": self.defaults.top_p}
         if self.defaults.is_greedy and temperature == 0:
-            chosen["top_p"] = None  # not used when greedy
-        return Sampling(**chosen | given)
+            defaults["top_p"] = None  # not used when greedy
+        return Sampling(**defaults | given)
 
     def _check(self, name: str) -> None:
         kind = name.partition(":")[0]
@@ -308,7 +308,7 @@ class ModelOptions:
 
     @contextmanager
     def _recording(self) -> Iterator["Callable[[Request, Completion], None] | None"]:
-        """Yield a function that writes a completion to the file of --record; None without it."""
+        """Yield a function that writes completions to the file of --record; None without it."""
         import orjson
 
         from seqit.llm.providers.recording import recording_row

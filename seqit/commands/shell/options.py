@@ -18,7 +18,7 @@ workers_option = click.option(
 
 
 def list_option(render: Callable[[], str], help_text: str) -> Callable[..., Any]:
-    """Return the option --list, which prints what `render` returns, and ends the command."""
+    """Return the option --list, which prints the text of `render` and exits."""
 
     def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         if value and not ctx.resilient_parsing:
@@ -31,12 +31,12 @@ def list_option(render: Callable[[], str], help_text: str) -> Callable[..., Any]
 
 
 def data_options(body: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that all commands over rows share; the command gets a Job first."""
+    """Add SOURCE and the options that all commands over rows share; passes a Job first."""
     return click.argument("sources", nargs=-1, metavar="[SOURCE]...")(output_options(body))
 
 
 def output_options(body: Callable[..., None]) -> Callable[..., None]:
-    """Add the same options without SOURCEs, to a command that makes its rows itself."""
+    """Add the same options without SOURCE, for a command that reads no rows."""
 
     @click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all; "
                   "its ending may be .jsonl, .jsonl.gz, .jsonl.zst or .parquet.")  # fmt: skip

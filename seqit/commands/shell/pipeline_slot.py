@@ -1,4 +1,4 @@
-"""A command's place in a pipe of one process: what it reads from, and what it passes rows to."""
+"""A command's slot in a pipe of one process: where its rows come from, and where they go."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     from seqit.records.writers.sink import Sink
 
 
-def _nothing() -> None:
-    """Do nothing: there is no output to flush."""
+def _no_flush() -> None:
+    """Flush nothing: no command reads yet."""
 
 
 class RowLink:
-    """The rows between two commands, as the second would read what the first one writes.
+    """The rows between two commands, as the second one would read them from a shell's pipe.
 
-    Each is what a line of standard input would be: decoded, with its bytes. Rows of a command
-    that writes records are not validated again; others are normalized as a reader does.
+    Each row is decoded and has its bytes, like a line of standard input. Rows of a command that
+    writes records are not validated again; others are normalized as by a reader.
     """
 
     def __init__(self, are_records: bool) -> None:
         self.are_records = are_records
         self.rows: Iterator[tuple[Row, bytes]] = iter(())
-        self._flush = _nothing
+        self._flush = _no_flush
 
     def flush(self) -> None:
-        """Flush the output of the commands behind, before a read that may block."""
+        """Flush the output of the later commands, before a read that may block."""
         self._flush()
 
     def read(self, stats: "RunStats", before_read: Callable[[], None] | None) -> "Iterator[Row]":
-        """Yield the rows; they are counted by the command that reads them."""
+        """Yield the rows, counted in the statistics of the reading command."""
         from seqit.records.readers.split import MAX_ROW, row_too_long
         from seqit.records.run_stats import Row
         from seqit.stores.sources import STDIN_NAME
 
-        self._flush = before_read or _nothing
+        self._flush = before_read or _no_flush
         for number, (row, line) in enumerate(self.rows, start=1):
             stats.read += 1
             if len(line) > MAX_ROW:
@@ -52,14 +52,14 @@ class RowLink:
 
 @dataclass
 class PipelineSlot:
-    """A command's place; on its own, it has no command before it and none behind it."""
+    """A command's slot in a pipe; outside a pipe it has no previous and no next command."""
 
     link: RowLink | None = None
-    """The rows of the command before."""
+    """The rows of the previous command."""
     run_next: Callable[[RowLink], None] | None = None
-    """Runs the command behind, until it has read all rows."""
+    """Runs the next command until it has read all rows."""
     some_failed: bool = False
-    """Whether rows failed; the other commands go on, and the pipe's exit code is 3."""
+    """Whether rows failed; the other commands continue, and the pipe's exit code is 3."""
 
     @property
     def is_alone(self) -> bool:
@@ -67,7 +67,7 @@ class PipelineSlot:
 
     @classmethod
     def of(cls, ctx: click.Context) -> "PipelineSlot":
-        """Return the place of the command that runs in this context."""
+        """Return the slot of the command that runs in this context."""
         return ctx.obj if isinstance(ctx.obj, cls) else cls()
 
 
@@ -82,7 +82,7 @@ def pass_on_rows(
 ) -> "Iterator[tuple[Row, bytes]]":
     """Yield the rows that a command writes, with their bytes; call `finish` after the last.
 
-    An error raised while another command reads them is reported in this command's name.
+    An error is reported with the name of this command, not of the one that reads the rows.
     """
     from seqit.records.writers.sink import encode_rows
 

@@ -17,7 +17,7 @@ CLEAR = "\r\x1b[K"
 
 
 def track(rows: Iterator[T], name: str) -> Iterator[T]:
-    """Yield the rows; show their number and rate five times a second."""
+    """Yield the rows, and show their number and rate every INTERVAL seconds."""
     start = last = time.monotonic()
     count = 0
     try:
@@ -38,8 +38,8 @@ def model_progress(
 ) -> Callable[["Progress"], None]:
     """Return a function that shows a scheduler's progress: rows, tokens, cost, time left.
 
-    The time left is known if all sources are plain files of lines. A row is `items_per_row` items
-    of the scheduler.
+    The time left is shown if all sources are uncompressed JSON Lines files. The scheduler gets
+    `items_per_row` items per row.
     """
     start = time.monotonic()
     total = _count_lines(sources)
@@ -76,7 +76,7 @@ def model_summary(progress: "Progress") -> str:
 
 
 def _count_lines(sources: tuple[str, ...]) -> int | None:
-    """Return the number of lines of the sources; None if one is not a plain file of lines."""
+    """Return the number of lines of the sources; None if one is not an uncompressed JSONL file."""
     total = 0
     for source in sources:
         path = Path(source)

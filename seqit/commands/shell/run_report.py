@@ -1,4 +1,4 @@
-"""The report of a run: the rows that were not written, the closing lines, and the manifest."""
+"""The report of a run: the rejected and failed rows, the closing lines, and the manifest."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ MAX_SHOWN_FAILURES = 5
 
 
 class RunReport:
-    """Writes the manifest and the closing lines of a run, once: at its end or when it breaks off.
+    """Writes the manifest and the closing lines of a run, at its end or when it is aborted.
 
     hashed: the sink that computes the output's hash, for the manifest.
     """
@@ -32,7 +32,7 @@ class RunReport:
         context: click.Context,
         stats: "RunStats",
         scheduler: "Scheduler | None",
-        remarks: "Callable[[RunStats], list[str]] | None",
+        summary_lines: "Callable[[RunStats], list[str]] | None",
         *,
         quiet: bool,
         manifest: str | None,
@@ -45,7 +45,7 @@ class RunReport:
         self._context = context
         self._stats = stats
         self._scheduler = scheduler
-        self._remarks = remarks
+        self._summary_lines = summary_lines
         self._quiet = quiet
         self._manifest = manifest
         self._options = options
@@ -60,15 +60,15 @@ class RunReport:
         if self._quiet:
             return
         lines = [self._stats.summary()]
-        if self._remarks:
-            lines += self._remarks(self._stats)
+        if self._summary_lines:
+            lines += self._summary_lines(self._stats)
         if self._scheduler:
             lines.append(model_summary(self._scheduler.progress))
         for line in lines:
             say(self._context, line)
 
     def abort(self) -> None:
-        """Write the manifest of an incomplete run; does nothing after `finish`."""
+        """Write the manifest of an incomplete run; a no-op after `finish`."""
         if not self._is_written:
             self._write_manifest(complete=False)
 
@@ -102,7 +102,7 @@ def schema_versions(*schemas: "Schema | None") -> dict[str, int]:
 
 
 class RejectWriter:
-    """Writes each row that was not written to the rejects file, and prints the first failures."""
+    """Writes rejected and failed rows to the rejects file, and prints the first failures."""
 
     def __init__(self, ctx: click.Context, file: IO[bytes] | None) -> None:
         self._ctx = ctx
@@ -112,7 +112,7 @@ class RejectWriter:
     def __call__(self, reject: dict[str, Any]) -> None:
         if self._file:
             self._file.write(_line(reject))
-        # The error that ends a strict run says the same as its one failure.
+        # A strict run ends with an error that has the message of its only failure.
         if reject["outcome"] != "failed" or self._ctx.params.get("strict"):
             return
         self._failures += 1

@@ -1,8 +1,8 @@
-"""What to write in place of an option that a command does not have.
+"""The error message for an unknown option.
 
-Users bring the words of other tools (--lr, --max-tokens, --output-dir). The table below answers
-with seqit's word for the same thing; otherwise only a near misspelling is suggested, since an
-option of similar letters and another meaning would mislead.
+The tables below map options of other tools (--lr, --max-tokens, --output-dir) to seqit's.
+Otherwise only a near misspelling is suggested: an option with a similar name and another meaning
+would mislead.
 """
 
 import difflib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 MIN_SIMILARITY = 0.8
 
-_EVERYWHERE = {
+COMMON_SYNONYMS = {
     "--config": "--recipe",
     "--debug": "--traceback",
     "--input": "SOURCE",
@@ -190,24 +190,24 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "merge": {"--adapter": "DIR, the argument", "--base-model": "--base"},
     "cache": {"--all": "the action clear", "--days": "--older-than"},
 }
-"""Command, then the word of another tool or of an earlier seqit, then what to write instead."""
+"""Options of other tools or of earlier versions, and what to write instead, by command."""
 
 
 def explain_unknown_option(name: str, command: str, known: Sequence[str]) -> str:
-    """Return the sentence for an unknown option, with what to write instead if that is known."""
+    """Return the message for an unknown option, with a suggestion if there is one."""
     name = name.partition("=")[0]
     written = re.sub("_", "-", name.lower())
     if written in known:
         return f"{name} is written {written}"
-    if instead := _instead(written, command, known):
-        return f"there is no option {name} in seqit {command}: use {instead}"
+    if replacement := _replacement(written, command, known):
+        return f"there is no option {name} in seqit {command}: use {replacement}"
     near = difflib.get_close_matches(written, known, n=1, cutoff=MIN_SIMILARITY)
     hint = f"did you mean {near[0]}?" if near else f"seqit {command} --help lists them"
     return f"there is no option {name} in seqit {command}; {hint}"
 
 
-def _instead(name: str, command: str, known: Sequence[str]) -> str | None:
-    if instead := SYNONYMS.get(command, {}).get(name):
-        return instead
-    instead = _EVERYWHERE.get(name)
-    return instead if instead in known or instead == "SOURCE" else None
+def _replacement(name: str, command: str, known: Sequence[str]) -> str | None:
+    if replacement := SYNONYMS.get(command, {}).get(name):
+        return replacement
+    replacement = COMMON_SYNONYMS.get(name)
+    return replacement if replacement in known or replacement == "SOURCE" else None

@@ -99,6 +99,7 @@ def run_ranks(recipe: TrainRecipe, count: int, environment: Mapping[str, str]) -
             failed = _first_failure(children, received)
         if failed:
             time.sleep(GRACE_SECONDS)
+            failed = _root_cause(failed, children)
             _kill_ranks(children)
             error = _failure_error(failed, children, out)
             if received and failed.process.wait() == -signal.SIGTERM:
@@ -125,6 +126,15 @@ def _first_failure(children: list[RankProcess], received: list[int]) -> RankProc
         if all(code == 0 for code in codes):
             return None
         time.sleep(POLL_SECONDS)
+
+
+def _root_cause(failed: RankProcess, children: list[RankProcess]) -> RankProcess:
+    """Return the rank whose end explains the others'.
+
+    A rank that is killed breaks the connections of the others, whose errors may come first.
+    """
+    killed = (child for child in children if (child.process.poll() or 0) < 0)
+    return next(killed, failed)
 
 
 def _failure_error(first: RankProcess, children: list[RankProcess], out: Path) -> SeqitError:

@@ -1,4 +1,4 @@
-"""Options of other tools and misspelt ones: what seqit answers."""
+"""Error messages for options of other tools, and for misspelt options."""
 
 import re
 
@@ -7,32 +7,32 @@ import pytest
 
 from seqit.cli import group
 from seqit.commands.shell.unknown_option import (
-    _EVERYWHERE,
+    COMMON_SYNONYMS,
     SYNONYMS,
     explain_unknown_option,
 )
 
 OPTIONS = {
-    name: {word for param in command.params for word in param.opts}
+    name: {option for param in command.params for option in param.opts}
     for name, command in group.commands.items()
 }
 PAIRS = [(command, *pair) for command, table in SYNONYMS.items() for pair in table.items()]
 
 
-@pytest.mark.parametrize(("command", "word", "instead"), PAIRS, ids=lambda value: value)
-def test_every_synonym_is_no_option_and_names_one(command, word, instead):
-    assert word not in OPTIONS[command]
-    assert set(re.findall(r"--[a-z][\w-]*", instead)) <= OPTIONS[command]
+@pytest.mark.parametrize(("command", "synonym", "option"), PAIRS, ids=lambda value: value)
+def test_a_synonym_is_not_an_option_and_its_replacement_is_one(command, synonym, option):
+    assert synonym not in OPTIONS[command]
+    assert set(re.findall(r"--[a-z][\w-]*", option)) <= OPTIONS[command]
 
 
-@pytest.mark.parametrize(("word", "instead"), _EVERYWHERE.items())
-def test_what_is_answered_by_every_command_names_an_option_of_some(word, instead):
-    owners = [name for name, options in OPTIONS.items() if instead in options]
-    assert owners or instead == "SOURCE"
+@pytest.mark.parametrize(("synonym", "option"), COMMON_SYNONYMS.items())
+def test_a_common_synonym_is_replaced_in_every_command_with_the_option(synonym, option):
+    owners = [name for name, options in OPTIONS.items() if option in options]
+    assert owners or option == "SOURCE"
     for name in owners:
-        if word not in OPTIONS[name] and word not in SYNONYMS.get(name, {}):
-            message = explain_unknown_option(word, name, [*OPTIONS[name]])
-            assert message == f"there is no option {word} in seqit {name}: use {instead}"
+        if synonym not in OPTIONS[name] and synonym not in SYNONYMS.get(name, {}):
+            message = explain_unknown_option(synonym, name, [*OPTIONS[name]])
+            assert message == f"there is no option {synonym} in seqit {name}: use {option}"
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_the_right_option_is_named(line, message, seqit):
     assert message in ran.err
 
 
-@pytest.mark.parametrize("word", ["--learning-rat", "--thresh", "--height", "--no-such"])
-def test_no_option_is_suggested_for_its_letters_alone(word):
-    message = explain_unknown_option(word, "filter", [*OPTIONS["filter"]])
-    assert message == f"there is no option {word} in seqit filter; seqit filter --help lists them"
+@pytest.mark.parametrize("name", ["--learning-rat", "--thresh", "--height", "--no-such"])
+def test_a_distant_option_is_not_suggested(name):
+    message = explain_unknown_option(name, "filter", [*OPTIONS["filter"]])
+    assert message == f"there is no option {name} in seqit filter; seqit filter --help lists them"
 
 
-def test_the_environment_still_sets_options():
+def test_options_have_environment_variables():
     train = group.commands["train"]
     names = [param.envvar for param in train.params if isinstance(param, click.Option)]
     assert "SEQIT_TRAIN_LEARNING_RATE" in names

@@ -103,6 +103,21 @@ def is_alive(pid):
         return False
 
 
+def test_a_killed_rank_explains_the_errors_of_the_others(tmp_path):
+    def ended(rank, script):
+        process = subprocess.Popen(["sh", "-c", script])
+        process.wait()
+        log = tmp_path / f"{rank}.log"
+        log.write_text("Connection closed by peer\n")
+        return launch.RankProcess(rank, process, log, tmp_path / f"{rank}.error")
+
+    ranks = [ended(0, "exit 1"), ended(1, "kill -9 $$"), ended(2, "exit 1")]
+    cause = launch._root_cause(ranks[0], ranks)
+    assert cause is ranks[1]
+    assert "rank 1 of 3 was killed by SIGKILL" in str(launch._failure_error(cause, ranks, tmp_path))
+    assert launch._root_cause(ranks[0], [ranks[0], ranks[2]]) is ranks[0]
+
+
 @pytest.mark.slow
 def test_a_dead_rank_is_named_and_the_run_resumes_after_it_and_after_sigterm(
     base, uninterrupted, tmp_path
