@@ -1,7 +1,7 @@
-"""Write records with planted items of a benchmark: generate.py ROWS FOLDER [ITEMS].
+"""Write records with inserted items of a benchmark: generate.py ROWS FOLDER [ITEMS].
 
 FOLDER gets bench.jsonl, the benchmark (10,000 items by default); rows.jsonl; and truth.jsonl, a
-line for each planted row: {"id", "item", "kind", "field"}. One row in 100 contains an item
+line for each inserted row: {"id", "item", "kind", "field"}. One row in 100 contains an item
 verbatim, with other case, punctuation and spacing; one in 100 contains a lightly edited item: in
 each group of up to twelve words, one is changed, added or dropped. Three in ten rows and items
 contain a common phrase, of which there is one per 250 items; a quarter of the items, and some rows,
@@ -20,7 +20,7 @@ from generate import SEED, WORDS, text, word
 
 TEMPLATE = "Answer the following question by reasoning step by step and give a number"
 ITEMS_PER_PHRASE = 75  # that contain the same phrase, about
-MIN_EDITED = 8  # words; shorter items are only planted verbatim
+MIN_EDITED = 8  # words; shorter items are only inserted verbatim
 FIELDS = ("instruction", "input", "output")
 
 
@@ -87,7 +87,7 @@ def as_sentence(pool: Pool, words: list[str]) -> str:
     return body[:1].upper() + body[1:] + rng.choice("?.!")
 
 
-def plant(pool: Pool, target: dict[str, str], sentence: str) -> str:
+def insert(pool: Pool, target: dict[str, str], sentence: str) -> str:
     """Put a sentence into a random field, instead of, before or after its text; return its name."""
     field = pool.rng.choice(FIELDS)
     old = target[field]
@@ -119,8 +119,8 @@ def main() -> None:
             if p < 0.02:
                 kind = "verbatim" if p < 0.01 else "edited"
                 index = rng.randrange(count) if kind == "verbatim" else rng.choice(longer)
-                planted = items[index] if kind == "verbatim" else edit(pool, items[index])
-                field = plant(pool, made, as_sentence(pool, planted))
+                inserted = items[index] if kind == "verbatim" else edit(pool, items[index])
+                field = insert(pool, made, as_sentence(pool, inserted))
                 line = {"id": name, "item": index + 1, "kind": kind, "field": field}
                 truth.write(orjson.dumps(line) + b"\n")
             lineage = {"root": name, "iteration": 0, "operation": "seed"}

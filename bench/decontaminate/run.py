@@ -1,6 +1,6 @@
-"""Find planted items of a benchmark: bench/decontaminate/run.py [--rows N] [--items N].
+"""Find inserted items of a benchmark: bench/decontaminate/run.py [--rows N] [--items N].
 
-Prints the recall of items planted verbatim and lightly edited, the false positives among the other
+Prints the recall of items inserted verbatim and lightly edited, the false positives among the other
 rows, and the cost next to the same command with a rule that does nothing, one process each.
 """
 
@@ -42,18 +42,18 @@ def main() -> None:
     print(f"  same filter with the rule 'keep' ({options.rows / floor.cpu:,.0f} rows/s)")
 
 
-def show(planted: list[dict], rejects: list[dict], rows: int) -> None:
+def show(inserted: list[dict], rejects: list[dict], rows: int) -> None:
     """Print the recall by kind, whether the evidence names the right item, and false positives."""
     found = {reject["id"]: reject["evidence"]["item"]["line"] for reject in rejects}
-    kinds: Counter[str] = Counter(each["kind"] for each in planted)
-    hits: Counter[str] = Counter(each["kind"] for each in planted if each["id"] in found)
-    correct = sum(found.get(each["id"]) == each["item"] for each in planted)
-    planted_ids = {each["id"] for each in planted}
-    print(f"{rows:,} rows, {rows - len(planted):,} of them clean")
+    kinds: Counter[str] = Counter(each["kind"] for each in inserted)
+    hits: Counter[str] = Counter(each["kind"] for each in inserted if each["id"] in found)
+    correct = sum(found.get(each["id"]) == each["item"] for each in inserted)
+    inserted_ids = {each["id"] for each in inserted}
+    print(f"{rows:,} rows, {rows - len(inserted):,} of them clean")
     for kind, count in sorted(kinds.items()):
         print(f"  {kind}: {hits[kind]} of {count} found, {hits[kind] / count:.2%}")
-    print(f"  evidence names the planted item: {correct} of {sum(hits.values())}")
-    print(f"  false positives: {sum(name not in planted_ids for name in found)}")
+    print(f"  evidence names the inserted item: {correct} of {sum(hits.values())}")
+    print(f"  false positives: {sum(name not in inserted_ids for name in found)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Find planted duplicates with seqit and its peers: bench/near_duplicates/run.py [--rows N].
+"""Find inserted duplicates with seqit and its peers: bench/near_duplicates/run.py [--rows N].
 
-Prints a table per set of fields: recall of the rows planted at a Jaccard index of 0.8 or more to a
+Prints a table per set of fields: recall of the rows inserted at a Jaccard index of 0.8 or more to a
 row that is kept, precision (a removed row is correct if an earlier one is that near), rows per
 second of processor time (user and system, all processes and threads), elapsed time, and the memory
 of the largest process. A peer runs as documented and, if it does not compare sets itself, a second
@@ -27,13 +27,13 @@ SLOW = {"datasketch": 50_000, "datatrove": 10_000}  # rows; the rates hardly dep
 THRESHOLD = 0.8
 
 
-class Planted(NamedTuple):
+class Generated(NamedTuple):
     """A file of records and its ground truth."""
 
     records: Path
     ids: list[str]
     duplicates: set[str]  # of a row that is kept
-    near_any: set[str]  # these, and near misses that are near another planted row
+    near_any: set[str]  # these, and near misses that are near another inserted row
 
 
 def environment(name: str) -> Path:
@@ -46,19 +46,19 @@ def environment(name: str) -> Path:
     return python
 
 
-def make_planted(rows: int, fields: str) -> Planted:
-    """Return records with planted duplicates, created if missing."""
+def make_rows(rows: int, fields: str) -> Generated:
+    """Return records with inserted duplicates, created if missing."""
     WORK.mkdir(parents=True, exist_ok=True)
     records, truth = (WORK / f"{what}-{fields}-{rows}.jsonl" for what in ("records", "truth"))
     if not records.exists():
-        script = [sys.executable, HERE / "plant.py", str(rows), fields, truth]
+        script = [sys.executable, HERE / "generate.py", str(rows), fields, truth]
         with records.open("wb") as file:
             subprocess.run(script, stdout=file, check=True)
     lines = list(map(orjson.loads, truth.read_bytes().splitlines()))
     duplicates, near_any = (
         {row["id"] for row in lines if row[key] >= THRESHOLD} for key in ("jaccard", "nearest")
     )
-    return Planted(records, read_ids(records), duplicates, near_any)
+    return Generated(records, read_ids(records), duplicates, near_any)
 
 
 def read_ids(path: Path) -> list[str]:
@@ -75,7 +75,7 @@ def print_table(fields: str, rows: int, peers: list[str]) -> None:
     print("| | rows/s per core | seconds | recall | precision | peak MB |")
     print("|---|---|---|---|---|---|")
     for name in ("seqit", *peers):
-        data = make_planted(min(rows, SLOW.get(name, rows)), fields)
+        data = make_rows(min(rows, SLOW.get(name, rows)), fields)
         if name == "seqit":
             command = (SEQIT, "filter", "-q", "--workers", 1, *rule, data.records, "-o", out)
             print(line(name, data, run(*command), out), flush=True)
@@ -85,7 +85,7 @@ def print_table(fields: str, rows: int, peers: list[str]) -> None:
             print(line(name, data, run(*command, *mode), out, *mode), flush=True)
 
 
-def line(name: str, data: Planted, cost: Cost, out: Path, mode: str = "as documented") -> str:
+def line(name: str, data: Generated, cost: Cost, out: Path, mode: str = "as documented") -> str:
     """Return the results of one program as a row of the table."""
     if name in EXACT:
         name = f"{name}, {mode}"

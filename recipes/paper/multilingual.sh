@@ -168,5 +168,5 @@ table mixtures "SELECT regexp_extract(file, '([^/]+).jsonl', 1) AS mixture,
     lineage.operation AS operation, count(*) AS rows FROM records GROUP BY ALL ORDER BY ALL" \
     "$OUT"/train/*.jsonl
 table lost "SELECT command, stage, reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY ALL" \
-    "$OUT"/accounts/*.rejects.jsonl
+    "$OUT"/stats/*.rejects.jsonl
 show

@@ -182,5 +182,5 @@ table operations "SELECT regexp_extract(file, '([^/]+).jsonl', 1) AS data, linea
     count(*) AS rows, round(100 * count(*) / sum(count(*)) OVER (PARTITION BY file), 1) AS percent
     FROM records GROUP BY file, operation ORDER BY ALL" "$OUT"/data/*.jsonl
 table lost "SELECT command, stage, reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY ALL" \
-    "$OUT"/accounts/*.rejects.jsonl
+    "$OUT"/stats/*.rejects.jsonl
 show

@@ -34,15 +34,15 @@ CASE_FOLDERS = sorted(path.parent for path in CASES.rglob("args"))
 
 
 @contextlib.contextmanager
-def model_server(case, unanswered):
+def model_server(case, not_found):
     """Serve the answers of the case as openai:test; yield the environment to find the server.
 
-    Requests without an answer are written to the file `unanswered`.
+    Requests without an answer are written to the file `not_found`.
     """
     if not (case / "answers").exists():
         yield {}
         return
-    env = {"CASE_ANSWERS": str(case / "answers"), "CASE_UNANSWERED": str(unanswered)}
+    env = {"CASE_ANSWERS": str(case / "answers"), "CASE_NOT_FOUND": str(not_found)}
     with AnsweringServer("--answers", "support.case_answers:answer", env=env) as server:
         yield {"OPENAI_BASE_URL": server.url}
 
@@ -56,8 +56,8 @@ def mask(text):
 
 @pytest.mark.parametrize("case", CASE_FOLDERS, ids=lambda case: str(case.relative_to(CASES)))
 def test_case(case, seqit, tmp_path):
-    stdin, unanswered = case / "in", tmp_path / "unanswered"
-    with model_server(case, unanswered) as env:
+    stdin, not_found = case / "in", tmp_path / "not_found"
+    with model_server(case, not_found) as env:
         ran = seqit(
             *shlex.split((case / "args").read_text()),
             stdin=stdin.read_bytes() if stdin.exists() else b"",
@@ -65,7 +65,7 @@ def test_case(case, seqit, tmp_path):
             **env,
         )
     out, err = mask(ran.out.decode()), mask(ran.err)
-    assert not unanswered.exists(), unanswered.read_text()
+    assert not not_found.exists(), not_found.read_text()
     if os.environ.get("SEQIT_UPDATE_CASES"):
         (case / "out").write_text(out)
         (case / "code").unlink(missing_ok=True)

@@ -222,7 +222,7 @@ def test_a_missing_column_is_named_in_the_reject(data, seqit, tmp_path):
         assert reject["row"]["ori_instruction"]
 
 
-def test_sql_accounts_for_every_row(flancot, seqit):
+def test_sql_counts_every_row(flancot, seqit):
     folder, _ = flancot
     names = ("import", "augment", "filter")
     query = """

@@ -1,11 +1,13 @@
 """The structure of the code: small folders, no import cycles, unique class names, docstrings."""
 
 import ast
+import re
 from collections import defaultdict
 
 import pytest
 from support.paths import ROOT
 
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
 MAX_MODULES = 30
 DUPLICATE_NAMES: dict[str, str] = {}
 """Class names that are allowed in two modules, each with the reason; at most five."""
@@ -89,3 +91,15 @@ def test_the_tests_mirror_the_package():
         parts = folder.relative_to(ROOT / "tests").parts
         if folder.is_dir() and parts[0] not in exceptions and "__pycache__" not in parts:
             assert ROOT.joinpath("seqit", *parts).is_dir(), folder
+
+
+def test_the_map_shows_every_package():
+    picture = re.findall(r"[a-z_]+(?=/)", ARCHITECTURE.replace("decontamina-", "decontamination/"))
+    packages = {path.parent.name for path in FILES if path.name == "__init__.py"} - {"seqit"}
+    assert packages <= set(picture)
+
+
+def test_the_paths_on_the_map_exist():
+    for path in re.findall(r"`([a-z_]+(?:/[a-z_]+)+(?:\.py)?)/?`", ARCHITECTURE):
+        places = [*ROOT.glob(f"seqit/{path}*"), *ROOT.glob(f"seqit/*/{path}*"), *ROOT.glob(path)]
+        assert places, path

@@ -105,7 +105,7 @@ def test_all_models_have_all_metrics(name, outs):
 
 
 def test_the_counts_of_every_manifest_add_up(name, outs):
-    paths = sorted((outs(name) / "accounts").glob("*.json"))
+    paths = sorted((outs(name) / "stats").glob("*.json"))
     assert len(paths) > 15
     for path in paths:
         stats = json.loads(path.read_bytes())

@@ -3,7 +3,7 @@
 One JSON object per line: {"asked": [phrase, …], "says": answer}. The first line whose phrases are
 all in the request's messages is used, so that no case contains a whole prompt. An answer that is
 an object is returned as JSON, matching the request's JSON Schema. Requests without an answer are
-written to the file named by CASE_UNANSWERED.
+written to the file named by CASE_NOT_FOUND.
 """
 
 import json
@@ -19,6 +19,6 @@ def answer(body):
         if all(phrase in messages for phrase in case["asked"]):
             text = case["says"]
             return text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-    with Path(os.environ["CASE_UNANSWERED"]).open("a") as file:
+    with Path(os.environ["CASE_NOT_FOUND"]).open("a") as file:
         file.write(f"…{messages[-300:]}\n")
     return ""

@@ -1,4 +1,4 @@
-"""Prepared datasets account for every row, and the plan describes the run."""
+"""Prepared datasets count every row, and the plan describes the run."""
 
 import json
 import os

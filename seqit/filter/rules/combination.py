@@ -45,7 +45,7 @@ class Combination(Rule):
         names = [step.get("name", "") for step in steps]
         if len(steps) > 1 and not all(names):
             number = names.index("")
-            message = f"steps[{number}] has no name, so that its combinations cannot be told"
+            message = f"steps[{number}] has no name, so its combinations are unknown"
             return Rejection("unnamed", message, {"step": number})
         pairs = [list(pair) for pair in pairwise(names) if self._is_held_out(pair)]
         if bool(pairs) == (self.side == "test"):

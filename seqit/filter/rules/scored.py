@@ -33,7 +33,7 @@ class ScoreRule(Rule):
         if holds is None:
             missing = [name for name, value in scores.items() if value is None]
             why = f"the record has no value of {', '.join(missing)}" if missing else "it is NULL"
-            return Rejection("unknown", f"{self.expression} cannot be told: {why}", evidence)
+            return Rejection("unknown", f"{self.expression} is unknown: {why}", evidence)
         return Rejection("not-kept", f"{self.expression} does not hold", evidence)
 
     def __str__(self) -> str:

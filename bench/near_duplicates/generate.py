@@ -1,4 +1,4 @@
-"""Write records with known duplicates: bench/near_duplicates/plant.py ROWS FIELDS TRUTH > FILE.
+"""Write records with known duplicates: bench/near_duplicates/generate.py ROWS FIELDS TRUTH > FILE.
 
 Of the rows, 3 in 100 are exact copies of an earlier one, 7 in 100 near-duplicates with a Jaccard
 index of 0.8 to 0.95, and 4 in 100 near misses of 0.5 to 0.79: word 5-grams of the fields, such as
@@ -23,7 +23,7 @@ Row = dict[str, str]
 
 
 class Kind(NamedTuple):
-    """A kind of planted rows: its cumulative probability, and the range of its Jaccard index."""
+    """A kind of inserted rows: its cumulative probability, and the range of its Jaccard index."""
 
     up_to: float
     low: float
@@ -91,7 +91,7 @@ def main() -> None:
     rng = random.Random(SEED)
     words = [word(rng) for _ in range(WORDS)]
     pool: list[tuple[str, list[Row]]] = []  # earlier rows, each with the rows derived from it
-    with truth.open("wb") as planted:
+    with truth.open("wb") as inserted:
         for number in range(rows):
             name, p = f"row{number}", rng.random()
             row = new_row(rng, words)
@@ -104,7 +104,7 @@ def main() -> None:
                     row = near_duplicate(rng, row, fields, kind, lambda: rng.choice(words))
                 indices = [jaccard(each, row, fields) for each in family]
                 line = {"id": name, "of": of, "jaccard": indices[0], "nearest": max(indices)}
-                planted.write(orjson.dumps(line) + b"\n")
+                inserted.write(orjson.dumps(line) + b"\n")
                 family.append(row)
             elif row[fields[-1]]:
                 pool.append((name, [row]))
