@@ -1,5 +1,6 @@
 """The options and commands that the documentation names exist."""
 
+import ast
 import re
 
 import click
@@ -55,3 +56,35 @@ def test_the_options_of_a_command_line_are_the_commands_own(page):
         if command in OPTIONS:
             unquoted = re.sub(r"\"[^\"]*\"|'[^']*'", "", arguments)
             assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", unquoted)) <= OPTIONS[command], command
+
+
+# Files whose strings have options of other programs.
+OTHER_PROGRAMS_CODE = {
+    "cli.py": {"--version"},
+    "commands/augment.py": {"--no-"},  # followed by the name of a technique
+    "evaluate/sandbox/sandbox.py": {"--security-opt"},
+    "train/launch/nodes.py": {
+        *("--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint", "--rdzv-id"),
+        *("--standalone", "--max-restarts", "--ntasks-per-node", "--gpus-per-node"),
+    },
+    "train/loop/provenance.py": {"--porcelain"},
+    "train/model/card.py": {"--enable-lora", "--lora-modules"},
+}
+NO_MESSAGES = {"commands/shell/unknown_option.py", "evaluate/sandbox/launchers.py"}
+
+
+def test_the_options_that_a_message_names_exist():
+    wrong = {}
+    for path in sorted((ROOT / "seqit").rglob("*.py")):
+        name = str(path.relative_to(ROOT / "seqit"))
+        if name in NO_MESSAGES:
+            continue
+        texts = [
+            node.value
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(texts)))
+        if unknown := named - ALL_OPTIONS - OTHER_PROGRAMS_CODE.get(name, set()):
+            wrong[name] = unknown
+    assert wrong == {}

@@ -7,6 +7,9 @@ err      standard error, byte for byte; not checked if the file is missing
 code     the exit code; 0 if the file is missing
 answers  the answers of the model openai:test, at a server on loopback; see case_answers.py
 
+$MODEL in args is the folder of a tiny random model, and $OUT a folder that does not exist. They, and
+$BIN, stand for the paths in out and err. Where torch is not installed, cases with $MODEL are skipped.
+
 Values that change with every edit of a prompt or of the step library are masked: versions and
 hashes of both, and the tokens of prompts.
 
@@ -20,7 +23,8 @@ import shlex
 
 import pytest
 from support.answering_server import AnsweringServer
-from support.paths import CASES
+from support.paths import BIN, CASES
+from support.tiny_model import make_model
 
 from seqit.cli import group
 
@@ -31,6 +35,8 @@ MASKED = [
     (re.compile(r'("prompt_tokens":)[1-9]\d*'), r"\1N"),
 ]
 CASE_FOLDERS = sorted(path.parent for path in CASES.rglob("args"))
+WITH_MODEL = [case for case in CASE_FOLDERS if "$MODEL" in (case / "args").read_text()]
+WITHOUT_MODEL = [case for case in CASE_FOLDERS if case not in WITH_MODEL]
 
 
 @contextlib.contextmanager
@@ -47,6 +53,12 @@ def model_server(case, not_found):
         yield {"OPENAI_BASE_URL": server.url}
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    pytest.importorskip("torch", reason="torch is not installed")
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
 def mask(text):
     """Mask the values that change without a change of behaviour."""
     for pattern, replacement in MASKED:
@@ -54,17 +66,29 @@ def mask(text):
     return text
 
 
-@pytest.mark.parametrize("case", CASE_FOLDERS, ids=lambda case: str(case.relative_to(CASES)))
-def test_case(case, seqit, tmp_path):
+def _name(case):
+    return str(case.relative_to(CASES))
+
+
+def _replaced(text, replacements):
+    for old, new in replacements.items():
+        text = text.replace(old, new)
+    return text
+
+
+def check(case, seqit, tmp_path, folders):
+    """Run a case and compare the results; `folders`: the paths that names in args stand for."""
     stdin, not_found = case / "in", tmp_path / "not_found"
+    args = shlex.split((case / "args").read_text())
     with model_server(case, not_found) as env:
         ran = seqit(
-            *shlex.split((case / "args").read_text()),
+            *(_replaced(argument, folders) for argument in args),
             stdin=stdin.read_bytes() if stdin.exists() else b"",
             cwd=case,
             **env,
         )
-    out, err = mask(ran.out.decode()), mask(ran.err)
+    names = {str(BIN): "$BIN"} | {path: name for name, path in folders.items()}
+    out, err = (mask(_replaced(text, names)) for text in (ran.out.decode(), ran.err))
     assert not not_found.exists(), not_found.read_text()
     if os.environ.get("SEQIT_UPDATE_CASES"):
         (case / "out").write_text(out)
@@ -78,6 +102,16 @@ def test_case(case, seqit, tmp_path):
     assert ran.code == (int(code.read_text()) if code.exists() else 0), ran.err
     if (case / "err").exists():
         assert err == (case / "err").read_text()
+
+
+@pytest.mark.parametrize("case", WITHOUT_MODEL, ids=_name)
+def test_case(case, seqit, tmp_path):
+    check(case, seqit, tmp_path, {})
+
+
+@pytest.mark.parametrize("case", WITH_MODEL, ids=_name)
+def test_case_with_a_model(case, model, seqit, tmp_path):
+    check(case, seqit, tmp_path, {"$MODEL": str(model), "$OUT": str(tmp_path / "out")})
 
 
 def test_every_folder_is_a_case():

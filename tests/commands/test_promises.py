@@ -1,9 +1,12 @@
 """Guarantees of all commands, each tested once over all of them."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import sys
+import termios
 import time
 from functools import partial
 from typing import NamedTuple
@@ -11,6 +14,7 @@ from typing import NamedTuple
 import pytest
 from support.answering_server import ERRORS, AnsweringServer
 from support.paths import BIN
+from support.running import is_blocked
 
 from seqit.cli import group
 
@@ -238,12 +242,21 @@ def test_an_answer_is_written_before_the_next_row_is_read(usage, rows, start):
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
+def bytes_in(pipe) -> int:
+    """Return how many bytes a pipe holds that have not been read."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 @pytest.mark.parametrize("number", EXIT_CODES)
 @pytest.mark.parametrize("line", [["filter"], ["augment", "--method", "regenerate"]])
 def test_a_signal_ends_a_command_that_is_blocked_writing(number, line, rows, start):
     teacher = ["--teacher", "openai:test", "--no-cache"] if "augment" in line else []
     process = start(*line, *teacher, rows, "-q")  # the pipe is not read: it fills, writing blocks
-    time.sleep(2)
+    # A full pipe may hold fewer bytes than its size: its pages are not all filled to the end.
+    half = fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ) // 2
+    while not (bytes_in(process.stdout) > half and is_blocked(process.pid)):
+        assert process.poll() is None
+        time.sleep(0.02)
     assert process.poll() is None
     process.send_signal(number)
     assert process.wait(10) == EXIT_CODES[number]
@@ -251,15 +264,17 @@ def test_a_signal_ends_a_command_that_is_blocked_writing(number, line, rows, sta
 
 
 @pytest.mark.parametrize("number", EXIT_CODES)
-def test_a_signal_ends_a_command_that_waits_for_a_model(number, start, tmp_path):
+def test_a_signal_ends_a_command_that_waits_for_a_model(number, start, server, tmp_path):
     target = tmp_path / "out.jsonl"
+    requests = server.stats().get("requests", 0)
     process = start(
         *("augment", "--method", "regenerate", "--teacher", "openai:test", "--no-cache"),
         *("-o", target),
     )
     process.stdin.write(b'{"instruction": "[fault:hang] Name a fish.", "output": "A cod."}\n')
     process.stdin.flush()
-    time.sleep(1.5)
+    while server.stats().get("requests", 0) == requests and process.poll() is None:
+        time.sleep(0.02)
     assert process.poll() is None
     process.send_signal(number)
     assert process.wait(10) == EXIT_CODES[number]

@@ -4,10 +4,14 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 from itertools import count, islice
+from multiprocessing import RawValue
+from pathlib import Path
 
 import pytest
 from support.paths import BIN
+from support.running import is_blocked
 
 from seqit.engine import channel
 from seqit.engine.processes import BATCH_BYTES, MIN_PARALLEL_BYTES, WorkerPool
@@ -53,20 +57,29 @@ def test_one_pool_maps_several_times():
             assert sum(n for n, _ in pool.map(doubled, one_by_one(range(20)), batch_size)) == 380
 
 
-def test_items_are_read_no_further_than_the_pipes_can_hold(tmp_path):
-    last_read = tmp_path / "last-read"
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the states in /proc")
+def test_items_are_read_no_further_than_the_pipes_can_hold():
+    last_read, producer = RawValue("q"), RawValue("q")  # shared with the process that reads
 
     def items():
         for number in count():
-            last_read.write_text(str(number))
+            last_read.value, producer.value = number, os.getpid()
             yield number, b"x" * BATCH_BYTES
 
     with WorkerPool(2) as pool:
-        results = pool.map(lambda items: items, one_by_one(items()), lambda item: len(item[1]))
-        assert [number for number, _ in islice(results, 40)] == list(range(40))
-        time.sleep(0.2)
+        with_pid = partial(map, lambda item: (*item, os.getpid()))
+        results = pool.map(
+            lambda items: list(with_pid(items)), one_by_one(items()), lambda item: len(item[1])
+        )
+        received = list(islice(results, 40))
+        assert [number for number, *_ in received] == list(range(40))
+        processes = {pid for *_, pid in received} - {os.getpid()} | {producer.value}
+        assert len(processes) == 3
+        before = -1
+        while before != last_read.value or not all(map(is_blocked, processes)):
+            before = last_read.value
         # Two pipes per worker, and the batches that the processes work on.
-        assert int(last_read.read_text()) < 40 + 4 * channel.CAPACITY // BATCH_BYTES + 8
+        assert last_read.value < 40 + 4 * channel.CAPACITY // BATCH_BYTES + 8
 
 
 def test_available_items_are_mapped_before_a_read_that_blocks():

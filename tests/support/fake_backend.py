@@ -8,7 +8,8 @@ from seqit.llm.request import Completion
 class FakeBackend:
     """Answers with `reply(request)`: a text, a Completion, a FailedRequest, or None for never.
 
-    Each `wait` answers `batch_size` waiting requests, in an order that `choose(waiting)` decides.
+    Each `wait` answers `batch_size` waiting requests, in an order that `choose(waiting)` decides;
+    if it has none, it calls `idle` and blocks.
     """
 
     structured = False
@@ -20,6 +21,7 @@ class FakeBackend:
         self.max_in_flight = 0
         self._reply, self._batch_size, self._choose = reply, batch_size, choose
         self._waiting = []
+        self.idle = lambda: None
         self._event = threading.Event()
 
     def identity(self):
@@ -45,6 +47,7 @@ class FakeBackend:
         if outcomes:
             self._deliver(outcomes)
         else:
+            self.idle()
             self._event.wait(timeout)
             self._event.clear()
 

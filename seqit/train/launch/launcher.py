@@ -74,7 +74,7 @@ def check_out_folder(recipe: TrainRecipe) -> None:
     if not recipe.resume and folder.is_dir() and any(folder.glob("step-*")):
         raise UsageError(
             f"{recipe.output} contains the checkpoints of a run; continue it with --resume, or use "
-            "another --outputput"
+            "another --output"
         )
 
 
@@ -90,13 +90,15 @@ class RankProcess(NamedTuple):
 def run_ranks(recipe: TrainRecipe, count: int, environment: Mapping[str, str]) -> None:
     """Start the ranks and wait for them; SIGTERM and Ctrl-C make them save and exit."""
     out = Path(recipe.output)
+    received: list[int] = []
     with (
         _parent_pipe() as parent_fd,
+        # Before the ranks start, so that no signal ends this process without them.
+        _record_signal(signal.SIGTERM, received),
+        _record_signal(signal.SIGINT, received),
         _running_ranks(out, count, environment, parent_fd) as children,
     ):
-        received: list[int] = []
-        with _record_signal(signal.SIGTERM, received), _record_signal(signal.SIGINT, received):
-            failed = _first_failure(children, received)
+        failed = _first_failure(children, received)
         if failed:
             time.sleep(GRACE_SECONDS)
             failed = _root_cause(failed, children)

@@ -118,7 +118,7 @@ class Trainer:
         if differing:
             raise SeqitError(
                 f"{checkpoint.folder} belongs to another run: {', '.join(differing)} differ; use "
-                "another --outputput, or the same recipe"
+                "another --output, or the same recipe"
             )
         loop.resume(checkpoint)
         info(

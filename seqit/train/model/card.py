@@ -92,7 +92,7 @@ def _usage(provenance: dict[str, Any], info: CardInfo, is_adapter: bool) -> str:
         shell.append("seqit merge DIR -o MODEL")
     if info.kind == "text":
         named = (f"transformers:{base}", "lora=DIR") if is_adapter else ("transformers:DIR",)
-        shell.append(f"{teacher} {' --engine '.join(map(_shell_word, named))}")
+        shell.append(f"{teacher} {' --engine-arg '.join(map(_shell_word, named))}")
     if info.kind != "instructblip":  # vLLM does not support it
         more = f"{_shell_word(base)} --enable-lora --lora-modules DIR=DIR" if is_adapter else "DIR"
         shell.append(f"vllm serve {more}")

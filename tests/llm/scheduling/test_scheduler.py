@@ -142,16 +142,14 @@ def test_reading_ahead_is_limited_by_the_window():
             read.append(number)
             yield str(number)
 
+    nothing_to_do = threading.Event()
     never = FakeBackend(lambda request: None if request.record_id == "0" else echo(request))
-    never.wake = lambda: None  # so that the wait below ends only by its timeout
+    never.idle = nothing_to_do.set
     with scheduler(never, window=16) as running:
         run = running.run(items(), staged_call(stages=1))
         threading.Thread(target=lambda: next(run, None), daemon=True).start()
-        deadline = time.monotonic() + 5
-        while len(read) < 16 + 64 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.1)
-        assert len(read) <= 16 + 64 + 2
+        assert nothing_to_do.wait(60)
+        assert 16 <= len(read) <= 16 + 64 + 2
 
 
 def test_results_are_yielded_while_the_source_waits():

@@ -159,7 +159,6 @@ def test_a_stop_before_the_first_step(base, tmp_path):
     launcher = start(make_recipe(*base, tmp_path / "run", max_steps=40, ranks=2))
     while not list(tmp_path.glob("run/logs/rank-00001.log")):
         time.sleep(0.01)
-    time.sleep(0.2)
     launcher.send_signal(signal.SIGINT)
     _, stderr = launcher.communicate(timeout=60)
     assert launcher.returncode == 130 and stderr.endswith("stopped before the first step\n")

@@ -98,7 +98,7 @@ def test_the_cards_of_an_adapter_and_of_a_merged_model():
     assert shell.splitlines() == [
         "seqit merge DIR -o MODEL",
         "seqit augment --method regenerate rows.jsonl --teacher "
-        f"transformers:{base} --engine lora=DIR",
+        f"transformers:{base} --engine-arg lora=DIR",
         f"vllm serve {base} --enable-lora --lora-modules DIR=DIR",
         "seqit augment --method regenerate rows.jsonl --teacher openai:DIR "
         "--base-url http://localhost:8000/v1",
