@@ -72,7 +72,12 @@ def outs(tmp_path_factory):
     return out
 
 
-@pytest.fixture(params=RECIPES)
+def same_process(recipe: str) -> pytest.MarkDecorator:
+    """Mark a test for the process that has run the recipe, if tests run in several."""
+    return pytest.mark.xdist_group(f"recipes/paper {recipe}")
+
+
+@pytest.fixture(params=[pytest.param(each, marks=same_process(each)) for each in RECIPES])
 def name(request):
     return request.param
 
@@ -129,12 +134,14 @@ def test_a_second_run_changes_no_file(name, outs):
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+@same_process("alpaca")
 def test_duplicates_and_benchmark_items_are_filtered(outs):
     rejected = table(outs("alpaca"), "lost")
     assert ["filter", "exact-duplicate", "duplicate", "1"] in rejected
     assert ["filter", "decontaminate", "item", "1"] in rejected
 
 
+@same_process("alpaca")
 def test_chains_are_extended_and_separated(outs):
     rows = {}
     for path in (outs("alpaca") / "data").glob("*.jsonl"):
@@ -151,6 +158,7 @@ def test_chains_are_extended_and_separated(outs):
     assert all(row["lineage"].get("teacher") == "openai:scripted" for row in rows["separated"])
 
 
+@same_process("multilingual")
 def test_each_language_has_its_rows(outs):
     out = outs("multilingual")
     rows = {}
@@ -168,6 +176,7 @@ def test_each_language_has_its_rows(outs):
     assert roots["single-turn"] == roots["it"]  # the same seeds
 
 
+@same_process("alpaca")
 def test_a_run_that_is_killed_several_times_gives_the_same_results(outs, tmp_path):
     out = tmp_path / "out"
     rng = random.Random()
