@@ -7,8 +7,9 @@ err      standard error, byte for byte; not checked if the file is missing
 code     the exit code; 0 if the file is missing
 answers  the answers of the model openai:test, at a server on loopback; see case_answers.py
 
-$MODEL in args is the folder of a tiny random model, and $OUT a folder that does not exist. They, and
-$BIN, stand for the paths in out and err. Where torch is not installed, cases with $MODEL are skipped.
+$MODEL in args is the folder of a tiny random model, and $OUT a folder that does not exist. They,
+and $BIN, stand for the paths in out and err. Where torch is not installed, cases with $MODEL are
+skipped.
 
 Values that change with every edit of a prompt or of the step library are masked: versions and
 hashes of both, and the tokens of prompts.

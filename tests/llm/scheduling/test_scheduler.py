@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections import Counter
 
 import pytest
