@@ -13,6 +13,7 @@ from seqit.commands.shell.options import data_options
 
 if TYPE_CHECKING:
     from seqit.records.run_stats import Row, RunStats
+    from seqit.records.validation import Schema
 
 SCHEMAS = ("record", "response", "score", "reject", "manifest")
 
@@ -34,14 +35,22 @@ def command(job: Job, schema: str) -> None:
     versions: Counter[int] = Counter()
 
     def transform(rows: Iterator["Row"], stats: "RunStats") -> Iterator["Row"]:
-        for row in rows if schema == "record" else filter_valid(rows, stats, schema):
-            if version := load_schema(schema).older_version(row.value):
-                versions[version] += 1
-            yield row
+        valid = rows if schema == "record" else filter_valid(rows, stats, schema)
+        checked = load_schema(schema)
+        return _count_versions(valid, checked, versions) if checked.version > 1 else valid
 
     read = job.read_records if schema == "record" else job.read_rows
     summary_lines = partial(_version_lines, schema, versions)
     job.run(transform, read, schema=schema, discard=True, summary_lines=summary_lines)
+
+
+def _count_versions(
+    rows: Iterator["Row"], schema: "Schema", versions: "Counter[int]"
+) -> Iterator["Row"]:
+    for row in rows:
+        if version := schema.older_version(row.value):
+            versions[version] += 1
+        yield row
 
 
 def _version_lines(name: str, versions: "Counter[int]", stats: "RunStats") -> list[str]:

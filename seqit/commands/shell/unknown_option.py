@@ -5,7 +5,6 @@ Otherwise only a near misspelling is suggested: an option with a similar name an
 would mislead.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 
@@ -201,6 +200,8 @@ def explain_unknown_option(name: str, command: str, known: Sequence[str]) -> str
         return f"{name} is written {written}"
     if replacement := _replacement(written, command, known):
         return f"there is no option {name} in seqit {command}: use {replacement}"
+    import difflib  # not at the start of every command
+
     near = difflib.get_close_matches(written, known, n=1, cutoff=MIN_SIMILARITY)
     hint = f"did you mean {near[0]}?" if near else f"seqit {command} --help lists them"
     return f"there is no option {name} in seqit {command}; {hint}"
