@@ -174,8 +174,8 @@ def _list_steps() -> str:
 )
 @click.option(
     "--captions",
-    type=click.Choice(["draw", "first"]),
-    help="Which of several captions to use: a random one (draw, the default) or the first.",
+    type=click.Choice(["random", "first"]),
+    help="Which of several captions to use: a random one (the default) or the first.",
 )
 @click.option(
     "--on-inapplicable",

@@ -52,14 +52,14 @@ def augment(
     seed: int,
     model: ModelClient | None = None,
     variant: CaptionVariant = "describe",
-    captions: Literal["draw", "first"] = "draw",
+    captions: Literal["random", "first"] = "random",
     on_inapplicable: OnInapplicable = "reject",
 ) -> Iterator[Row]:
     """Yield each row with an image and a caption as a chain that describes the image first.
 
     variant: `describe` changes every row, `base` none (answer directly), `merged` a random half.
         All three use the same rows, so that models trained on them differ only in the chain.
-    captions: which of several captions to use: a random one (`draw`), or the first.
+    captions: which of several captions to use: a random one (`random`), or the first.
     model: writes a caption for rows that have none; it is not called for rows that are not
         changed. The caption is added as metadata.caption, and is the same for all rows with the
         same images.
@@ -67,7 +67,7 @@ def augment(
     Raises UsageError for an unknown value of an option.
     """
     check_choice("variant", variant, ("describe", "base", "merged"))
-    check_choice("captions", captions, ("draw", "first"))
+    check_choice("captions", captions, ("random", "first"))
     check_choice("on_inapplicable", on_inapplicable, ("reject", "pass"))
     describer = _Describer(seed, variant, captions, model)
     for row, result in (model or NoModelRunner()).run(rows, describer.run):
@@ -110,7 +110,7 @@ class _Describer:
 
     seed: int
     variant: CaptionVariant
-    captions: Literal["draw", "first"]
+    captions: Literal["random", "first"]
     model: ModelClient | None
 
     def run(self, row: Row) -> ModelCall[Record | SkipReason | None]:
@@ -131,7 +131,7 @@ class _Describer:
             captions = [(yield from generate_caption(self.model, record, self.seed))]
             changes["metadata"] = record.get("metadata", {}) | {"caption": captions[0]}
             origin = {"teacher": self.model.name, "prompt": caption_prompt_version()}
-        caption = rng.choice(captions) if self.captions == "draw" else captions[0]
+        caption = rng.choice(captions) if self.captions == "random" else captions[0]
         changes |= _chain_fields(record, caption, rng.choice(_PHRASINGS))
         return derive(record, changes, "caption", method=METHOD, seed=self.seed, **origin)
 

@@ -1,21 +1,23 @@
 """The error message for an unknown option.
 
 The tables below map options of other tools (--lr, --max-tokens, --output-dir) to seqit's.
-Otherwise only a near misspelling is suggested: an option with a similar name and another meaning
-would mislead.
+Otherwise a near misspelling is named, or the only option that begins so: an option with a similar
+name and another meaning would mislead.
 """
 
 import re
 from collections.abc import Sequence
 
-MIN_SIMILARITY = 0.8
+MIN_SIMILARITY, MIN_LETTERS = 0.8, 4
 
 COMMON_SYNONYMS = {
     "--config": "--recipe",
     "--debug": "--traceback",
+    "--in": "SOURCE",
     "--input": "SOURCE",
     "--input-file": "SOURCE",
     "--jobs": "--workers",
+    "--model-name": "--model",
     "--num-proc": "--workers",
     "--num-workers": "--workers",
     "--out": "--output",
@@ -26,6 +28,7 @@ COMMON_SYNONYMS = {
     "--random-seed": "--seed",
     "--silent": "--quiet",
     "--threads": "--workers",
+    "--verbose": "--traceback for where an error was raised; progress is shown without an option",
 }
 _MODEL = {
     "--api-base": "--base-url",
@@ -86,6 +89,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "--where": "--keep",
     },
     "mix": {
+        "--n": "--rows",
         "--num-rows": "--rows",
         "--plan": "--dry-run",
         "--probabilities": "FILE=0.4, a weight beside each source",
@@ -101,12 +105,14 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "--batch": "--batch-size",
         "--bf16": "--dtype bfloat16",
         "--block-size": "--length",
+        "--bs": "--batch-size",
         "--cutoff-len": "--length",
         "--dataset": "--data",
         "--ds-config": "--deepspeed",
         "--eval-file": "--eval",
         "--eval-steps": "--eval-every",
         "--fp16": "--dtype bfloat16",
+        "--grad-accum": "--batch-size, from which it follows",
         "--gradient-accumulation-steps": "--batch-size, from which it follows",
         "--gradient-checkpointing": "--checkpointing",
         "--hold-out": "--held-out",
@@ -125,6 +131,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "--micro-batch-size": "--micro-batch",
         "--model-name-or-path": "--model",
         "--nnodes": "--nodes",
+        "--nproc": "--ranks",
         "--nproc-per-node": "--ranks",
         "--num-epochs": "--epochs",
         "--num-gpus": "--ranks",
@@ -145,6 +152,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
     },
     "respond": _MODEL
     | {
+        "--few-shot": "--num-fewshot",
         "--fewshot": "--num-fewshot",
         "--n": "--samples",
         "--name": "--label",
@@ -166,13 +174,16 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "--k": "--pass-at",
         "--metric": "--benchmark",
         "--task": "--benchmark",
+        "--tasks": "--benchmark",
         "--timeout": "--cpu-timeout",
     },
     "bench": {
         "--confirm-run-unsafe-code": "--allow-code-execution",
         "--engine": "--engine-arg",
+        "--few-shot": "--num-fewshot",
         "--fewshot": "--num-fewshot",
         "--include-path": "--include",
+        "--max-samples": "--limit",
         "--model-args": "--engine-arg",
         "--name": "--label",
         "--shots": "--num-fewshot",
@@ -189,7 +200,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "merge": {"--adapter": "DIR, the argument", "--base-model": "--base"},
     "cache": {"--all": "the action clear", "--days": "--older-than"},
 }
-"""Options of other tools or of earlier versions, and what to write instead, by command."""
+"""Options of other tools and earlier names, and what to write instead, by command."""
 
 
 def explain_unknown_option(name: str, command: str, known: Sequence[str]) -> str:
@@ -200,15 +211,34 @@ def explain_unknown_option(name: str, command: str, known: Sequence[str]) -> str
         return f"{name} is written {written}"
     if replacement := _replacement(written, command, known):
         return f"there is no option {name} in seqit {command}: use {replacement}"
-    import difflib  # not at the start of every command
-
-    near = difflib.get_close_matches(written, known, n=1, cutoff=MIN_SIMILARITY)
-    hint = f"did you mean {near[0]}?" if near else f"seqit {command} --help lists them"
+    near = _misspelt(written, known)
+    hint = f"did you mean {near}?" if near else f"seqit {command} --help lists them"
     return f"there is no option {name} in seqit {command}; {hint}"
 
 
 def _replacement(name: str, command: str, known: Sequence[str]) -> str | None:
-    if replacement := SYNONYMS.get(command, {}).get(name):
+    """Return what the tables say of the option, if the command has the option that they name."""
+    own = SYNONYMS.get(command, {})
+    if replacement := own.get(name):
         return replacement
-    replacement = COMMON_SYNONYMS.get(name)
-    return replacement if replacement in known or replacement == "SOURCE" else None
+    replacement = COMMON_SYNONYMS.get(name, "")
+    if replacement == "SOURCE" or replacement.partition(" ")[0] in known:
+        return replacement
+    return own.get(replacement)
+
+
+def _misspelt(name: str, known: Sequence[str]) -> str | None:
+    """Return the option that the name is a misspelling or the beginning of.
+
+    The dashes are not compared: they would make short names similar.
+    """
+    import difflib  # not at the start of every command
+
+    options = {option.lstrip("-"): option for option in known if option.startswith("--")}
+    word = name.lstrip("-")
+    if len(word) < MIN_LETTERS:
+        return None
+    begins_so = [option for option in options if option.startswith(word)]
+    near = difflib.get_close_matches(word, options, n=1, cutoff=MIN_SIMILARITY)
+    found = near or (begins_so if len(begins_so) == 1 else [])
+    return options[found[0]] if found else None

@@ -27,7 +27,7 @@ def test_a_synonym_is_not_an_option_and_its_replacement_is_one(command, synonym,
 
 @pytest.mark.parametrize(("synonym", "option"), COMMON_SYNONYMS.items())
 def test_a_common_synonym_is_replaced_in_every_command_with_the_option(synonym, option):
-    owners = [name for name, options in OPTIONS.items() if option in options]
+    owners = [name for name, options in OPTIONS.items() if option.partition(" ")[0] in options]
     assert owners or option == "SOURCE"
     for name in owners:
         if synonym not in OPTIONS[name] and synonym not in SYNONYMS.get(name, {}):
@@ -48,6 +48,13 @@ def test_a_common_synonym_is_replaced_in_every_command_with_the_option(synonym, 
         (("mix", "--temperature", "2"), "use --mix-temperature"),
         (("export", "--keep", "id"), "use --columns"),
         (("bench", "--shots", "5"), "use --num-fewshot"),
+        (("augment", "--num-proc", "4"), "use --max-concurrency"),
+        (("augment", "--in", "x"), "use SOURCE"),
+        (("augment", "--iter", "2"), "did you mean --iterations?"),
+        (("augment", "--itterations", "2"), "did you mean --iterations?"),
+        (("bench", "--max-samples", "5"), "use --limit"),
+        (("filter", "--verbose"), "progress is shown without an option"),
+        (("train", "--bs", "4"), "use --batch-size"),
         (("respond", "--lable", "x"), "did you mean --label?"),
         (("train", "--rejcts", "x"), "did you mean --rejects?"),
     ],
@@ -58,10 +65,19 @@ def test_the_right_option_is_named(line, message, seqit):
     assert message in ran.err
 
 
-@pytest.mark.parametrize("name", ["--learning-rat", "--thresh", "--height", "--no-such"])
-def test_a_distant_option_is_not_suggested(name):
-    message = explain_unknown_option(name, "filter", [*OPTIONS["filter"]])
-    assert message == f"there is no option {name} in seqit filter; seqit filter --help lists them"
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        *(("filter", name) for name in ("--learning-rat", "--thresh", "--height", "--no-such")),
+        ("respond", "--max-samples"),  # not --samples, which multiplies the requests
+        ("train", "--log-level"),  # not --log-every
+        ("mix", "--max-tokens"),  # not --tokens, of the whole mixture
+        ("merge", "--bs"),
+    ],
+)
+def test_a_distant_option_is_not_suggested(command, name):
+    message = explain_unknown_option(name, command, [*OPTIONS[command]])
+    assert message.endswith(f"no option {name} in seqit {command}; seqit {command} --help lists them")
 
 
 def test_options_have_environment_variables():
