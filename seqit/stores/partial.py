@@ -35,31 +35,39 @@ def partial_folder(final: Path) -> AbstractContextManager[Path]:
 @contextlib.contextmanager
 def _partial(final: Path, create: Callable[[Path], None]) -> Iterator[Path]:
     _remove_leftovers(final)
-    path, lock = _create_locked(final, create)
+    path = lock = None
+    # The file is created within the block: a signal at any moment after that removes it.
     try:
+        while lock is None or path is None:
+            path = final.with_name(f".{final.name}.{secrets.token_hex(_RANDOM_BYTES)}{_SUFFIX}")
+            lock = _create_locked(path, create)
+            if lock is None:
+                path = None  # it is another writer's
         yield path
     finally:
-        _remove(path)
-        os.close(lock)
+        if path is not None:
+            _remove(path)
+        if lock is not None:
+            os.close(lock)
 
 
-def _create_locked(final: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
-    while True:
-        path = final.with_name(f".{final.name}.{secrets.token_hex(_RANDOM_BYTES)}{_SUFFIX}")
-        try:
-            create(path)
-            lock = os.open(path, os.O_RDONLY)
-        except FileExistsError:
-            continue
-        except FileNotFoundError:
-            if final.parent.is_dir():  # another writer removed it as a leftover before the lock
-                continue
-            raise
-        with contextlib.suppress(OSError):  # without file locks, leftovers are never removed
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():
-            return path, lock
-        os.close(lock)
+def _create_locked(path: Path, create: Callable[[Path], None]) -> int | None:
+    """Create the file or folder and return its lock; None if another writer has taken the name."""
+    try:
+        create(path)
+        lock = os.open(path, os.O_RDONLY)
+    except FileExistsError:
+        return None
+    except FileNotFoundError:
+        if path.parent.is_dir():  # another writer removed it as a leftover before the lock
+            return None
+        raise
+    with contextlib.suppress(OSError):  # without file locks, leftovers are never removed
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    if path.exists():
+        return lock
+    os.close(lock)
+    return None
 
 
 def _remove_leftovers(final: Path) -> None:

@@ -104,3 +104,19 @@ def test_concurrent_writers_do_not_remove_each_others_files(tmp_path):
 def test_a_missing_parent_folder_is_an_error(make, tmp_path):
     with pytest.raises(FileNotFoundError), make(tmp_path / "no" / "out"):
         pass
+
+
+class Stopped(BaseException):
+    """Raised as by a signal's handler."""
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_signal_right_after_the_creation_leaves_nothing(make, tmp_path, monkeypatch):
+    def stopped(*_):
+        raise Stopped
+
+    monkeypatch.setattr("seqit.stores.partial.fcntl.flock", stopped)
+    with pytest.raises(Stopped), make(tmp_path / "out"):
+        pass
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
